@@ -1,6 +1,28 @@
-from garm_course.autoregressive.causal_conv import CausalConv2d, ConvCache, conv_mask, rgb_center_mask
+"""PixelCNN and Gated PixelCNN: every conditional of an image from one pass of causal convolutions.
+
+PixelCNN is one stack of masked convolutions. It is simple, and small kernels leave it a *blind spot*: pixels that come before
+the target and never reach it. Gated PixelCNN reads the rows above with a second, unmasked stack that is shifted down by
+one row, so that together the two stacks see the whole past; its units multiply a tanh with a sigmoid gate.
+
+Both models hold the parallel computation (`forward`, for training) and the sequential one (`start`, `step`, for sampling) next to
+each other. The sequential one works a row at a time where it can, and a pixel at a time where it must.
+
+Sources: van den Oord, Kalchbrenner, Kavukcuoglu (2016), "Pixel Recurrent Neural Networks", arXiv 1601.06759;
+van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu (2016), "Conditional Image Generation with PixelCNN Decoders",
+arXiv 1606.05328.
+"""
+
+from types import SimpleNamespace
+
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from garm_course.autoregressive.base import Autoregressive
+from garm_course.autoregressive.causal_conv import CausalConv2d, ConvCache, conv_mask, rgb_center_mask
+
+__all__ = ["GatedPixelCNN", "PixelCNN", "conv_mask", "down_shift", "gated_activation", "rgb_center_mask"]
+
 
 def down_shift(v: Tensor) -> Tensor:
     """Move every row down by one; the first row becomes zero, the last one drops out.
@@ -16,7 +38,7 @@ def down_shift(v: Tensor) -> Tensor:
         tensor([[0, 0],
                 [1, 2]])
     """
-    return torch.nn.functional.pad(v, (0, 0, 1, -1))
+    return F.pad(v, (0, 0, 1, -1))
 
 
 def gated_activation(x: Tensor) -> Tensor:
@@ -30,3 +52,318 @@ def gated_activation(x: Tensor) -> Tensor:
     """
     a, b = x.chunk(2, dim=1)
     return torch.tanh(a) * torch.sigmoid(b)
+
+
+def level_features(levels: int, encoding: str) -> Tensor:
+    """How a grey level enters the network: a table with one row of features per level.
+
+    Args:
+        levels: number of grey levels.
+        encoding: "thermometer" (feature k is 1 where x >= k: neighbors in value share features), "one_hot", or "scaled" (x
+            mapped to [-1, 1], one feature).
+
+    Returns:
+        (levels, F + 1); the last feature is always 1, so that a black pixel differs from the padding outside the image.
+
+    Example:
+        >>> level_features(3, "thermometer")
+        tensor([[0., 0., 1.],
+                [1., 0., 1.],
+                [1., 1., 1.]])
+    """
+    x = torch.arange(levels)
+    if encoding == "thermometer":
+        table = (x[:, None] >= torch.arange(1, levels)).float()
+    elif encoding == "one_hot":
+        table = F.one_hot(x, levels).float()
+    elif encoding == "scaled":
+        table = (2 * x / (levels - 1) - 1)[:, None]
+    else:
+        raise ValueError(f'expected the encoding "thermometer", "one_hot" or "scaled", got {encoding!r}')
+    return torch.cat([table, torch.ones(levels, 1)], 1)
+
+
+class PixelModel(Autoregressive):
+    """The frame that both models share: grey levels in, parameters of the output head out."""
+
+    def __init__(self, shape, levels, n_classes, *, encoding, **config):
+        super().__init__(shape, levels, n_classes, encoding=encoding, **config)
+        self.register_buffer("table", level_features(levels, encoding), persistent=False)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """LongTensor (B, C, H, W) -> (B, C * features, H, W), in groups RR..GG..BB."""
+        return self.table[x].movedim(-1, 2).flatten(1, 2)
+
+    def read_out(self, features: Tensor) -> Tensor:
+        """(B, C * n_params, H, W) -> (B, C, H, W, levels), or (B, C, H, W) for binary pixels."""
+        params = features.unflatten(1, (self.shape[0], -1)).movedim(2, -1)
+        return params.squeeze(-1) if self.head.n_params == 1 else params
+
+    def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
+        """Parameters of position i; `step` must be called for i = 0, 1, 2, ... in this order.
+
+        Args:
+            state: from `start`; it is advanced in place.
+            i: position in raster order, channel innermost.
+            x_prev: LongTensor (n,), the values at position i - 1 (None for i = 0).
+
+        Returns:
+            (n, levels), or (n,) for binary pixels.
+        """
+        channels, _, width = self.shape
+        if i:
+            column, color = (i - 1) // channels % width, (i - 1) % channels
+            self.write_input(state, column, color, self.table[x_prev])
+        column, color = i // channels % width, i % channels
+        if column == 0 and color == 0:
+            self.start_row(state, first=i == 0)
+        params = self.step_pixel(state, column, color)
+        return params.squeeze(-1) if self.head.n_params == 1 else params
+
+
+class PixelCNN(PixelModel):
+    """PixelCNN: a masked convolution of kind A, residual blocks of kind B, and a head of masked 1x1 convolutions.
+
+    Args:
+        shape: (C, H, W) of the images.
+        levels: number of grey levels of a pixel.
+        n_classes: 0, or the number of classes of a class-conditional model.
+        channels: width h of the bottleneck; the residual stream has 2 h features (divisible by C).
+        layers: number of residual blocks.
+        first_kernel: kernel of the first layer (7 in the paper). kernel: kernel inside the blocks.
+        dropout: probability of dropping a feature map's value in the blocks.
+        encoding: see `level_features`.
+
+    Source:
+        van den Oord et al. (2016), arXiv 1601.06759, table 1 and figure 5.
+
+    Example:
+        >>> model = PixelCNN((1, 4, 5), levels=3, channels=8, layers=1)
+        >>> model(torch.zeros(2, 1, 4, 5, dtype=torch.long)).shape
+        torch.Size([2, 1, 4, 5, 3])
+    """
+
+    name = "pixelcnn"
+
+    def __init__(
+        self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,
+        encoding="thermometer",
+    ):  # fmt: skip
+        super().__init__(
+            shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, kernel=kernel,
+            dropout=dropout, encoding=encoding,
+        )  # fmt: skip
+        colors = shape[0]
+        stream = 2 * channels
+        self.first = CausalConv2d(colors * self.table.shape[1], stream, first_kernel, "A", colors=colors)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(
+                [
+                    CausalConv2d(stream, channels, 1, "B", colors=colors),
+                    CausalConv2d(channels, channels, kernel, "B", colors=colors),
+                    CausalConv2d(channels, stream, 1, "B", colors=colors),
+                ]
+            )
+            for _ in range(layers)
+        )
+        self.head_in = CausalConv2d(stream, stream, 1, "B", colors=colors)
+        self.head_out = CausalConv2d(stream, colors * self.head.n_params, 1, "B", colors=colors)
+        self.classes = nn.Embedding(n_classes, stream) if n_classes else None
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Parameters of all conditionals at once (teacher forcing).
+
+        Args:
+            x: LongTensor (B, C, H, W) of levels.
+            y: LongTensor (B,) of classes for a class-conditional model.
+
+        Returns:
+            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
+        """
+        self.check_images(x)
+        self.check_classes(y, len(x))
+        h = self.first(self.embed(x))  # (B, 2h, H, W)
+        if y is not None:
+            h = h + self.classes(y)[..., None, None]
+        for down, conv, up in self.blocks:
+            z = conv(F.relu(down(F.relu(h))))  # (B, h, H, W)
+            h = h + up(self.dropout(F.relu(z)))
+        return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
+
+    def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
+        """Empty caches for n images of classes y; see `step`."""
+        self.check_classes(y, n)
+        width = self.shape[2]
+        state = SimpleNamespace(first=ConvCache(self.first, n, width))
+        state.blocks = [[ConvCache(conv, n, width) for conv in block] for block in self.blocks]
+        state.head = [ConvCache(conv, n, width) for conv in (self.head_in, self.head_out)]
+        state.classes = None if y is None else self.classes(y)  # (n, 2h)
+        return state
+
+    def write_input(self, state, column, color, features):
+        """Features of the pixel that was drawn last."""
+        state.first.write(column, color, features)
+
+    def start_row(self, state, first):
+        """All that the rows above contribute to this row: one convolution a layer."""
+        caches = [state.first, *(cache for block in state.blocks for cache in block), *state.head]
+        for cache in caches:
+            if not first:
+                cache.end_row()
+            cache.start_row(state.classes if cache is state.first else None)
+
+    def step_pixel(self, state, column, color):
+        """Parameters (n, n_params) of one pixel and color; the same lines as `forward`, for one pixel."""
+        h = state.first.read(column, color)
+        for down, conv, up in state.blocks:
+            down.write(column, color, F.relu(h))
+            conv.write(column, color, F.relu(down.read(column, color)))
+            up.write(column, color, F.relu(conv.read(column, color)))
+            h = h + up.read(column, color)
+        head_in, head_out = state.head
+        head_in.write(column, color, F.relu(h))
+        head_out.write(column, color, F.relu(head_in.read(column, color)))
+        return head_out.read(column, color)
+
+
+class GatedLayer(nn.Module):
+    """One layer of the two stacks: vertical (rows above and the current one), horizontal (pixels to the left)."""
+
+    def __init__(self, v_in: int, h_in: int, channels: int, kernel: int, kind: str, colors: int, n_classes: int):
+        super().__init__()
+        self.reach = kernel // 2
+        # the vertical stack is never masked: it is shifted down by a row before anything else reads it
+        self.vertical = nn.Conv2d(v_in, 2 * channels, (self.reach + 1, kernel))
+        self.horizontal = CausalConv2d(h_in, 2 * channels, kernel, kind, colors=colors, parts=2, above=False)
+        self.v_to_h = nn.Conv2d(2 * channels, 2 * channels, 1)
+        self.out = CausalConv2d(channels, channels, 1, "B", colors=colors)
+        self.classes = nn.Embedding(n_classes, 4 * channels) if n_classes else None  # both stacks
+
+    def class_bias(self, y: Tensor | None) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """The two additive terms (B, 2C) of equation (4.3) for the vertical and the horizontal stack."""
+        return (None, None) if y is None else self.classes(y).chunk(2, 1)
+
+
+class GatedPixelCNN(PixelModel):
+    """Gated PixelCNN with two stacks and no blind spot, class-conditional on request.
+
+    Args:
+        shape: (C, H, W) of the images.
+        levels: number of grey levels of a pixel.
+        n_classes: 0, or the number of classes of a class-conditional model.
+        channels: features of each stack (divisible by C).
+        layers: gated layers after the first one.
+        first_kernel: kernel of the first layer. kernel: kernel of the others.
+        dropout: probability of dropping a gated feature.
+        encoding: see `level_features`.
+
+    Source:
+        van den Oord et al. (2016), arXiv 1606.05328, figure 2 and equations 2 to 4. The vertical stack has residual connections
+        as well; the paper's has none.
+
+    Example:
+        >>> model = GatedPixelCNN((3, 4, 5), levels=2, n_classes=10, channels=6, layers=1)
+        >>> model.log_prob(torch.zeros(2, 3, 4, 5, dtype=torch.long), torch.tensor([0, 9])).shape
+        torch.Size([2])
+    """
+
+    name = "gated_pixelcnn"
+
+    def __init__(
+        self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,
+        encoding="thermometer",
+    ):  # fmt: skip
+        super().__init__(
+            shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, kernel=kernel,
+            dropout=dropout, encoding=encoding,
+        )  # fmt: skip
+        colors, features = shape[0], shape[0] * self.table.shape[1]
+        self.layers = nn.ModuleList(
+            [GatedLayer(features, features, channels, first_kernel, "A", colors, n_classes)]
+            + [GatedLayer(channels, channels, channels, kernel, "B", colors, n_classes) for _ in range(layers)]
+        )
+        self.head_in = CausalConv2d(channels, 2 * channels, 1, "B", colors=colors)
+        self.head_out = CausalConv2d(2 * channels, colors * self.head.n_params, 1, "B", colors=colors)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Parameters of all conditionals at once (teacher forcing).
+
+        Args:
+            x: LongTensor (B, C, H, W) of levels.
+            y: LongTensor (B,) of classes for a class-conditional model.
+
+        Returns:
+            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
+        """
+        self.check_images(x)
+        self.check_classes(y, len(x))
+        v = h = self.embed(x)
+        for i, layer in enumerate(self.layers):
+            v_bias, h_bias = layer.class_bias(y)
+            a = layer.vertical(F.pad(v, (layer.reach, layer.reach, layer.reach, 0)))  # (B, 2C, H, W): rows <= r
+            b = layer.horizontal(h) + layer.v_to_h(down_shift(a))  # (B, 2C, H, W): rows < r, and pixels to the left
+            if y is not None:
+                a, b = a + v_bias[..., None, None], b + h_bias[..., None, None]
+            v_new, h_new = gated_activation(a), layer.out(self.dropout(gated_activation(b)))
+            v, h = (v + v_new, h + h_new) if i else (v_new, h_new)
+        return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
+
+    def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
+        """Empty caches for n images of classes y; see `step`."""
+        self.check_classes(y, n)
+        width = self.shape[2]
+        state = SimpleNamespace(layers=[], n=n)
+        for layer in self.layers:
+            reach, v_in = layer.reach, layer.vertical.in_channels
+            state.layers.append(
+                SimpleNamespace(
+                    horizontal=ConvCache(layer.horizontal, n, width),
+                    out=ConvCache(layer.out, n, width),
+                    rows=self.table.new_zeros(n, v_in, reach + 1, width + 2 * reach),  # padded rows of the vertical stack
+                    bias=layer.class_bias(y),
+                )
+            )
+        state.head = [ConvCache(conv, n, width) for conv in (self.head_in, self.head_out)]
+        return state
+
+    def write_input(self, state, column, color, features):
+        """Features of the pixel that was drawn last; the vertical stack takes them when its row is complete."""
+        state.layers[0].horizontal.write(column, color, features)
+
+    def start_row(self, state, first):
+        """Advance the vertical stack by the row that is complete now: one convolution a layer."""
+        cache = state.layers[0].horizontal
+        v = cache.line[:, cache.conv.reach :].transpose(1, 2).unsqueeze(2)  # (n, C, 1, W): the row just drawn
+        for i, (layer, s) in enumerate(zip(self.layers, state.layers, strict=True)):
+            v_bias, h_bias = s.bias
+            if first:
+                shifted = layer.v_to_h.bias.expand(state.n, -1)  # no row above: the shifted stack is zero
+            else:
+                reach = layer.reach
+                s.rows = torch.cat([s.rows[:, :, 1:], F.pad(v, (reach, reach))], 2)
+                a = layer.vertical(s.rows)  # (n, 2C, 1, W)
+                shifted = layer.v_to_h(a).squeeze(2)  # (n, 2C, W)
+                if v_bias is not None:
+                    a = a + v_bias[..., None, None]
+                v = v + gated_activation(a) if i else gated_activation(a)
+            if h_bias is not None:
+                shifted = shifted + (h_bias if first else h_bias.unsqueeze(-1))
+            s.horizontal.start_row(shifted)
+            s.out.start_row()
+        for cache in state.head:
+            cache.start_row()
+
+    def step_pixel(self, state, column, color):
+        """Parameters (n, n_params) of one pixel and color; the horizontal half of `forward`, for one pixel."""
+        for i, s in enumerate(state.layers):
+            s.out.write(column, color, gated_activation(s.horizontal.read(column, color)))
+            new = s.out.read(column, color)
+            h = h + new if i else new  # noqa: F821 (set in the first turn)
+            if i + 1 < len(state.layers):
+                state.layers[i + 1].horizontal.write(column, color, h)
+        head_in, head_out = state.head
+        head_in.write(column, color, F.relu(h))
+        head_out.write(column, color, F.relu(head_in.read(column, color)))
+        return head_out.read(column, color)

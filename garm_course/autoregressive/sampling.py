@@ -1,0 +1,137 @@
+"""The one sampling loop of the course: pixel after pixel, each drawn from its conditional.
+
+Ancestral sampling is the same for every autoregressive model, and so is everything around it: temperature and truncation,
+completing an image of which a part is given, and the random draws. A model only says what the next conditional is, either
+by a full forward pass over the image so far (naive: D passes for D positions) or by one `step` that reuses all features
+computed before (cached: each feature once). Both draw the same values from the same uniforms.
+
+Source: caching for convolutions: Ramachandran et al. (2017), arXiv 1704.06001.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from garm_course.distributions import check_filters, draw, filter_logits
+
+
+@torch.inference_mode()
+def sample(
+    model: nn.Module,
+    n: int,
+    y: Tensor | None = None,
+    *,
+    given: Tensor | None = None,
+    mask: Tensor | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    rng: torch.Generator | None = None,
+    naive: bool = False,
+    progress: bool = False,
+) -> Tensor:
+    """Draw n images from the model.
+
+    With `given` and `mask` the marked pixels are kept and the others drawn in raster order, each from its conditional given
+    all pixels before it. Where the given pixels come first (a top half, say) this is an exact draw from
+    p(rest | given); a given pixel further down cannot influence what is drawn before it.
+
+    Args:
+        n: number of images, at least 1.
+        y: LongTensor (n,) of classes, for a class-conditional model.
+        given: LongTensor (C, H, W) or (n, C, H, W) of levels.
+        mask: BoolTensor of the same shape: True where `given` is kept.
+        temperature, top_k, top_p: see `filter_logits`; the defaults leave the model's distribution as it is.
+        rng: source of the uniforms, one for each image and position, drawn before the first pixel; image k gets the same
+            ones whatever n is. None takes torch's global generator.
+        naive: recompute the whole image for each position, instead of `step`.
+        progress: show a progress bar.
+
+    Returns:
+        LongTensor (n, C, H, W).
+
+    Raises:
+        TypeError, ValueError: for arguments outside these ranges, or a model with weights that are not finite.
+    """
+    if n < 1:
+        raise ValueError(f"expected n >= 1 images, got {n}")
+    check_filters(temperature, top_k, top_p)
+    model.check_classes(y, n)
+    first = _check_weights(model)
+    known, keep = _completion(model, n, given, mask)
+    u = torch.rand(n, model.positions, generator=rng, dtype=torch.float64, device=rng.device if rng else "cpu")
+    u = u.to(device=first.device, dtype=first.dtype).T.contiguous()  # (D, n)
+    known = known.to(first.device).T.contiguous() if known is not None else None
+    keep = keep.to(first.device).T.contiguous() if keep is not None else None
+    x = torch.zeros(model.positions, n, dtype=torch.long, device=first.device)
+    plain = temperature == 1.0 and top_k is None and top_p is None
+    with evaluation_mode(model):
+        state = None if naive else model.start(n, y)
+        for i in _positions(model.positions, progress):
+            if naive:
+                params = model.to_sequence(model(model.to_image(x.T), y))[:, i]
+            else:
+                params = model.step(state, i, x[i - 1] if i else None)
+            if plain:
+                value = model.head.sample(params, u[i])
+            else:
+                logits = filter_logits(
+                    model.head.logits(params), temperature=temperature, top_k=top_k, top_p=top_p
+                )
+                value = draw(logits.log_softmax(-1), u[i])
+            x[i] = value if keep is None else torch.where(keep[i], known[i], value)
+    return model.to_image(x.T).clone()
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off inside the block, and back to what it was after it."""
+    was = [module.training for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in zip(model.modules(), was, strict=True):
+            module.training = training
+
+
+def _check_weights(model: nn.Module) -> Tensor:
+    """The model's first parameter, after making sure that all are finite."""
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise ValueError(f"the model's weight {name!r} holds NaN or infinity: its training diverged; train it again")
+    return next(model.parameters())
+
+
+def _completion(
+    model: nn.Module, n: int, given: Tensor | None, mask: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """`given` and `mask` as sequences (n, D), checked."""
+    if given is None and mask is None:
+        return None, None
+    if given is None or mask is None:
+        raise ValueError("completion needs both `given` (levels) and `mask` (True where they are kept)")
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        raise TypeError("expected `mask` as a BoolTensor, True where `given` is kept; use mask.bool()")
+    if not isinstance(given, Tensor):
+        raise TypeError(f"expected `given` as a LongTensor of levels, got a {type(given).__name__}")
+    given = given.expand(n, *model.shape) if tuple(given.shape) == model.shape else given
+    mask = mask.expand(n, *model.shape) if tuple(mask.shape) == model.shape else mask
+    model.check_images(given.where(mask, 0) if given.shape == mask.shape and given.dtype == torch.long else given)
+    if len(given) != n or given.shape != mask.shape:
+        raise ValueError(
+            f"expected `given` and `mask` of shape {model.shape} or {(n, *model.shape)}, "
+            f"got {tuple(given.shape)} and {tuple(mask.shape)}"
+        )
+    return model.to_sequence(given), model.to_sequence(mask)
+
+
+def _positions(total: int, progress: bool) -> Iterator[int]:
+    if not progress:
+        yield from range(total)
+        return
+    from tqdm.auto import tqdm
+
+    yield from tqdm(range(total), desc="pixels", leave=False)
