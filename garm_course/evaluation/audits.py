@@ -1,0 +1,271 @@
+"""Audits: is this function really an autoregressive model, does it sum to one, does it sample what it claims?
+
+They work on any function from images to parameters, a student's as well as a model of the library, and they say where the
+fault is, not only that there is one. Dependence is measured by changing one input position at a time, which needs no
+gradient and sees through any code.
+"""
+
+import copy
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from garm_course.autoregressive.sampling import evaluation_mode
+
+Function = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Causality:
+    """Result of `causality`. `leak` is (source, target), each (row, column, channel), or None."""
+
+    ok: bool
+    leak: tuple[tuple[int, int, int], tuple[int, int, int]] | None
+    message: str
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Result of `normalization`: the total probability of all `images` possible images, and its distance from 1."""
+
+    ok: bool
+    total: float
+    images: int
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        verdict = "sums to 1" if self.ok else "does not sum to 1: this is not a probability distribution"
+        return f"total probability of all {self.images:,} images = {self.total:.12f}: {verdict}"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Result of `calibration`: chi-square of sampled counts against probabilities, as a z value; total variation."""
+
+    ok: bool
+    z: float
+    total_variation: float
+    samples: int
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        verdict = "agree with" if self.ok else "do NOT agree with"
+        return (
+            f"frequencies of {self.samples:,} samples {verdict} the probabilities "
+            f"(chi-square z = {self.z:+.1f}, total variation {self.total_variation:.4f})"
+        )
+
+
+def dependence(
+    fn: Function, shape: tuple[int, int, int], levels: int, *, y: int | None = None, images: int = 3, seed: int = 0
+) -> Tensor:
+    """How much each output position changes when one input position is changed.
+
+    Args:
+        fn: maps LongTensor (B, C, H, W) (and y, if given) to parameters (B, C, H, W, ...).
+        shape: (C, H, W). levels: number of levels of the input.
+        y: class to condition on.
+        images: random images on which it is tried; the largest change counts.
+        seed: of these images.
+
+    Returns:
+        (D, D), entry [i, j]: largest change of the parameters of position i when position j changes; positions in raster
+        order, channel innermost, D = C·H·W. Rounding differences (16 machine epsilons) count as zero.
+
+    Raises:
+        ValueError: for a result of another shape, or with NaN.
+    """
+    channels, height, width = shape
+    d = channels * height * width
+    rng = torch.Generator().manual_seed(seed)
+    result = torch.zeros(d, d, dtype=torch.float64)
+    for _ in range(images):
+        base = torch.randint(levels, (d,), generator=rng)
+        step = torch.randint(1, levels, (d,), generator=rng)
+        batch = base.repeat(d + 1, 1)
+        batch[torch.arange(d), torch.arange(d)] = (base + step) % levels  # row j: position j changed; last row: none
+        x = batch.unflatten(1, (height, width, channels)).movedim(3, 1)
+        out = torch.cat([_call(fn, part, y, shape) for part in x.split(128)])
+        rounding = 16 * torch.finfo(out.dtype).eps if out.is_floating_point() else 0.0
+        out = out.double().movedim(1, 3).reshape(d + 1, d, -1)  # (D + 1, D, params)
+        if not torch.isfinite(out).all():
+            raise ValueError("the function returned NaN or infinite parameters; look for a division or log of zero in it")
+        change = (out[:-1] - out[-1]).abs().amax(2)  # (source j, target i)
+        scale = out.abs().amax() + 1e-30
+        result = torch.maximum(result, torch.where(change > rounding * scale, change, 0.0).T)
+    return result
+
+
+def causality(
+    fn: nn.Module | Function, shape: tuple[int, int, int] | None = None, levels: int | None = None, *,
+    y: int | None = None, images: int = 3, seed: int = 0,
+) -> Causality:  # fmt: skip
+    """Find out whether the prediction of each position depends on earlier positions only, in raster order.
+
+    Args:
+        fn: a model of this library, or any function from LongTensor (B, C, H, W) to parameters (B, C, H, W, ...).
+        shape, levels: of the images; taken from a model if left out.
+        y, images, seed: see `dependence`.
+
+    Returns:
+        Causality; if it does not hold, `leak` is the pair of the first position (in raster order) that sees something it must not,
+        and the first such source.
+
+    Example:
+        >>> print(causality(lambda x: x.cumsum(3) * 1.0, (1, 2, 3), 2))  # a running sum includes the pixel itself
+        leak: the prediction at row 0, column 0 depends on that pixel itself; is the first layer's mask of kind A?
+    """
+    fn, shape, levels = _unpack(fn, shape, levels)
+    leaks = dependence(fn, shape, levels, y=y, images=images, seed=seed).triu() > 0
+    if not leaks.any():
+        return Causality(True, None, "causal: every prediction depends on earlier positions only")
+    target, source = (int(v) for v in leaks.nonzero()[0])
+    places = [_place(i, shape) for i in (source, target)]
+    (r, c, k), (tr, tc, tk) = places
+    where = f"row {tr}, column {tc}" + (f", channel {tk}" if shape[0] > 1 else "")
+    if source == target:
+        cause = "depends on that pixel itself; is the first layer's mask of kind A?"
+    elif (r, c) == (tr, tc):
+        cause = f"depends on channel {k} of the same pixel, which comes later; are the color groups masked?"
+    elif r == tr:
+        cause = f"depends on column {c} of the same row, which comes later; does the mask zero what is right of the center?"
+    else:
+        cause = f"depends on row {r}, column {c}, which comes later; does the mask zero the rows below (or a shift miss)?"
+    return Causality(False, (places[0], places[1]), f"leak: the prediction at {where} {cause}")
+
+
+def receptive_field(
+    fn: nn.Module | Function, position: tuple[int, int], shape: tuple[int, int, int] | None = None,
+    levels: int | None = None, *, channel: int = 0, y: int | None = None, images: int = 3, seed: int = 0,
+) -> Tensor:  # fmt: skip
+    """Which pixels the prediction at one pixel depends on, and how strongly.
+
+    Args:
+        fn, shape, levels, y, images, seed: see `causality`.
+        position: (row, column) of the prediction. channel: its color channel.
+
+    Returns:
+        (C, H, W): largest change of the prediction when that input is changed; zero where there is no influence.
+    """
+    fn, shape, levels = _unpack(fn, shape, levels)
+    channels, height, width = shape
+    row, column = position
+    if not (0 <= row < height and 0 <= column < width and 0 <= channel < channels):
+        raise ValueError(f"expected a position inside {shape}, got row {row}, column {column}, channel {channel}")
+    change = dependence(fn, shape, levels, y=y, images=images, seed=seed)[(row * width + column) * channels + channel]
+    return change.unflatten(0, (height, width, channels)).movedim(2, 0)
+
+
+def all_images(shape: tuple[int, int, int], levels: int, *, limit: int = 2**20) -> Tensor:
+    """Every possible image of a small space.
+
+    Returns:
+        LongTensor (levels ** D, C, H, W), in counting order.
+
+    Raises:
+        ValueError: if there are more than `limit`.
+
+    Example:
+        >>> all_images((1, 2, 2), 2).shape
+        torch.Size([16, 1, 2, 2])
+    """
+    d = math.prod(shape)
+    if levels**d > limit:
+        raise ValueError(f"{levels}^{d} images are too many to enumerate (limit {limit:,}); take a smaller shape")
+    return torch.tensor(list(itertools.product(range(levels), repeat=d))).reshape(-1, *shape)
+
+
+@torch.inference_mode()
+def normalization(
+    model: nn.Module | Function, shape: tuple[int, int, int] | None = None, levels: int | None = None, *,
+    y: int | None = None, tolerance: float = 1e-5,
+) -> Normalization:  # fmt: skip
+    """Sum the probability of every possible image of a small space; it must be 1.
+
+    Args:
+        model: a model of this library, or a function from LongTensor (B, C, H, W) to log-probabilities (B,) in nats.
+        shape, levels: of the images; taken from a model if left out.
+        y: class to condition on.
+        tolerance: largest distance from 1 that counts as rounding (models of the library are audited in float64).
+
+    Raises:
+        ValueError: if there are more than a million images.
+    """
+    fn, shape, levels = _unpack(model, shape, levels, method="log_prob")
+    x = all_images(shape, levels)
+    classes = (lambda n: ()) if y is None else (lambda n: (torch.full((n,), y),))
+    total = sum(fn(part, *classes(len(part))).double().exp().sum().item() for part in x.split(4096))
+    return Normalization(abs(total - 1) <= tolerance, total, len(x))
+
+
+@torch.inference_mode()
+def calibration(model: nn.Module, samples: Tensor, *, y: int | None = None) -> Calibration:
+    """Compare how often each image of a small space was sampled with its probability.
+
+    Args:
+        model: with `log_prob`, `shape`, `levels`.
+        samples: LongTensor (N, C, H, W) that claim to come from it.
+        y: class that they were conditioned on.
+
+    Returns:
+        Calibration; ok if chi-square (images expected fewer than 5 times are pooled) lies within 4 standard deviations.
+    """
+    model.check_images(samples)
+    x = all_images(model.shape, model.levels)
+    fn, _, _ = _unpack(model, None, None, method="log_prob")
+    p = torch.cat([fn(part, *(() if y is None else (torch.full((len(part),), y),))) for part in x.split(4096)]).exp()
+    weights = model.levels ** torch.arange(model.positions - 1, -1, -1)
+    counts = torch.bincount((samples.flatten(1).cpu() * weights).sum(1), minlength=len(x)).double()
+    n = len(samples)
+    order = p.argsort(descending=True)
+    expected, counts = n * p[order], counts[order]
+    own = expected >= 5
+    expected = torch.cat([expected[own], expected[~own].sum().reshape(1)])
+    pooled = torch.cat([counts[own], counts[~own].sum().reshape(1)])
+    used = expected > 0
+    chi2 = ((pooled - expected)[used] ** 2 / expected[used]).sum().item() + (math.inf if pooled[~used].any() else 0)
+    freedom = max(int(used.sum()) - 1, 1)
+    z = (chi2 - freedom) / math.sqrt(2 * freedom)
+    return Calibration(abs(z) < 4, z, (counts / n - p[order]).abs().sum().item() / 2, n)
+
+
+def _unpack(fn, shape, levels, method: str | None = None):
+    """A function on the CPU in float64, and the shape and levels that belong to it."""
+    if isinstance(fn, nn.Module):
+        shape, levels = shape or getattr(fn, "shape", None), levels or getattr(fn, "levels", None)
+        module = copy.deepcopy(fn).double().cpu().eval()
+        fn = getattr(module, method) if method else module
+    if shape is None or levels is None:
+        raise ValueError("expected shape=(C, H, W) and levels=... since the function does not say which images it takes")
+    return fn, tuple(shape), levels
+
+
+@torch.inference_mode()
+def _call(fn: Function, x: Tensor, y: int | None, shape: tuple[int, int, int]) -> Tensor:
+    with evaluation_mode(fn if isinstance(fn, nn.Module) else nn.Identity()):
+        out = fn(x) if y is None else fn(x, torch.full((len(x),), y))
+    if not isinstance(out, Tensor) or tuple(out.shape[:4]) != (len(x), *shape):
+        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(f"expected parameters of shape (B, {', '.join(map(str, shape))}, ...), got {got}; "
+                         "put the levels last")  # fmt: skip
+    return out
+
+
+def _place(i: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Position i as (row, column, channel)."""
+    channels, _, width = shape
+    return i // (width * channels), i // channels % width, i % channels

@@ -1,0 +1,145 @@
+"""Likelihood on held-out data, with its standard error, and the baselines that every model must beat."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from garm_course.autoregressive.sampling import evaluation_mode
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Mean negative log-likelihood per example in nats, its standard error, the number of examples, their dimensions."""
+
+    nats: float
+    stderr: float
+    n: int
+    dims: int
+
+    @property
+    def bits_per_dim(self) -> float:
+        """The same figure in bits per dimension."""
+        return bits_per_dim(self.nats, self.dims)
+
+    def __str__(self) -> str:
+        return f"{self.nats:.2f} ± {self.stderr:.2f} nats ({self.bits_per_dim:.3f} bits/dim, {self.n} examples)"
+
+
+def bits_per_dim(nats: float, dims: int) -> float:
+    """Nats per example as bits per dimension: nats / (D ln 2).
+
+    Example:
+        >>> round(bits_per_dim(784 * math.log(256), 784), 6)  # uniform over 256 levels
+        8.0
+    """
+    return nats / (dims * math.log(2))
+
+
+@torch.inference_mode()
+def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
+    """log p(x), or log p(x | y) for a class-conditional model, of every example of a data set.
+
+    Args:
+        model: anything with `log_prob(x, y=None) -> (B,)` in nats.
+        dataset: examples (x, y).
+        batch_size: examples at a time; it changes the memory, not the result.
+
+    Returns:
+        float64 tensor (N,) on the CPU, in nats, in the order of the data set.
+    """
+    if len(dataset) == 0:
+        raise ValueError("expected at least one example to evaluate on, got an empty data set")
+    classes = bool(getattr(model, "n_classes", 0))
+    device = next(model.parameters()).device if isinstance(model, nn.Module) else None
+    loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size)
+    with evaluation_mode(model if isinstance(model, nn.Module) else nn.Identity()):
+        parts = [model.log_prob(x.to(device), *([y.to(device)] if classes else [])).double().cpu() for x, y in loader]
+    return torch.cat(parts)
+
+
+def evaluate(model, dataset: Dataset, *, batch_size: int = 256) -> Likelihood:
+    """Mean negative log-likelihood of a data set, with dropout off.
+
+    Args:
+        model, dataset, batch_size: see `log_probs`.
+
+    Returns:
+        Likelihood in nats per example; the standard error is that of the mean over the examples.
+
+    Raises:
+        ValueError: for an empty data set, or a log-likelihood that is not finite.
+    """
+    nll = -log_probs(model, dataset, batch_size=batch_size)
+    if not torch.isfinite(nll).all():
+        bad = int((~torch.isfinite(nll)).nonzero()[0])
+        raise ValueError(f"the log-likelihood of example {bad} is {-nll[bad].item()}; the model diverged, train it again")
+    x, _ = dataset[0]
+    stderr = (nll.std() / math.sqrt(len(nll))).item() if len(nll) > 1 else math.nan
+    return Likelihood(nll.mean().item(), stderr, len(nll), x.numel())
+
+
+class Uniform:
+    """Every level of every pixel equally likely: D ln(levels) nats."""
+
+    def __init__(self, levels: int):
+        self.levels = levels
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """(B, ...) -> (B,) nats."""
+        return torch.full((len(x),), -x[0].numel() * math.log(self.levels), dtype=torch.float64)
+
+
+class PixelMarginals:
+    """Independent pixels, each with its own histogram over the levels.
+
+    Args:
+        x: LongTensor (N, C, H, W), the training images.
+        levels: number of levels.
+        smoothing: count that is added to every bin, so that no level has probability zero.
+    """
+
+    def __init__(self, x: Tensor, levels: int, smoothing: float = 0.2):
+        counts = torch.nn.functional.one_hot(x, levels).double().sum(0) + smoothing  # (C, H, W, levels)
+        self.table = (counts / counts.sum(-1, keepdim=True)).log()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """LongTensor (B, C, H, W) -> (B,) nats."""
+        table = self.table.expand(len(x), *self.table.shape)
+        return table.gather(-1, x.unsqueeze(-1)).flatten(1).sum(1)
+
+
+class ClassMarginals:
+    """A mixture of pixel marginals, one for each class: log p(x) = log sum_y p(y) p(x | y).
+
+    Args:
+        x, y: training images LongTensor (N, C, H, W) and classes (N,).
+        levels, smoothing: see `PixelMarginals`.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, levels: int, smoothing: float = 0.2):
+        classes, counts = y.unique(return_counts=True)
+        self.prior = (counts / counts.sum()).double().log()
+        self.parts = [PixelMarginals(x[y == c], levels, smoothing) for c in classes]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """LongTensor (B, C, H, W) -> (B,) nats."""
+        return torch.stack([p + part.log_prob(x) for p, part in zip(self.prior, self.parts, strict=True)]).logsumexp(0)
+
+
+def baselines(train: Dataset, dataset: Dataset) -> dict[str, Likelihood]:
+    """The three baselines, fitted to `train` and evaluated on `dataset`: uniform, pixel marginals, class marginals.
+
+    Args:
+        train, dataset: data sets of this course, with `.x`, `.y` and `.levels`.
+
+    Returns:
+        {"uniform": ..., "pixel marginals": ..., "class marginals": ...}
+    """
+    return {
+        "uniform": evaluate(Uniform(train.levels), dataset),
+        "pixel marginals": evaluate(PixelMarginals(train.x, train.levels), dataset),
+        "class marginals": evaluate(ClassMarginals(train.x, train.y, train.levels), dataset),
+    }

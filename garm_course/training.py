@@ -1,0 +1,187 @@
+"""One training loop for all likelihood models of the course, on Hugging Face Accelerate.
+
+`fit` is the ten lines that lesson 04 shows (batch, loss, backward, step) with what makes a run dependable around them: an
+exponential moving average of the weights, early stopping on validation data, gradient clipping, a progress bar, and a
+stop with a reason when the loss is no longer finite.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from garm_course.evaluation.likelihood import evaluate
+
+
+@dataclass
+class History:
+    """What happened during a run: losses in nats per example."""
+
+    train: list[tuple[int, float]] = field(default_factory=list)  # (step, mean loss since the last entry)
+    validation: list[tuple[int, float]] = field(default_factory=list)  # (step, NLL with averaged weights)
+    seconds: float = 0.0
+    steps: int = 0
+    best_step: int = 0
+    stopped: str = "all steps done"
+
+
+def negative_log_likelihood(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """-log p(x), or -log p(x | y) for a class-conditional model: nats per example, averaged over the batch."""
+    return -(model(x, y) if model.n_classes else model(x)).mean()
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the model holds the best weights seen before."""
+
+
+class _LogProb(nn.Module):
+    """`forward` computes log_prob, so that wrappers which hook `forward` (data parallel, autocast) see the whole loss."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        self.n_classes = model.n_classes
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.model.log_prob(x, y)
+
+
+def fit(
+    model: nn.Module,
+    data: Dataset,
+    *,
+    validation: Dataset | None = None,
+    loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = negative_log_likelihood,
+    steps: int = 1000,
+    batch_size: int = 64,
+    lr: float = 2e-3,
+    weight_decay: float = 0.0,
+    clip: float = 1.0,
+    ema: float = 0.995,
+    evaluate_every: int = 100,
+    patience: int | None = None,
+    seed: int = 0,
+    precision: str = "no",
+    label: str = "training",
+) -> History:
+    """Train a model in place; on return it holds the averaged weights that were best on the validation data.
+
+    Adam with a cosine schedule (from lr to 0 over `steps`, after a warm-up of 5 %).
+
+    Args:
+        model: a likelihood model (`log_prob`, `n_classes`).
+        data: training examples (x, y); the last incomplete batch of an epoch is left out.
+        validation: held-out examples; without them the last averaged weights are kept and nothing stops early.
+        loss: (log-probability module, x, y) -> scalar in nats per example.
+        steps: gradient steps. batch_size: examples a step.
+        lr: peak learning rate. weight_decay: decoupled (AdamW). clip: largest gradient norm.
+        ema: decay of the moving average of the weights, in [0, 1); 0 switches it off.
+        evaluate_every: steps between evaluations. patience: evaluations without improvement before the run stops.
+        seed: of the order of the data and of dropout.
+        precision: "no" (float32) or "bf16" (autocast).
+        label: text of the progress bar.
+
+    Returns:
+        History.
+
+    Raises:
+        NonFiniteLossError: the loss became NaN or infinite; the model keeps the best weights seen before.
+        ValueError: for an empty data set or settings outside their ranges.
+    """
+    from accelerate import Accelerator
+
+    from garm_course.display.progress import progress
+
+    if len(data) == 0:
+        raise ValueError("expected training data, got an empty data set")
+    for name, value, ok in (("steps", steps, steps >= 1), ("batch_size", batch_size, batch_size >= 1),
+                            ("lr", lr, lr > 0), ("ema", ema, 0 <= ema < 1), ("clip", clip, clip > 0),
+                            ("evaluate_every", evaluate_every, evaluate_every >= 1)):  # fmt: skip
+        if not ok:
+            raise ValueError(f"{name}={value} is out of range; see the documentation of fit()")
+    torch.manual_seed(seed)
+    accelerator = Accelerator(mixed_precision=precision)
+    order = torch.Generator().manual_seed(seed)
+    size = min(batch_size, len(data))
+    loader = DataLoader(data, batch_size=size, shuffle=True, drop_last=True, generator=order)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
+    warmup = max(1, steps // 20)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda k: min((k + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * k / steps))
+    )
+    wrapped, optimizer, loader = accelerator.prepare(_LogProb(model), optimizer, loader)
+    average = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    history, best, best_value, waited = History(), None, math.inf, 0
+    running, since = 0.0, 0
+    began = time.perf_counter()
+    model.train()
+    batches = iter(loader)
+    try:
+        with progress(total=steps, label=label) as bar:
+            for step in range(1, steps + 1):
+                try:
+                    x, y = next(batches)
+                except StopIteration:
+                    batches = iter(loader)
+                    x, y = next(batches)
+                optimizer.zero_grad(set_to_none=True)
+                value = loss(wrapped, x, y)
+                number = value.item()
+                if not math.isfinite(number):
+                    raise NonFiniteLossError(
+                        f"the loss became {number} at step {step}; the best weights so far are kept "
+                        f"(step {history.best_step}). Lower the learning rate ({lr}) or look at the data"
+                    )
+                accelerator.backward(value)
+                accelerator.clip_grad_norm_(model.parameters(), clip)
+                optimizer.step()
+                schedule.step()
+                with torch.no_grad():
+                    decay = min(ema, step / (step + 10))  # a young average forgets the random start
+                    for name, weight in model.state_dict().items():
+                        average[name].lerp_(weight, 1 - decay)
+                running, since = running + number, since + 1
+                bar.update(1)
+                history.steps = step
+                if step % evaluate_every == 0 or step == steps:
+                    history.train.append((step, running / since))
+                    running, since = 0.0, 0
+                    if validation is not None:
+                        with _weights(model, average):
+                            nats = evaluate(model, validation).nats
+                        history.validation.append((step, nats))
+                        waited += 1
+                        if nats < best_value:
+                            best_value, waited, history.best_step = nats, 0, step
+                            best = {k: v.clone() for k, v in average.items()}
+                        bar.set_postfix_str(f"train {history.train[-1][1]:.2f}, validation {nats:.2f} nats")
+                        if patience is not None and waited >= patience:
+                            history.stopped = f"no improvement in {patience} evaluations"
+                            break
+    except KeyboardInterrupt:
+        history.stopped = f"interrupted at step {history.steps}"
+    finally:
+        history.seconds = time.perf_counter() - began
+        if best is None:
+            best, history.best_step = average, history.steps
+        model.load_state_dict(best)
+        model.eval()
+    return history
+
+
+class _weights:
+    """Lend a model other weights for the length of a block."""
+
+    def __init__(self, model: nn.Module, weights: dict[str, Tensor]):
+        self.model, self.weights = model, weights
+
+    def __enter__(self) -> None:
+        self.own = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.model.load_state_dict(self.weights)
+
+    def __exit__(self, *error: object) -> None:
+        self.model.load_state_dict(self.own)
