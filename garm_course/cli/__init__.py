@@ -1,0 +1,128 @@
+"""The command line, `garm`: one module per group of commands, each with a `register(app)`.
+
+Nothing heavy is imported here or at the top of those modules, so that `garm --help` answers at once. What a user can
+put right (a wrong value, a missing file, a full disk) arrives as an exception whose message names the remedy; `main`
+prints it as one line.
+"""
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+COMMANDS = ("lab", "doctor", "release")  # modules of this package, in the order in which --help lists them
+
+
+class _Group(TyperGroup):
+    """Commands in the order of registration; an unknown one is answered with the nearest and with the list."""
+
+    def list_commands(self, ctx):
+        return list(self.commands)
+
+    def get_command(self, ctx, cmd_name):
+        command = super().get_command(ctx, cmd_name)
+        if command is None:
+            near = get_close_matches(cmd_name, self.commands, n=1, cutoff=0.5)
+            raise ValueError(
+                f"no command {cmd_name!r}; "
+                + (f"did you mean 'garm {near[0]}'? " if near else "")
+                + f"The commands are: {', '.join(self.commands)}"
+            )
+        return command
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from garm_course import __version__
+
+        typer.echo(f"garm-course {__version__}")
+        raise typer.Exit()
+
+
+def build() -> typer.Typer:
+    """The application with all its commands."""
+    app = typer.Typer(
+        cls=_Group,
+        name="garm",
+        help="The course on deep generative models: its lessons, its runs and their figures.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        ] = False,
+    ) -> None:
+        pass
+
+    for name in COMMANDS:
+        importlib.import_module(f"garm_course.cli.{name}").register(app)
+    return app
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    elif hasattr(error, "format_message"):  # click's own complaints about options and arguments
+        text = error.format_message()
+    else:
+        text = str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether a RuntimeError was raised by the course on purpose: torch raises that type for every bug."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("garm_course")
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"garm: error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `garm`; always ends in `SystemExit`.
+
+    Exit codes: 0 done; 1 the command's own "no" (a failed check); 2 something to put right, told in one line on
+    standard error; 130 interrupted. With `GARM_TRACEBACK=1` errors keep their traceback.
+
+    Args:
+        arguments: what stands after `garm`; default `sys.argv[1:]`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # a console that lacks a sign shows "?", it does not fail
+    traceback = os.environ.get("GARM_TRACEBACK", "") not in ("", "0")
+    try:
+        code = build()(args=arguments, prog_name="garm", standalone_mode=False)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:  # the reader has seen enough: garm recipes | head -1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if type(error).__name__ == "Abort":
+            _fail("interrupted", 130)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(_one_line(error) if not hasattr(error, "ctx") else error.ctx.get_help())
+            sys.exit(2)
+        expected = isinstance(error, (ValueError, OSError, ImportError)) or hasattr(error, "format_message")
+        if traceback or not (expected or (isinstance(error, RuntimeError) and _ours(error))):
+            raise
+        _fail(_one_line(error), 2)
+    sys.exit(code if isinstance(code, int) else 0)
