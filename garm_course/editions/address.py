@@ -93,16 +93,17 @@ def setup_cell(root: Path | None = None) -> str:
     """
     where = address(root)
     return f"""\
-try:
-    import garm_course
-except ModuleNotFoundError:  # on Colab: install the release that this notebook belongs to
+from importlib.util import find_spec
+
+if find_spec("garm_course") is None:  # on Colab: install the release that this notebook belongs to
     import os
     import subprocess
     import sys
 
     source = os.environ.get("GARM_SOURCE", "git+{where.url}@{where.tag}")
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
-    import garm_course
+
+import garm_course
 
 garm_course.seed(0)
 print(garm_course.lesson.device_line())"""
