@@ -51,8 +51,9 @@ def outline(font: str, digit: int) -> np.ndarray:
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf")
     if not path.exists():
         raise FileNotFoundError(f"matplotlib's font file {path} is missing; install its wheel: pip install matplotlib")
-    face = ft2font.FT2Font(str(path))
-    # matplotlib 3.10 made the constants an enumeration
+    # Until 3.10 matplotlib divided x by a hinting factor and rounded; from 3.11 on there is none to set
+    exact = {} if matplotlib.__version_info__ >= (3, 11) else {"hinting_factor": 1}
+    face = ft2font.FT2Font(str(path), **exact)
     no_scale = ft2font.LoadFlags.NO_SCALE if hasattr(ft2font, "LoadFlags") else ft2font.LOAD_NO_SCALE
     face.load_char(ord(str(digit)), flags=no_scale)
     edges = straighten(*face.get_path())
