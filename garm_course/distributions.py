@@ -1,8 +1,8 @@
 """Output heads: what a pixel may be, given the numbers that a network puts out for it.
 
-A head turns *parameters* (what the network computes, channel axis last) into log-probabilities in nats and into draws.
-Draws use the inverse of the cumulative distribution function at a uniform number that the caller passes in, so that the
-same uniforms give the same pixels, however the parameters were computed.
+A head turns *parameters* (what the network computes, channel axis last) into log-probabilities in nats and into
+draws. Draws use the inverse of the cumulative distribution function at a uniform number that the caller passes in, so
+that the same uniforms give the same pixels, however the parameters were computed.
 """
 
 import math
@@ -53,7 +53,8 @@ def filter_logits(
         ValueError: for a value outside these ranges.
 
     Source:
-        Top-k: Fan, Lewis, Dauphin (2018), arXiv 1805.04833. Top-p ("nucleus"): Holtzman et al. (2020), arXiv 1904.09751.
+        Top-k: Fan, Lewis, Dauphin (2018), arXiv 1805.04833. Top-p ("nucleus"): Holtzman et al. (2020), arXiv
+        1904.09751.
     """
     check_filters(temperature, top_k, top_p)
     logits = logits / temperature

@@ -1,8 +1,8 @@
 """One training loop for all likelihood models of the course, on Hugging Face Accelerate.
 
-`fit` is the ten lines that lesson 04 shows (batch, loss, backward, step) with what makes a run dependable around them: an
-exponential moving average of the weights, early stopping on validation data, gradient clipping, a progress bar, and a
-stop with a reason when the loss is no longer finite.
+`fit` is the ten lines that lesson 04 shows (batch, loss, backward, step) with what makes a run dependable around
+them: an exponential moving average of the weights, early stopping on validation data, gradient clipping, a progress
+bar, and a stop with a reason when the loss is no longer finite.
 """
 
 import math
@@ -39,7 +39,8 @@ class NonFiniteLossError(RuntimeError):
 
 
 class _LogProb(nn.Module):
-    """`forward` computes log_prob, so that wrappers which hook `forward` (data parallel, autocast) see the whole loss."""
+    """`forward` computes log_prob, so that wrappers which hook `forward` (data parallel, autocast) see the whole
+    loss."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -94,7 +95,7 @@ def fit(
     """
     from accelerate import Accelerator
 
-    from garm_course.display.progress import progress
+    from garm_course.display.progressbar import progress
 
     if len(data) == 0:
         raise ValueError("expected training data, got an empty data set")
@@ -121,7 +122,7 @@ def fit(
     model.train()
     batches = iter(loader)
     try:
-        with progress(total=steps, label=label) as bar:
+        with progress(total=steps, label=label, unit="step") as bar:
             for step in range(1, steps + 1):
                 try:
                     x, y = next(batches)

@@ -1,7 +1,7 @@
 """What every autoregressive image model has in common: an exact likelihood, checked input, and two ways to sample.
 
-A model supplies three things: `forward`, which computes the parameters of all conditionals in parallel from a whole image
-(teacher forcing), and `start`/`step`, which compute them one position at a time while the image is being drawn.
+A model supplies three things: `forward`, which computes the parameters of all conditionals in parallel from a whole
+image (teacher forcing), and `start`/`step`, which compute them one position at a time while the image is being drawn.
 """
 
 import torch

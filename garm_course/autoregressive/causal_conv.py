@@ -1,11 +1,12 @@
 """Masks and the causal convolution: each output sees the pixels before it in raster order, and nothing else.
 
-Raster order reads row by row, and inside a pixel R, then G, then B. A k x k kernel has three parts: the rows above the
-center (all known), the pixels to the left (known), and the center itself, where it depends on the kind of mask and on
-the color. `CausalConv2d` holds only the parts that are known, so no multiplication and no gradient goes into weights that
-a mask would zero.
+Raster order reads row by row, and inside a pixel R, then G, then B. A k x k kernel has three parts: the rows above
+the center (all known), the pixels to the left (known), and the center itself, where it depends on the kind of mask
+and on the color. `CausalConv2d` holds only the parts that are known, so no multiplication and no gradient goes into
+weights that a mask would zero.
 
-Source: van den Oord, Kalchbrenner, Kavukcuoglu (2016), "Pixel Recurrent Neural Networks", arXiv 1601.06759, section 3.4.
+Source: van den Oord, Kalchbrenner, Kavukcuoglu (2016), "Pixel Recurrent Neural Networks", arXiv 1601.06759, section
+3.4.
 """
 
 import math
@@ -95,7 +96,9 @@ class CausalConv2d(nn.Module):
         above: False leaves out the rows above (the horizontal stack of a Gated PixelCNN).
     """
 
-    def __init__(self, c_in: int, c_out: int, k: int, kind: str, *, colors: int = 1, parts: int = 1, above: bool = True):
+    def __init__(
+        self, c_in: int, c_out: int, k: int, kind: str, *, colors: int = 1, parts: int = 1, above: bool = True
+    ):
         super().__init__()
         self.c_in, self.c_out, self.kind, self.colors, self.parts = c_in, c_out, kind, colors, parts
         self.reach = k // 2

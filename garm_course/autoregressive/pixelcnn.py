@@ -1,15 +1,17 @@
 """PixelCNN and Gated PixelCNN: every conditional of an image from one pass of causal convolutions.
 
-PixelCNN is one stack of masked convolutions. It is simple, and small kernels leave it a *blind spot*: pixels that come before
-the target and never reach it. Gated PixelCNN reads the rows above with a second, unmasked stack that is shifted down by
-one row, so that together the two stacks see the whole past; its units multiply a tanh with a sigmoid gate.
+PixelCNN is one stack of masked convolutions. It is simple, and small kernels leave it a *blind spot*: pixels that
+come before the target and never reach it. Gated PixelCNN reads the rows above with a second, unmasked stack that is
+shifted down by one row, so that together the two stacks see the whole past; its units multiply a tanh with a sigmoid
+gate.
 
-Both models hold the parallel computation (`forward`, for training) and the sequential one (`start`, `step`, for sampling) next to
-each other. The sequential one works a row at a time where it can, and a pixel at a time where it must.
+Both models hold the parallel computation (`forward`, for training) and the sequential one (`start`, `step`, for
+sampling) next to each other. The sequential one works a row at a time where it can, and a pixel at a time where it
+must.
 
-Sources: van den Oord, Kalchbrenner, Kavukcuoglu (2016), "Pixel Recurrent Neural Networks", arXiv 1601.06759;
-van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu (2016), "Conditional Image Generation with PixelCNN Decoders",
-arXiv 1606.05328.
+Sources: van den Oord, Kalchbrenner, Kavukcuoglu (2016), "Pixel Recurrent Neural Networks", arXiv 1601.06759; van den
+Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu (2016), "Conditional Image Generation with PixelCNN
+Decoders", arXiv 1606.05328.
 """
 
 from types import SimpleNamespace
@@ -59,7 +61,8 @@ def level_features(levels: int, encoding: str) -> Tensor:
 
     Args:
         levels: number of grey levels.
-        encoding: "thermometer" (feature k is 1 where x >= k: neighbors in value share features), "one_hot", or "scaled" (x
+        encoding: "thermometer" (feature k is 1 where x >= k: neighbors in value share features), "one_hot", or
+        "scaled" (x
             mapped to [-1, 1], one feature).
 
     Returns:
@@ -259,7 +262,8 @@ class GatedPixelCNN(PixelModel):
         encoding: see `level_features`.
 
     Source:
-        van den Oord et al. (2016), arXiv 1606.05328, figure 2 and equations 2 to 4. The vertical stack has residual connections
+        van den Oord et al. (2016), arXiv 1606.05328, figure 2 and equations 2 to 4. The vertical stack has residual
+        connections
         as well; the paper's has none.
 
     Example:
@@ -321,7 +325,9 @@ class GatedPixelCNN(PixelModel):
                 SimpleNamespace(
                     horizontal=ConvCache(layer.horizontal, n, width),
                     out=ConvCache(layer.out, n, width),
-                    rows=self.table.new_zeros(n, v_in, reach + 1, width + 2 * reach),  # padded rows of the vertical stack
+                    rows=self.table.new_zeros(
+                        n, v_in, reach + 1, width + 2 * reach
+                    ),  # padded rows of the vertical stack
                     bias=layer.class_bias(y),
                 )
             )

@@ -1,14 +1,15 @@
 """The one sampling loop of the course: pixel after pixel, each drawn from its conditional.
 
-Ancestral sampling is the same for every autoregressive model, and so is everything around it: temperature and truncation,
-completing an image of which a part is given, and the random draws. A model only says what the next conditional is, either
-by a full forward pass over the image so far (naive: D passes for D positions) or by one `step` that reuses all features
-computed before (cached: each feature once). Both draw the same values from the same uniforms.
+Ancestral sampling is the same for every autoregressive model, and so is everything around it: temperature and
+truncation, completing an image of which a part is given, and the random draws. A model only says what the next
+conditional is, either by a full forward pass over the image so far (naive: D passes for D positions) or by one `step`
+that reuses all features computed before (cached: each feature once). Both draw the same values from the same
+uniforms.
 
 Source: caching for convolutions: Ramachandran et al. (2017), arXiv 1704.06001.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -30,11 +31,12 @@ def sample(
     top_p: float | None = None,
     rng: torch.Generator | None = None,
     naive: bool = False,
-    progress: bool = False,
+    progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
 ) -> Tensor:
     """Draw n images from the model.
 
-    With `given` and `mask` the marked pixels are kept and the others drawn in raster order, each from its conditional given
+    With `given` and `mask` the marked pixels are kept and the others drawn in raster order, each from its conditional
+    given
     all pixels before it. Where the given pixels come first (a top half, say) this is an exact draw from
     p(rest | given); a given pixel further down cannot influence what is drawn before it.
 
@@ -44,10 +46,11 @@ def sample(
         given: LongTensor (C, H, W) or (n, C, H, W) of levels.
         mask: BoolTensor of the same shape: True where `given` is kept.
         temperature, top_k, top_p: see `filter_logits`; the defaults leave the model's distribution as it is.
-        rng: source of the uniforms, one for each image and position, drawn before the first pixel; image k gets the same
+        rng: source of the uniforms, one for each image and position, drawn before the first pixel; image k gets the
+        same
             ones whatever n is. None takes torch's global generator.
         naive: recompute the whole image for each position, instead of `step`.
-        progress: show a progress bar.
+        progress: wraps the loop over positions in a progress bar (`tqdm`, or `garm_course.display.progress`).
 
     Returns:
         LongTensor (n, C, H, W).
@@ -69,7 +72,8 @@ def sample(
     plain = temperature == 1.0 and top_k is None and top_p is None
     with evaluation_mode(model):
         state = None if naive else model.start(n, y)
-        for i in _positions(model.positions, progress):
+        positions = range(model.positions)
+        for i in positions if progress is None else progress(positions):
             if naive:
                 params = model.to_sequence(model(model.to_image(x.T), y))[:, i]
             else:
@@ -77,9 +81,7 @@ def sample(
             if plain:
                 value = model.head.sample(params, u[i])
             else:
-                logits = filter_logits(
-                    model.head.logits(params), temperature=temperature, top_k=top_k, top_p=top_p
-                )
+                logits = filter_logits(model.head.logits(params), temperature=temperature, top_k=top_k, top_p=top_p)
                 value = draw(logits.log_softmax(-1), u[i])
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
     return model.to_image(x.T).clone()
@@ -101,7 +103,9 @@ def _check_weights(model: nn.Module) -> Tensor:
     """The model's first parameter, after making sure that all are finite."""
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
-            raise ValueError(f"the model's weight {name!r} holds NaN or infinity: its training diverged; train it again")
+            raise ValueError(
+                f"the model's weight {name!r} holds NaN or infinity: its training diverged; train it again"
+            )
     return next(model.parameters())
 
 
@@ -126,12 +130,3 @@ def _completion(
             f"got {tuple(given.shape)} and {tuple(mask.shape)}"
         )
     return model.to_sequence(given), model.to_sequence(mask)
-
-
-def _positions(total: int, progress: bool) -> Iterator[int]:
-    if not progress:
-        yield from range(total)
-        return
-    from tqdm.auto import tqdm
-
-    yield from tqdm(range(total), desc="pixels", leave=False)

@@ -1,8 +1,8 @@
 """Audits: is this function really an autoregressive model, does it sum to one, does it sample what it claims?
 
-They work on any function from images to parameters, a student's as well as a model of the library, and they say where the
-fault is, not only that there is one. Dependence is measured by changing one input position at a time, which needs no
-gradient and sees through any code.
+They work on any function from images to parameters, a student's as well as a model of the library, and they say where
+the fault is, not only that there is one. Dependence is measured by changing one input position at a time, which needs
+no gradient and sees through any code.
 """
 
 import copy
@@ -83,7 +83,8 @@ def dependence(
         seed: of these images.
 
     Returns:
-        (D, D), entry [i, j]: largest change of the parameters of position i when position j changes; positions in raster
+        (D, D), entry [i, j]: largest change of the parameters of position i when position j changes; positions in
+        raster
         order, channel innermost, D = C·H·W. Rounding differences (16 machine epsilons) count as zero.
 
     Raises:
@@ -103,7 +104,7 @@ def dependence(
         rounding = 16 * torch.finfo(out.dtype).eps if out.is_floating_point() else 0.0
         out = out.double().movedim(1, 3).reshape(d + 1, d, -1)  # (D + 1, D, params)
         if not torch.isfinite(out).all():
-            raise ValueError("the function returned NaN or infinite parameters; look for a division or log of zero in it")
+            raise ValueError("the function returned NaN or infinity; look for a division or a log of zero in it")
         change = (out[:-1] - out[-1]).abs().amax(2)  # (source j, target i)
         scale = out.abs().amax() + 1e-30
         result = torch.maximum(result, torch.where(change > rounding * scale, change, 0.0).T)
@@ -122,7 +123,8 @@ def causality(
         y, images, seed: see `dependence`.
 
     Returns:
-        Causality; if it does not hold, `leak` is the pair of the first position (in raster order) that sees something it must not,
+        Causality; if it does not hold, `leak` is the pair of the first position (in raster order) that sees something
+        it must not,
         and the first such source.
 
     Example:
@@ -142,9 +144,9 @@ def causality(
     elif (r, c) == (tr, tc):
         cause = f"depends on channel {k} of the same pixel, which comes later; are the color groups masked?"
     elif r == tr:
-        cause = f"depends on column {c} of the same row, which comes later; does the mask zero what is right of the center?"
+        cause = f"depends on column {c} of the same row, to its right; is everything right of the center masked?"
     else:
-        cause = f"depends on row {r}, column {c}, which comes later; does the mask zero the rows below (or a shift miss)?"
+        cause = f"depends on row {r}, column {c}, further down; are the rows below masked, is a shift missing?"
     return Causality(False, (places[0], places[1]), f"leak: the prediction at {where} {cause}")
 
 
@@ -250,7 +252,7 @@ def _unpack(fn, shape, levels, method: str | None = None):
         module = copy.deepcopy(fn).double().cpu().eval()
         fn = getattr(module, method) if method else module
     if shape is None or levels is None:
-        raise ValueError("expected shape=(C, H, W) and levels=... since the function does not say which images it takes")
+        raise ValueError("expected shape=(C, H, W) and levels=...: the function does not say which images it takes")
     return fn, tuple(shape), levels
 
 

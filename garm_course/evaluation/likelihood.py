@@ -12,7 +12,8 @@ from garm_course.autoregressive.sampling import evaluation_mode
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Mean negative log-likelihood per example in nats, its standard error, the number of examples, their dimensions."""
+    """Mean negative log-likelihood per example in nats, its standard error, the number of examples, their
+    dimensions."""
 
     nats: float
     stderr: float
@@ -52,10 +53,11 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
     """
     if len(dataset) == 0:
         raise ValueError("expected at least one example to evaluate on, got an empty data set")
-    classes = bool(getattr(model, "n_classes", 0))
-    device = next(model.parameters()).device if isinstance(model, nn.Module) else None
+    network = isinstance(model, nn.Module)
+    classes = network and bool(model.n_classes)
+    device = next(model.parameters()).device if network else None
     loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size)
-    with evaluation_mode(model if isinstance(model, nn.Module) else nn.Identity()):
+    with evaluation_mode(model if network else nn.Identity()):
         parts = [model.log_prob(x.to(device), *([y.to(device)] if classes else [])).double().cpu() for x, y in loader]
     return torch.cat(parts)
 
@@ -75,10 +77,30 @@ def evaluate(model, dataset: Dataset, *, batch_size: int = 256) -> Likelihood:
     nll = -log_probs(model, dataset, batch_size=batch_size)
     if not torch.isfinite(nll).all():
         bad = int((~torch.isfinite(nll)).nonzero()[0])
-        raise ValueError(f"the log-likelihood of example {bad} is {-nll[bad].item()}; the model diverged, train it again")
+        raise ValueError(
+            f"the log-likelihood of example {bad} is {-nll[bad].item()}; the model diverged, train it again"
+        )
     x, _ = dataset[0]
     stderr = (nll.std() / math.sqrt(len(nll))).item() if len(nll) > 1 else math.nan
     return Likelihood(nll.mean().item(), stderr, len(nll), x.numel())
+
+
+def kl_divergence(data, model, *, batch_size: int = 256) -> Likelihood:
+    """KL(p || q) of a model q from data of known distribution p, estimated without bias by the mean of log p(x) -
+    log q(x).
+
+    Both logarithms are taken at the same examples, so most of their spread cancels.
+
+    Args:
+        data: examples drawn from p, with `log_prob(x) -> (B,)` in nats (`glyphs`, `bars_and_stripes`).
+        model: q, with `log_prob`.
+
+    Returns:
+        Likelihood: nats per example with the standard error of the paired mean; at least 0 up to that error.
+    """
+    gap = log_probs(data, data, batch_size=batch_size) - log_probs(model, data, batch_size=batch_size)
+    stderr = (gap.std() / math.sqrt(len(gap))).item() if len(gap) > 1 else math.nan
+    return Likelihood(gap.mean().item(), stderr, len(gap), data[0][0].numel())
 
 
 class Uniform:

@@ -1,0 +1,105 @@
+"""Models on disk: weights as safetensors, with the configuration and the record of the run as JSON in its header.
+
+Nothing is pickled, so a file from a stranger can hold wrong numbers but no code. A file is written beside its place
+and then moved there in one step: a crash leaves the old file or the new one, never half of one.
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from torch import nn
+
+FORMAT = "garm-course 1"
+
+
+def model_classes() -> dict[str, type]:
+    """The models that can be saved and loaded, by name."""
+    from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+
+    return {cls.name: cls for cls in (PixelCNN, GatedPixelCNN)}
+
+
+def write_atomically(path: Path | str, data: bytes) -> None:
+    """Write a file completely or not at all.
+
+    Raises:
+        OSError: if the folder cannot be written or the disk is full; what was there before is untouched.
+    """
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_model(model: nn.Module, path: Path | str, record: dict | None = None) -> None:
+    """Write a model of the library to a safetensors file.
+
+    Args:
+        model: its class must be one of `model_classes()`.
+        path: the file; its folder must exist.
+        record: anything JSON can hold, such as the result of the run; comes back as `model.record`.
+    """
+    from safetensors.torch import save
+
+    if model_classes().get(getattr(model, "name", None)) is not type(model):
+        raise ValueError(f"cannot save a {type(model).__name__}; known models: {', '.join(model_classes())}")
+    metadata = {
+        "format": FORMAT,
+        "model": model.name,
+        "config": json.dumps(model.config),
+        "record": json.dumps(record or {}),
+    }
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    write_atomically(path, save(tensors, metadata))
+
+
+def load_model(path: Path | str, expected: str | None = None) -> nn.Module:
+    """Read a model that `save_model` wrote; it comes back on the CPU, in evaluation mode, with its `record`.
+
+    Args:
+        path: the safetensors file.
+        expected: name of the model that it must be, or None for any.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, is no model of this course, holds another model than expected, or its weights
+            do not fit its configuration.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no model file {path}; train one with `garm train`, or check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is truncated or no safetensors file ({error}); train or copy it again") from None
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} was not written by this course (no {FORMAT!r} in its header); use a file of `garm train`"
+        )
+    name, classes = metadata["model"], model_classes()
+    if name not in classes:
+        raise ValueError(f"{path} holds an unknown model {name!r}; known: {', '.join(classes)}; update garm_course")
+    if expected is not None and name != expected:
+        raise ValueError(f"{path} holds a {name}, expected a {expected}; choose the file of that model")
+    model = classes[name](**json.loads(metadata["config"]))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise ValueError(f"the weights in {path} do not fit its configuration ({first}); train it again") from None
+    model.record = json.loads(metadata["record"])
+    return model.eval()

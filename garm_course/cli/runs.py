@@ -1,0 +1,137 @@
+"""`garm train`, `garm evaluate`, `garm sample` and `garm recipes`: runs from the command line."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the application."""
+    app.command()(train)
+    app.command()(evaluate)
+    app.command()(sample)
+    app.command()(recipes)
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="Model, as `garm recipes` lists them.")],
+    data: Annotated[str, typer.Option(help="Data set.")] = "digits",
+    budget: Annotated[str, typer.Option(help="smoke (two steps), quick (about half a minute) or full.")] = "quick",
+    seed: Annotated[int, typer.Option(help="Seed of weights, order of the data and dropout.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run [runs/MODEL-DATA-SEED].")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in that folder.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a data set; write model.safetensors and result.json."""
+    from garm_course import recipes
+
+    recipe = recipes.find(model, data)
+    out = out or Path("runs") / f"{recipe.name}-{seed}"
+    if not as_json:
+        typer.echo(f"{recipe.name}, budget {budget}, seed {seed}, into {out}")
+    _, result = recipes.train(recipe, out, budget=budget, seed=seed, overwrite=overwrite)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    typer.echo(table(result))
+    training = result["training"]
+    typer.echo(
+        f"{result['parameters']:,} parameters, {result['seconds']:.0f} s, best validation at step "
+        f"{training['best_step']} ({training['stopped']})\nwritten: {out / 'model.safetensors'}, {out / 'result.json'}"
+    )
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, as `garm train` writes it.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    as_json: Json = False,
+) -> None:
+    """Evaluate a run on a split and add the figure to its result.json."""
+    from garm_course import recipes
+
+    result = recipes.evaluate_run(run, split)
+    typer.echo(json.dumps(result) if as_json else table(result))
+
+
+def sample(
+    run: Annotated[str, typer.Argument(help="Folder of a run, or the name of a pretrained model.")],
+    out: Annotated[Path, typer.Option(help="PNG file to write.")],
+    n: Annotated[int, typer.Option("--n", "-n", min=1, max=1024, help="Number of samples.")] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    label: Annotated[
+        int | None, typer.Option("--class", help="Class, for a class-conditional model [all in turn].")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Above 0; 1 samples the model itself.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Keep the k most probable levels of each pixel.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Keep the most probable levels up to this mass.")] = None,
+) -> None:
+    """Draw samples from a run and write them as a grid."""
+    import torch
+
+    from garm_course.checkpoints import load_model, write_atomically
+    from garm_course.display import panels_figure, png, progress
+    from garm_course.weights import load_pretrained, pretrained_names
+
+    if Path(run).exists() or run not in pretrained_names():
+        model = load_model(Path(run) / "model.safetensors" if Path(run).is_dir() else Path(run))
+    else:
+        model = load_pretrained(run)
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"expected a file name that ends in .png, got {out}; for example --out {out.stem}.png")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {out.parent}; create it or choose another --out")
+    if label is not None and not model.n_classes:
+        raise ValueError("this model knows no classes; leave --class out, or use a conditional_... model")
+    y = None
+    if model.n_classes:
+        y = torch.arange(n) % model.n_classes if label is None else torch.full((n,), label)
+    images = model.sample(
+        n,
+        y,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        rng=torch.Generator().manual_seed(seed),
+        progress=progress,
+    )
+    figure = panels_figure([(f"{n} samples of {model.name}, seed {seed}", images)], levels=model.levels)
+    write_atomically(out, png(figure))
+    typer.echo(f"written: {out}")
+
+
+def recipes(as_json: Json = False) -> None:
+    """List what `garm train` can train, with the recorded figures."""
+    from garm_course import recipes
+    from garm_course.paths import results_folder
+
+    rows = []
+    for recipe in recipes.RECIPES.values():
+        path = results_folder() / f"{recipe.name}.json"
+        recorded = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        rows.append({"model": recipe.model, "data": recipe.data, "recorded": recorded and recorded["validation"]})
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    typer.echo(f"{'model':<28}{'data':<18}recorded validation NLL (nats, mean over seeds)")
+    for row in rows:
+        figure = (
+            "none" if row["recorded"] is None else f"{row['recorded']['nats']:.2f} ± {row['recorded']['stderr']:.2f}"
+        )
+        typer.echo(f"{row['model']:<28}{row['data']:<18}{figure}")
+
+
+def table(result: dict) -> str:
+    """The figures of a run beside the baselines, as aligned text."""
+    rows = [(f"{name} (validation)", figures) for name, figures in result["baselines"].items()]
+    rows += [
+        (f"{result['model']} ({split})", result[split]) for split in ("train", "validation", "test") if split in result
+    ]
+    if result.get("floor"):
+        rows.append(("entropy of the data (floor)", {**result["floor"], "n": None}))
+    lines = [f"{'':<44}{'nats':>9}{'±':>7}{'bits/dim':>10}"]
+    lines += [f"{name:<44}{f['nats']:>9.2f}{f['stderr']:>7.2f}{f['bits_per_dim']:>10.3f}" for name, f in rows]
+    return "\n".join(lines)

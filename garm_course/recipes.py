@@ -1,0 +1,259 @@
+"""Named, reproducible runs: a model on a data set, at three budgets, with the figure that it should reach.
+
+A run is a folder with `model.safetensors` (weights, configuration, record) and `result.json` (figures, settings,
+versions, hardware, command). Choices are made on the validation split; the test split is looked at by
+`evaluate_run(..., "test")`, once, when a run is recorded.
+"""
+
+import json
+import math
+import os
+import platform
+import sys
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import garm_course
+from garm_course import datasets
+from garm_course.checkpoints import load_model, model_classes, save_model, write_atomically
+from garm_course.evaluation.likelihood import Likelihood, baselines, bits_per_dim, evaluate, kl_divergence
+from garm_course.training import History, fit
+
+BUDGETS = ("smoke", "quick", "full")
+SMOKE = {"steps": 2, "batch_size": 8, "evaluate_every": 2}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model on a data set: constructor arguments, options of the data, settings of `fit` per budget.
+
+    `expected` is the validation figure in nats that the quick budget reaches, give or take `tolerance`, which covers
+    the
+    spread over seeds and machines; None where no run is recorded.
+    """
+
+    model: str
+    data: str
+    config: dict
+    quick: dict
+    full: dict
+    conditional: bool = False
+    data_options: dict = field(default_factory=dict)
+    sizes: dict = field(default_factory=dict)  # examples per split, for data that can be drawn without end
+    expected: float | None = None
+    tolerance: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """`<model>-<data>`, the name of its recorded result and of its weights."""
+        return f"{self.model}-{self.data}"
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained model; the seed fixes its random weights."""
+        data = self.load("train")
+        torch.manual_seed(seed)
+        n_classes = data.n_classes if self.conditional else 0
+        cls = model_classes()[self.model.removeprefix("conditional_")]
+        return cls(tuple(data.shape), data.levels, n_classes, **self.config)
+
+    def load(self, split: str):
+        """One split of the recipe's data set."""
+        return datasets.load(self.data, split, **self.options(split))
+
+    def options(self, split: str) -> dict:
+        """Options with which `load` is called for this split."""
+        return {**self.data_options, **({"n": self.sizes[split]} if split in self.sizes else {})}
+
+    def settings(self, budget: str) -> dict:
+        """Arguments of `fit` at this budget."""
+        if budget not in BUDGETS:
+            raise ValueError(f"no budget {budget!r}; choose one of {', '.join(BUDGETS)}")
+        return {"smoke": {**self.quick, **SMOKE}, "quick": self.quick, "full": {**self.quick, **self.full}}[budget]
+
+
+_DIGITS = {"channels": 32, "layers": 5, "dropout": 0.5}
+_DIGITS_FIT = {"steps": 600, "batch_size": 64, "lr": 3e-3, "evaluate_every": 50}
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("pixelcnn", "digits", _DIGITS, _DIGITS_FIT, {"steps": 2000}),
+        Recipe("gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000}),
+        Recipe("conditional_gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000},
+               conditional=True),
+        Recipe("gated_pixelcnn", "glyphs", {"channels": 24, "layers": 6, "dropout": 0.0},
+               {"steps": 400, "batch_size": 32, "lr": 3e-3, "evaluate_every": 100}, {"steps": 6000},
+               sizes={"train": 4000, "validation": 500, "test": 1000}),
+        Recipe("gated_pixelcnn", "bars_and_stripes", {"channels": 16, "layers": 3, "dropout": 0.0},
+               {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}, {"steps": 3000}),
+    )
+}  # fmt: skip
+
+
+def find(model: str, data: str) -> Recipe:
+    """The recipe for a model on a data set.
+
+    Raises:
+        ValueError: for an unknown model or data set, or a pair without a recipe; the message lists what there is.
+    """
+    models = sorted({r.model for r in RECIPES.values()})
+    known_data = sorted({r.data for r in RECIPES.values()})
+    for kind, value, known in (("model", model, models), ("data set", data, known_data)):
+        if value not in known:
+            near = get_close_matches(value, known, n=1)
+            guess = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"no {kind} {value!r}; {guess}Known: {', '.join(known)}")
+    if f"{model}-{data}" not in RECIPES:
+        there = ", ".join(r.data for r in RECIPES.values() if r.model == model)
+        raise ValueError(f"no recipe for {model!r} on {data!r}; {model} has recipes for: {there}")
+    return RECIPES[f"{model}-{data}"]
+
+
+def train(
+    recipe: Recipe, out: Path | str, *, budget: str = "quick", seed: int = 0, overwrite: bool = False
+) -> tuple[nn.Module, dict]:
+    """Train a recipe and write its run folder.
+
+    Args:
+        recipe: see `find`.
+        out: folder of the run; it is made if it does not exist.
+        budget: "smoke" (two steps), "quick" (about half a minute) or "full".
+        seed: of weights, order of the data and dropout.
+        overwrite: replace a run that is in the folder already.
+
+    Returns:
+        The model with its best validation weights, and the result that was written.
+
+    Raises:
+        FileExistsError: the folder holds a run already. OSError: the folder cannot be written.
+    """
+    settings = recipe.settings(budget)
+    out = Path(out)
+    _prepare_folder(out, overwrite)
+    data = {split: recipe.load(split) for split in ("train", "validation")}
+    model = recipe.build(seed)
+    history = fit(model, data["train"], validation=data["validation"], seed=seed, label=recipe.name, **settings)
+    result = {
+        "model": recipe.model,
+        "data": recipe.data,
+        "budget": budget,
+        "seed": seed,
+        **{split: _figures(model, data[split]) for split in data},
+        "baselines": {k: _likelihood(v) for k, v in baselines(data["train"], data["validation"]).items()},
+        "floor": _floor(data["train"]),
+        "seconds": round(history.seconds, 1),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "config": model.config,
+        "data_options": {split: recipe.options(split) for split in datasets.SPLITS},
+        "training": {**settings, "best_step": history.best_step, "stopped": history.stopped},
+        "history": _history(history),
+        "versions": versions(),
+        "hardware": hardware(),
+        "command": f"garm train {recipe.model} --data {recipe.data} --budget {budget} --seed {seed}",
+    }
+    save_model(model, out / "model.safetensors", _record(result))
+    write_result(out, result)
+    return model, result
+
+
+def evaluate_run(run: Path | str, split: str = "test") -> dict:
+    """Evaluate the model of a run folder on a split and add the figure to its `result.json`.
+
+    Returns:
+        The result, with the figures of `split`.
+    """
+    run = Path(run)
+    result = read_result(run)
+    model = load_model(run / "model.safetensors")
+    if split not in result["data_options"]:
+        raise ValueError(f"no split {split!r}; choose one of {', '.join(result['data_options'])}")
+    result[split] = _figures(model, datasets.load(result["data"], split, **result["data_options"][split]))
+    write_result(run, result)
+    return result
+
+
+def read_result(run: Path | str) -> dict:
+    """The `result.json` of a run folder.
+
+    Raises:
+        FileNotFoundError: the folder holds no run. ValueError: the file is damaged.
+    """
+    path = Path(run) / "result.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{run} is no folder of a run (it has no result.json); make one with `garm train`")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}); train the run again") from None
+
+
+def write_result(run: Path, result: dict) -> None:
+    """Write `result.json` of a run folder, completely or not at all."""
+    write_atomically(Path(run) / "result.json", (json.dumps(result, indent=1) + "\n").encode())
+
+
+def versions() -> dict[str, str]:
+    """Versions of what produced a figure."""
+    return {"garm_course": garm_course.__version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def hardware() -> str:
+    """What a figure was produced on, in words."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    name = platform.processor() or platform.machine()
+    if sys.platform == "linux" and os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+        name = names[0] if names else name
+    return f"{name}, {torch.get_num_threads()} thread(s)"
+
+
+def _prepare_folder(out: Path, overwrite: bool) -> None:
+    """Make the folder and try to write in it, before minutes are spent on training."""
+    if (out / "result.json").exists() and not overwrite:
+        raise FileExistsError(f"{out} holds a run already; choose another folder with --out, or add --overwrite")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / ".writable", b"")
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise OSError(f"cannot write in {out} ({error.strerror}); choose another folder with --out") from None
+
+
+def _figures(model: nn.Module, data) -> dict:
+    figures = _likelihood(evaluate(model, data))
+    if hasattr(data, "log_prob") and not model.n_classes:
+        gap = kl_divergence(data, model)
+        figures["kl"] = {"nats": gap.nats, "stderr": gap.stderr}
+    return figures
+
+
+def _likelihood(likelihood: Likelihood) -> dict:
+    return {
+        "nats": likelihood.nats,
+        "stderr": likelihood.stderr,
+        "bits_per_dim": likelihood.bits_per_dim,
+        "n": likelihood.n,
+    }
+
+
+def _floor(data) -> dict | None:
+    """Entropy of data whose distribution is known: no model can score less on average."""
+    if not hasattr(data, "entropy"):
+        return None
+    nats, stderr = data.entropy()
+    return {"nats": nats, "stderr": stderr, "bits_per_dim": bits_per_dim(nats, math.prod(data.shape))}
+
+
+def _history(history: History) -> dict:
+    return {"train": history.train, "validation": history.validation}
+
+
+def _record(result: dict) -> dict:
+    """The part of a result that travels with the weights."""
+    return {k: v for k, v in result.items() if k != "history"}

@@ -1,0 +1,31 @@
+"""Small trained models that come with the package, each with the record of the run that made it."""
+
+from pathlib import Path
+
+from torch import nn
+
+from garm_course.checkpoints import load_model
+
+FOLDER = Path(__file__).parent
+
+
+def pretrained_names() -> list[str]:
+    """Names that `load_pretrained` knows: `<model>-<data>`."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def load_pretrained(name: str) -> nn.Module:
+    """Load a trained model of the course.
+
+    Args:
+        name: `<model>-<data>`, such as "gated_pixelcnn-digits".
+
+    Returns:
+        The model on the CPU, in evaluation mode; `model.record` holds the recorded figures, seed, seconds and command.
+
+    Raises:
+        ValueError: for an unknown name; the message lists the known ones.
+    """
+    if name not in pretrained_names():
+        raise ValueError(f"no pretrained model {name!r}; known: {', '.join(pretrained_names())}")
+    return load_model(FOLDER / f"{name}.safetensors")
