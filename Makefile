@@ -1,0 +1,37 @@
+# make lab      set up once, then JupyterLab on your copies of the lessons (LAB_ARGS="--no-browser --port 8899")
+# make check    quick loop while working: style, pairs in step, the fast tests
+# make test     everything that CI runs
+# make lessons  rebuild both editions of all lessons from solutions/*.py
+# PYTHON=python3.12 chooses the interpreter, TORCH_INDEX=https://download.pytorch.org/whl/cpu torch without CUDA.
+
+SHELL := /bin/sh
+ANY_PYTHON := $(shell command -v python3 || command -v python)
+NO_PYTHON = $(error this course needs Python 3.11 or newer, and there is no python3 on the path)
+SETUP = PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" "$(or $(ANY_PYTHON),$(NO_PYTHON))" tools/setup_env.py
+QUIET = env OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 GARM_PROGRESS=0
+STYLE = .venv/bin/ruff check . && .venv/bin/ruff format --check .
+PYTEST = $(QUIET) .venv/bin/python -m pytest -n 2 --dist loadfile
+
+.PHONY: help lab test check lessons
+
+help:
+	@sed -n '/^# /s/^# //p' Makefile
+
+lab:
+	@$(SETUP) lab
+	@.venv/bin/garm lab $(LAB_ARGS)
+
+check:
+	@$(SETUP) dev
+	$(STYLE) && .venv/bin/garm release --check
+	$(PYTEST) -q -m "not slow and not browser"
+
+test:
+	@$(SETUP) dev
+	$(STYLE) && .venv/bin/garm release --check
+	$(PYTEST) --doctest-modules garm_course tests
+	$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=120 notebooks solutions
+
+lessons:
+	@$(SETUP) dev
+	$(QUIET) .venv/bin/garm release
