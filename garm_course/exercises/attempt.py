@@ -1,0 +1,240 @@
+"""One answer in the hands of one probe: every call is copied, limited, recorded and compared with the reference."""
+
+import inspect
+import linecache
+import os
+import re
+import sysconfig
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from garm_course.exercises.arguments import differ, fresh, gradients
+from garm_course.exercises.compare import difference
+from garm_course.exercises.registry import STUB_TEXT, Exercise
+from garm_course.exercises.timelimit import TimeUp, within
+from garm_course.exercises.world import recorded_output, seed_all
+
+# Where code lies that the student did not write: this package, the standard library, installed packages.
+_NOT_THEIRS = (os.path.dirname(__file__), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+
+
+class Refused(Exception):
+    """Ends a probe: the answer is wrong, and the message says why."""
+
+
+@dataclass
+class Outcome:
+    """What one call did."""
+
+    value: Any = None
+    gradients: tuple = ()
+    changed: str = ""  # the name of an argument that the call changed
+    error: str = ""
+    where: str = ""  # the student's own line that raised
+    stub: bool = False
+    too_long: bool = False
+    printed: str = ""
+
+
+class Attempt:
+    """What a probe receives in place of the raw answer.
+
+    Args:
+        exercise: holds the reference.
+        answer: what the student defined.
+        seconds: for all calls of the answer together.
+    """
+
+    def __init__(self, exercise: Exercise, answer: Any, seconds: float) -> None:
+        self.exercise, self.answer, self.left = exercise, answer, seconds
+        self.outcomes: list[Outcome] = []  # of the probe that is running
+
+    def run(self, *args: Any, grad: bool = False, use: Callable | None = None, values: bool = True) -> Any:
+        """Calls the answer and the reference on copies of the arguments and returns the answer's result.
+
+        Args:
+            args, grad, use: as for `same`.
+            values: False to compare only type, shape and dtype.
+
+        Raises:
+            Refused: the answer failed, changed an argument, or returned something else than the reference.
+        """
+        got = self._observe(self.answer, args, grad, use, limited=True)
+        self.outcomes.append(got)
+        want = self._observe(self.exercise.reference, args, grad, use, limited=False)
+        if want.error:
+            raise RuntimeError(f"the reference itself fails: {want.error}")
+        cause = self._explain(got, want, args, grad, use, values)
+        if cause:
+            raise Refused(cause)
+        return got.value
+
+    __call__ = run
+
+    def call(self, *args: Any, use: Callable | None = None) -> Any:
+        """The answer's result for a probe that judges it by itself, with `require`."""
+        return self.run(*args, use=use, values=False)
+
+    def require(self, condition: Any, cause: str) -> None:
+        """Refuses the answer unless the condition holds."""
+        if not condition:
+            self.outcomes.append(Outcome(error=cause))
+            raise Refused(cause)
+
+    def too_slow(self, args: tuple, seconds: float) -> bool:
+        """Whether a call needs more time: the best of two, in processor time where that is less than elapsed time."""
+        for _ in range(2):
+            wall, cpu = time.perf_counter(), time.process_time()
+            outcome = self._observe(self.answer, args, False, None, limited=True)
+            taken = min(time.perf_counter() - wall, time.process_time() - cpu)
+            if outcome.error:
+                raise Refused(f"At the size that the lesson needs, it raises {outcome.error}{outcome.where}.")
+            if outcome.too_long:
+                return True
+            if taken <= seconds:
+                return False
+        return True
+
+    def _observe(self, function: Any, args: tuple, grad: bool, use: Callable | None, limited: bool) -> Outcome:
+        outcome = Outcome()
+        mine = [fresh(a) for a in args]
+        leaves = []
+        if grad:
+            for i, a in enumerate(mine):
+                if isinstance(a, Tensor) and a.is_floating_point():
+                    leaves.append(a.requires_grad_())
+                    mine[i] = a.clone()  # not a leaf: changing it in place is seen below, not an obscure error of torch
+
+        def call() -> None:
+            try:
+                outcome.value = function(*mine) if use is None else use(function, *mine)
+                if inspect.isgenerator(outcome.value) or inspect.iscoroutine(outcome.value):
+                    outcome.value.close()
+                outcome.gradients = gradients(outcome.value, leaves) if leaves else ()
+            except (KeyboardInterrupt, TimeUp):
+                raise
+            except BaseException as error:  # SystemExit of exit() as well
+                outcome.stub = type(error) is NotImplementedError and error.args in ((), (STUB_TEXT,))
+                outcome.error = readable(error)
+                outcome.where = own_line(error)
+
+        seed_all()
+        started = time.perf_counter()
+        with recorded_output() as printed:
+            try:
+                within(self.left, call) if limited else call()
+            except TimeUp:
+                outcome.too_long = True
+            finally:
+                if limited:
+                    self.left -= time.perf_counter() - started
+        outcome.printed = without_addresses(printed.getvalue())
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(torch.float32)
+        names = self._argument_names(len(args))
+        changed = [name for name, a, b in zip(names, mine, args, strict=True) if differ(a, b)]
+        outcome.changed = changed[0] if changed else ""
+        return outcome
+
+    def _explain(self, got: Outcome, want: Outcome, args: tuple, grad: bool, use: Any, values: bool) -> str:
+        call = self.describe(args)
+        if got.too_long:
+            return "It does not come to an end within the time limit: look for a loop that never ends."
+        if got.error:
+            expects = "" if use else self._misfit(args)
+            return expects or f"{call} raises {got.error}{got.where}."
+        exercise = self.exercise
+        options = dict(any_dtype=exercise.any_dtype, rtol=exercise.rtol, atol=exercise.atol)
+        if got.changed:
+            remedy = f"work on a copy, `{got.changed}.clone()`"
+            return f"{call} changes its argument {got.changed} in place, which its caller still needs: {remedy}."
+        cause = difference(got.value, want.value, axes=exercise.axes, values=values, **options)
+        if cause:
+            return f"{call}: {cause}."
+        if grad and values:
+            reaches = [g is not None for g in got.gradients], [g is not None for g in want.gradients]
+            if any(w and not g for g, w in zip(*reaches, strict=True)):
+                return (
+                    f"{call}: the values are right, but no gradient reaches the argument, so nothing before it could "
+                    "be trained: keep to torch operations, without .detach(), .data, .item(), .numpy() or no_grad."
+                )
+            pairs = zip(got.gradients, want.gradients, strict=True)
+            causes = [difference(g, w, **options) for g, w in pairs if w is not None]
+            if any(causes):
+                return f"{call}: the values are right, but not the gradient: {next(filter(None, causes))}."
+        return ""
+
+    def same_outcome(self, a: Outcome, b: Outcome) -> bool:
+        """Whether two wrong answers did the same: equal errors, or equal values and gradients."""
+        if (a.error, a.changed, a.too_long, a.stub) != (b.error, b.changed, b.too_long, b.stub):
+            return False
+        exercise = self.exercise
+        options = dict(any_dtype=exercise.any_dtype, rtol=exercise.rtol, atol=exercise.atol)
+        return not difference(a.value, b.value, **options) and not difference(a.gradients, b.gradients, **options)
+
+    def describe(self, args: tuple) -> str:
+        """The call in words: "down_shift(v) with v of shape (2, 3, 4, 5)"."""
+        names, shapes, shown = self._argument_names(len(args)), [], []
+        for name, a in zip(names, args, strict=True):
+            if isinstance(a, Tensor):
+                shapes.append(f"{name} of shape {tuple(a.shape)}")
+                shown.append(name)
+            else:
+                shown.append(repr(a) if isinstance(a, (int, float, str, tuple)) and len(repr(a)) < 40 else name)
+        text = f"{self.exercise.name}({', '.join(shown)})"
+        return f"{text} with {' and '.join(shapes)}" if shapes else text
+
+    def _argument_names(self, n: int) -> list[str]:
+        names = [*_parameters(self.exercise.reference)]
+        return (names + [f"argument {i + 1}" for i in range(len(names), n)])[:n]
+
+    def _misfit(self, args: tuple) -> str:
+        """A message when the answer's parameters do not fit the call."""
+        try:
+            inspect.signature(self.answer).bind(*args)
+        except TypeError:
+            has, needs = ", ".join(_parameters(self.answer)), ", ".join(self._argument_names(len(args)))
+            name = self.exercise.name
+            return f"It is called as {name}({needs}), but your definition reads {name}({has})."
+        except Exception:  # no signature to be had
+            return ""
+        return ""
+
+
+def _parameters(function: Any) -> list[str]:
+    try:
+        return [name for name in inspect.signature(function).parameters if name != "self"]
+    except (TypeError, ValueError):
+        return []
+
+
+def without_addresses(text: str) -> str:
+    return re.sub(r"0x[0-9a-fA-F]{6,}", "0x...", text)
+
+
+def readable(error: BaseException) -> str:
+    """Type and first line of an exception, at most 200 characters."""
+    if isinstance(error, SystemExit):
+        return "SystemExit: it calls exit()"
+    try:
+        message = str(error).strip().split("\n")[0][:200].rstrip(".")
+    except Exception:
+        message = ""
+    name = type(error).__name__
+    return without_addresses(f"{name}: {message}" if message else name)
+
+
+def own_line(error: BaseException) -> str:
+    """The last line of the student's own that the exception passed: the traceback ends deep inside torch."""
+    line, tb = "", error.__traceback__
+    while tb is not None:
+        file = tb.tb_frame.f_code.co_filename
+        if not file.startswith(_NOT_THEIRS):
+            line = linecache.getline(file, tb.tb_lineno).strip()[:100]
+        tb = tb.tb_next
+    return f", in your line `{line}`" if line else ""

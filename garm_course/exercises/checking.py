@@ -1,0 +1,165 @@
+"""`grade` judges an answer; `check` does so above a definition in a notebook, and keeps the notebook running."""
+
+import difflib
+import inspect
+import os
+import sys
+from typing import Any
+
+from garm_course.exercises import timelimit
+from garm_course.exercises.attempt import Attempt, Outcome, Refused
+from garm_course.exercises.compare import kind_of
+from garm_course.exercises.registry import Exercise, exercises, get
+from garm_course.exercises.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Result, Verdict
+from garm_course.exercises.world import shell, unchanged_world
+
+NOT_WRITTEN = "Write your answer in place of the line that raises NotImplementedError, then run this cell again."
+
+
+class CheckFailed(Exception):
+    """Raised by `check` under GARM_GRADING=1 for an answer that is not right."""
+
+
+def grade(name: str, answer: Any, *, seconds: float | None = None) -> Result:
+    """Judges an answer. Whatever the answer does, this returns a result.
+
+    Args:
+        name: of the exercise.
+        answer: the function or class that somebody wrote.
+        seconds: time limit for all calls of the answer together (default: `timelimit.SECONDS`, 5).
+
+    Returns:
+        `Result(status, hint)`, status "passed", "not yet" or "not attempted".
+
+    Raises:
+        ValueError: no exercise has that name; the message lists the names.
+        KeyboardInterrupt: somebody pressed stop.
+
+    >>> grade("conv_mask", lambda k, kind: None).status
+    'not yet'
+    """
+    exercise = get(name)
+    with unchanged_world():
+        try:
+            return _judge(exercise, answer, timelimit.SECONDS if seconds is None else seconds)
+        except Exception as error:  # of a probe, not of the answer
+            blame = "This is a fault of the course and not of your answer; please report it"
+            return Result(NOT_YET, f"The check of {name} itself failed. {blame}: {type(error).__name__}: {error}")
+
+
+def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
+    asked = "class" if inspect.isclass(exercise.reference) else "function"
+    if not callable(answer) or inspect.isclass(answer) != (asked == "class"):
+        return Result(NOT_YET, f"Expected a {asked} named {exercise.name}, got {kind_of(answer)}. {exercise.rule}")
+
+    attempt = Attempt(exercise, answer, seconds)
+    runs, failed = [], None  # failed: (cause, outcome) of the first probe that refused the answer
+    for probe in exercise.probes:
+        cause, outcomes = _run(attempt, probe)
+        runs.append(outcomes)
+        if cause and failed is None:
+            failed = cause, outcomes[-1]
+            if outcomes[-1].stub and len(runs) == 1:
+                return Result(NOT_ATTEMPTED, NOT_WRITTEN)
+        if outcomes and outcomes[-1].too_long:
+            return Result(NOT_YET, f"{cause} {exercise.rule}", printed=outcomes[-1].printed)
+    if failed is None:
+        return _timed(exercise, attempt)
+
+    cause, outcome = failed
+    for mistake, hint in exercise.mistakes:
+        if _does_the_same(exercise, mistake, runs):
+            return Result(NOT_YET, hint, detail=cause, printed=outcome.printed)
+    return Result(NOT_YET, f"{cause} {exercise.rule}", printed=outcome.printed)
+
+
+def _run(attempt: Attempt, probe: Any) -> tuple[str, list[Outcome]]:
+    """Why the probe refuses the answer ("" when it does not), and what the answer's calls did."""
+    attempt.outcomes = []
+    try:
+        probe(attempt)
+    except Refused as refused:
+        return str(refused), attempt.outcomes
+    return "", attempt.outcomes
+
+
+def _does_the_same(exercise: Exercise, mistake: Any, runs: list[list[Outcome]]) -> bool:
+    """Whether a known mistake gives, on all probes, what the answer gave."""
+    attempt = Attempt(exercise, mistake, timelimit.SECONDS)
+    for probe, outcomes in zip(exercise.probes, runs, strict=True):
+        _, others = _run(attempt, probe)
+        if len(others) != len(outcomes) or not all(map(attempt.same_outcome, others, outcomes)):
+            return False
+    return True
+
+
+def _timed(exercise: Exercise, attempt: Attempt) -> Result:
+    speed = exercise.speed
+    try:
+        slow = speed is not None and attempt.too_slow(speed.args(), speed.seconds)
+    except Refused as refused:
+        return Result(NOT_YET, f"{refused} {exercise.rule}")
+    if not slow:
+        return Result(PASSED)
+    hint = f"Right, but too slow: at the size that the lesson needs it takes more than {speed.seconds:g} s."
+    return Result(PASSED, hint, detail="Replace loops over elements by operations on whole tensors.", slow=True)
+
+
+def check(answer: Any) -> Any:
+    """Judges the function or class defined below it, shows the verdict, and returns what the notebook goes on with.
+
+        @check
+        def conv_mask(k: int, kind: str) -> Tensor: ...
+
+    The exercise is found by the name of the definition. Nothing that the answer does is raised, except under
+    GARM_GRADING=1: then a wrong answer raises `CheckFailed`, after the name is bound to the reference.
+
+    Returns:
+        The answer itself when it is right and fast enough, otherwise the course's reference.
+    """
+    caller = sys._getframe(1)
+    name = _name_of(answer, caller)
+    known = {exercise.name: exercise for exercise in exercises()}
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, 1)
+        hint = f"No exercise is named {name!r}" + (f"; did you mean {near[0]!r}?" if near else "; keep the given name.")
+        return _conclude(caller, Verdict(str(name), Result(NOT_YET, hint)), answer, answer)
+
+    reference = known[name].reference
+    if answer is reference:
+        hint = "This is the course's reference; run the cell that defines yours."
+        return _conclude(caller, Verdict(name, Result(NOT_ATTEMPTED, hint)), reference, answer)
+    result = grade(name, answer)
+    if result.passed and not result.slow:
+        return _conclude(caller, Verdict(name, result, "The notebook goes on with your own code."), answer, answer)
+    return _conclude(caller, Verdict(name, result, "The notebook goes on with the course's code."), reference, answer)
+
+
+def is_reference(function: Any) -> bool:
+    """Whether it is the course's own answer to an exercise: what `check` returned in place of one that is not right."""
+    return any(function is exercise.reference for exercise in exercises())
+
+
+def _conclude(caller: Any, verdict: Verdict, goes_on_with: Any, answer: Any) -> Any:
+    if shell() is not None:
+        from IPython.display import display
+
+        display(verdict)
+    else:
+        print(repr(verdict))
+    if os.environ.get("GARM_GRADING", "0") not in ("", "0") and not verdict.result.passed:
+        caller.f_globals[verdict.name] = goes_on_with  # so that one failed exercise costs only itself
+        raise CheckFailed(f"{verdict.name}: {verdict.result.status}. {verdict.result.hint}")
+    return goes_on_with
+
+
+def _name_of(answer: Any, caller: Any) -> str:
+    """The name of the definition, else the name that the caller bound the object to (for a lambda, a partial)."""
+    try:
+        name = answer.__name__
+    except Exception:  # a partial, a callable object
+        name = None
+    if isinstance(name, str) and name.isidentifier():
+        return name
+    bound = (n for space in (caller.f_locals, caller.f_globals) for n, value in space.items() if value is answer)
+    return next((n for n in bound if not n.startswith("_")), str(name or type(answer).__name__))

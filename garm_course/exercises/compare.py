@@ -1,0 +1,143 @@
+"""The first difference between what an answer returned and what was expected, in words.
+
+Nothing here trusts the answer's object: types are compared exactly, and no method of a foreign class is called (its
+`__eq__` might always say True).
+"""
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_NUMBERS = (bool, int, float)
+
+
+def difference(
+    got: Any,
+    want: Any,
+    *,
+    axes: tuple[str, ...] = (),
+    any_dtype: bool = False,
+    rtol: float = 1e-6,
+    atol: float = 1e-8,
+    values: bool = True,
+) -> str:
+    """What is wrong with `got`, or "" when it equals `want`.
+
+    Args:
+        got: the answer's result.
+        want: a tensor, number, string, None, or a list, tuple or dictionary of these.
+        axes: names of the axes of a tensor.
+        any_dtype: compare only the numbers.
+        rtol, atol: tolerance |got - want| <= atol + rtol |want|.
+        values: False to compare only type, shape and dtype, and that NaN appears only where expected.
+    """
+    options = dict(axes=axes, any_dtype=any_dtype, rtol=rtol, atol=atol, values=values)
+    if type(want) is torch.Tensor:
+        return _tensors(got, want, **options)
+    if type(want) in _NUMBERS:
+        if type(got) not in _NUMBERS and not isinstance(got, (np.floating, np.integer)):
+            return f"expected a number, got {kind_of(got)}"
+        got, close = float(got), math.isclose(float(got), float(want), rel_tol=rtol, abs_tol=atol)
+        return "" if close or not values or (got != got and want != want) else f"expected {want:.6g}, got {got:.6g}"
+    if type(want) in (list, tuple):
+        if type(got) not in (list, tuple) and type(got) is not type(want):
+            return f"expected {kind_of(want)}, got {kind_of(got)}"
+        if len(got) != len(want):
+            return f"expected {kind_of(want)}, got {len(got)} elements"
+        found = ((f"element {i}", difference(g, w, **options)) for i, (g, w) in enumerate(zip(got, want, strict=True)))
+        return next((f"{where}: {what}" for where, what in found if what), "")
+    if type(want) is dict:
+        if type(got) is not dict:
+            return f"expected a dictionary, got {kind_of(got)}"
+        missing = [key for key in want if key not in got]
+        if missing:
+            return f"the key {missing[0]!r} is missing"
+        found = ((key, difference(got[key], want[key], **options)) for key in want)
+        return next((f"at {key!r}: {what}" for key, what in found if what), "")
+    if type(got) is not type(want):
+        return f"expected {kind_of(want)}, got {kind_of(got)}"
+    if type(want) is str and values and got != want:
+        return f"expected {want!r}, got {got!r}"
+    return ""
+
+
+def _tensors(got: Any, want: Tensor, *, axes, any_dtype, rtol, atol, values) -> str:
+    if type(got) is torch.nn.Parameter:
+        return "it returns a trainable nn.Parameter; return a plain tensor"
+    if type(got) is not torch.Tensor:
+        return f"expected a torch.Tensor, got {kind_of(got)}"
+    if got.layout != torch.strided or got.is_quantized:
+        return "expected a dense tensor; call .to_dense()"
+    if got.device != want.device:
+        return f"expected a tensor on {want.device}, got one on {got.device}: make new tensors where the argument lives"
+    if got.shape != want.shape:
+        return f"expected the shape {tuple(want.shape)}, got {tuple(got.shape)}"
+    if got.is_complex() and not want.is_complex():
+        return "expected real numbers, got complex ones"
+    if got.dtype != want.dtype and not any_dtype:
+        remedy = "take it from the argument, as in torch.zeros_like(x) or x.new_zeros(...)"
+        return f"expected the dtype {want.dtype}, got {got.dtype}: {remedy}"
+    if got.requires_grad and not want.requires_grad:
+        return "it asks for a gradient although no argument does; leave requires_grad alone"
+    a, b = (t.detach().cpu() for t in (got, want))
+    if not b.is_complex():
+        a, b = a.double(), b.double()  # exact for masks of any dtype, harmless for float32
+    strange = torch.isnan(a) & ~torch.isnan(b)
+    if strange.any():
+        return f"NaN {_position(strange, axes)}"
+    if not values:
+        return ""
+    wrong = ~torch.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
+    if not wrong.any():
+        return ""
+    first = tuple(wrong.nonzero()[0].tolist())
+    many = f" ({int(wrong.sum())} of {wrong.numel()} numbers differ)" if wrong.numel() > 1 else ""
+    return f"{_position(wrong, axes)}expected {_number(b[first])}, got {_number(a[first])}{many}"
+
+
+def _position(wrong: Tensor, axes: tuple[str, ...]) -> str:
+    first = wrong.nonzero()[0].tolist()
+    if not first:
+        return ""
+    if len(axes) == len(first):
+        return f"at {', '.join(f'{name} {i}' for name, i in zip(axes, first, strict=True))}: "
+    return f"at {first}: "
+
+
+def _number(value: Tensor) -> str:
+    value = value.item()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def kind_of(value: Any) -> str:
+    """A few words on what kind of thing it is, for a student.
+
+    >>> kind_of([1, 2]), kind_of(None)
+    ('a list of 2', 'None (is there a `return` at the end?)')
+    """
+    if value is None:
+        return "None (is there a `return` at the end?)"
+    if value is NotImplemented or value is Ellipsis:
+        return repr(value)
+    if type(value) in (list, tuple, dict):
+        return f"a {'dictionary' if type(value) is dict else type(value).__name__} of {len(value)}"
+    if type(value) in (*_NUMBERS, str):
+        return f"the {type(value).__name__} {str(value)[:40]}"
+    if inspect.isgenerator(value):
+        return "a generator: write `return`, not `yield`"
+    if inspect.iscoroutine(value):
+        return "a coroutine: write `def`, not `async def`"
+    if type(value) is np.ndarray or isinstance(value, np.generic):
+        return "a NumPy array: stay with torch, or return torch.from_numpy(...)"
+    if type(value).__name__ == "Tensor" and type(value) is torch.Tensor:
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if inspect.isroutine(value):
+        return "a function: it was not called"
+    name = type.__getattribute__(type(value), "__name__")
+    return f"an object of type {name}"

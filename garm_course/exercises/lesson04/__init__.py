@@ -1,0 +1,5 @@
+"""The exercises of lesson 04, one file each: masks, the shift between two stacks, the gate, masks of colors."""
+
+from garm_course.exercises.lesson04 import conv_mask, down_shift, gated_activation, rgb_center_mask
+
+EXERCISES = [conv_mask.EXERCISE, down_shift.EXERCISE, gated_activation.EXERCISE, rgb_center_mask.EXERCISE]
