@@ -16,13 +16,13 @@ def release(
     execute: Annotated[bool, typer.Option(help="Run the notebooks, or keep the results of unchanged cells.")] = True,
 ) -> None:
     """Write the executed solutions and the student edition of each lesson from its source, solutions/NN_topic.py."""
-    from garm_course.editions import build, lessons
+    from garm_course.editions import build, project_root, select
 
-    chosen = lessons.select(names or [])
+    chosen = select(names or [])
     if check:
         found = [line for lesson in chosen for line in build.check(lesson)]
         if not names:
-            found += build.strays(lessons.project_root())
+            found += build.strays(project_root())
         for line in found:
             typer.echo(line, err=True)
         if found:

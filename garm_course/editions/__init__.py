@@ -15,7 +15,7 @@ to be stored. The same source gives the same bytes.
 from garm_course.editions.address import Address, EditionError, address, badges, project_root, setup_cell, tag
 from garm_course.editions.answers import blank, stub
 from garm_course.editions.build import check, release
-from garm_course.editions.lessons import Lesson, lessons, select
+from garm_course.editions.catalog import Lesson, lessons, select
 
 __all__ = [
     "Address",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from garm_course.editions import notebooks
 from garm_course.editions.address import EditionError, normalize
 from garm_course.editions.answers import blank
+from garm_course.editions.catalog import Lesson, lessons
 from garm_course.editions.execution import execute
 from garm_course.editions.guards import faults
-from garm_course.editions.lessons import Lesson, lessons
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

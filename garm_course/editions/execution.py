@@ -62,6 +62,7 @@ def execute(nb: "NotebookNode", folder: Path, *, timeout: float = 600, **changes
         record_timing=False,
         coalesce_streams=True,
         store_widget_state=False,
+        extra_arguments=["--log-level=ERROR"],  # the kernel's warning about its own transport is no news
         resources={"metadata": {"path": str(folder)}},
     )
     with tempfile.TemporaryDirectory() as profile:  # no start-up files, no history of the person who releases

@@ -1,4 +1,4 @@
-"""The guards refuse every notebook that nbval would let pass, and the stored notebooks of both editions have no fault."""
+"""The guards refuse what nbval would let pass, and the stored notebooks of both editions have no fault."""
 
 import base64
 import copy
