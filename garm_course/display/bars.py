@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .figures import LABEL, SMALL, TITLE, WIDTH, new_figure, palette, readable, show, style, wrap
+from .figures import LABEL, SMALL, TITLE, WIDTH, new_figure, palette, readable, show, style, text_width, wrap
 
 
 def distribution(probs, *, alt, drawn=None, title=None, xlabel="grey level", display_id=None):
@@ -50,14 +50,16 @@ def draw_bars(ax, probs, drawn=None, xlabel="grey level"):
     top = next(t for t in (0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0) if probs.max() <= 0.86 * t or t == 1.0)
     if drawn is not None:
         bars[drawn].set(facecolor=palette["orange"], edgecolor="black", linewidth=1.0, hatch="////", zorder=3)
-        side = "left" if drawn < 0.15 * levels else "right" if drawn > 0.85 * levels else "center"
-        place = drawn + {"left": -0.4, "right": 0.4, "center": 0.0}[side]
         words = f"drawn: {drawn}"
-        color = readable(palette["vermillion"])
-        up = probs[drawn] + 0.03 * top
-        ax.text(place, up, words, ha=side, va="bottom", fontsize=LABEL, color=color, fontweight="bold", zorder=4)
-    ticks = range(levels) if levels <= 17 else np.linspace(0, levels - 1, 6).round().astype(int)
-    ax.set_xticks([t for t in ticks if levels <= 10 or levels > 17 or t % 4 == 0])
-    ax.set(xlim=(-0.7, levels - 0.3), ylim=(0, top * 1.12), xlabel=xlabel, ylabel="probability")
+        inches = ax.get_position().width * ax.figure.get_size_inches()[0]
+        half = text_width(words, LABEL, "bold") / 2 * levels / inches + 0.5  # of the words, in levels
+        middle = min(max(drawn, half - 0.7), levels - 0.3 - half)
+        under = probs[max(0, int(middle - half)) : int(middle + half) + 2].max()  # above all bars that it would cover
+        ax.plot([drawn, drawn], [probs[drawn], under + 0.05 * top], color="black", lw=1.0, ls="-", zorder=4)
+        options = {"fontsize": LABEL, "fontweight": "bold", "color": readable(palette["vermillion"])}
+        ax.text(middle, under + 0.07 * top, words, ha="center", va="bottom", zorder=4, **options)
+    every = 1 if levels <= 10 else 4 if levels <= 32 else levels // 4
+    ax.set_xticks([*range(0, levels - every // 2, every), levels - 1] if levels > 32 else range(0, levels, every))
+    ax.set(xlim=(-0.7, levels - 0.3), ylim=(0, top * 1.15), xlabel=xlabel, ylabel="probability")
     ax.set_yticks([0, top / 2, top])
     ax.tick_params(axis="x", length=0, labelsize=SMALL)

@@ -8,7 +8,6 @@ import contextlib
 import io
 import re
 import sys
-import textwrap
 
 import numpy as np
 
@@ -143,18 +142,21 @@ def fitting_width(content, title):
     return min(WIDTH, max(content, text_width(title or "", TITLE, "bold") + 0.3))
 
 
-def png(fig, dpi=DPI):
+def png(fig, dpi=DPI, *, passing=False):
     """PNG bytes of a figure: no date, no version, at most `MAX_BYTES`, by fewer dots if need be.
 
     Drawings are stored with a palette of 256 or 64 colors, which looks the same and halves the file; photographs keep
-    their own as long as they fit.
+    their own as long as they fit. A `passing` picture, which is not stored, is made fast instead of small.
     """
     from PIL import Image
 
     with style():
         buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
-    picture = Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
+        fast = {"compress_level": 1}
+        fig.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None}, pil_kwargs=fast)
+    if passing:
+        return buffer.getvalue()
+    picture = Image.open(buffer).convert("RGB")
     drawing = picture.getcolors(maxcolors=5000) is not None
     for colors in (256, 64) if drawing else (None, 256):
         options = {"method": Image.Quantize.MEDIANCUT, "dither": Image.Dither.NONE}
@@ -198,20 +200,22 @@ def update(fig, alt, *, display_id):
     from IPython.display import update_display
 
     alt = _sentence(alt)
-    picture, metadata = _picture(fig, alt)
+    picture, metadata = _picture(fig, alt, passing=True)
     update_display(picture, metadata=metadata, raw=True, display_id=display_id)
     update_display(_caption(alt), raw=True, display_id=f"{display_id}-caption")
     _close(fig)
 
 
-def _picture(fig, alt):
+def _picture(fig, alt, passing=False):
     width = round(fig.get_size_inches()[0] * PIXELS_PER_INCH)
-    return {"image/png": png(fig), "text/plain": "[figure]"}, {"image/png": {"alt": alt, "width": width}}
+    return {"image/png": png(fig, passing=passing), "text/plain": "[figure]"}, {
+        "image/png": {"alt": alt, "width": width}
+    }
 
 
 def _caption(alt):
     escaped = re.sub(r"([\\`*_{}\[\]<>#|~$])", r"\\\1", alt)
-    return {"text/plain": textwrap.fill(alt, 100), "text/markdown": f"*{escaped}*"}
+    return {"text/plain": alt, "text/markdown": f"*{escaped}*"}
 
 
 def _sentence(alt):

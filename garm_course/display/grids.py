@@ -57,7 +57,7 @@ def panels(panels, *, levels, alt, rows=None, cols=None, title=None, given_mask=
     """Show several grids of the same layout side by side, each under its own title: one model each, or data and model.
 
     Args:
-        panels: mapping from the title of a panel to its images, whole numbers (N, C, H, W).
+        panels: mapping from the title of a panel to its images, whole numbers (N, C, H, W), or pairs (title, images).
         given_mask: for the panels that are completions: one mask for all panels, or a mapping from title to mask.
         levels, alt, rows, cols, title, ink: as in `grid`; 4 columns by default.
     """

@@ -39,7 +39,7 @@ def curves(
     A curve of more than 150 points is drawn twice: what was measured in pale, its running mean in full.
 
     Args:
-        series: mapping from name to (steps, values), two sequences of the same length; or to a list of such pairs.
+        series: mapping from name to a tuple (steps, values) of sequences, or to a list of pairs [(step, value), ...].
         baselines: mapping from name to the value of a model that knows nothing of this, drawn as dashed lines.
         floors: mapping from name to the value below which no model can be (the entropy of the data), hatched beneath.
         title: the finding. xlabel, ylabel: what is on the axes, with units.
@@ -152,11 +152,11 @@ def _decimals(value):
 
 
 def _points(name, points):
-    points = list(points)
-    if len(points) == 2 and np.ndim(points[0]) == 1 and not (len(points[0]) == 2 and np.ndim(points[1]) == 0):
+    pair, points = isinstance(points, tuple), list(points)
+    if len(points) == 2 and (pair or np.shape(points[0]) != (2,)):
         steps, values = points
     else:
-        steps, values = zip(*points, strict=True)
+        steps, values = zip(*points, strict=True) if points else ((), ())
     steps, values = np.asarray(steps, float), np.asarray(values, float)
     if steps.shape != values.shape or steps.ndim != 1 or not len(steps):
         raise ValueError(

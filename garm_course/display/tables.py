@@ -19,9 +19,9 @@ def ladder(entries, *, baselines=None, floors=None, dims=None, unit="nats"):
         A `Ladder`: rendered as a table in a notebook, aligned text when printed.
 
     >>> ladder({"PixelCNN": (80.1, 0.5)}, baselines={"uniform": 181.3})
-    model               nats  gain
+    model               nats         gain on uniform
     uniform (baseline)  181.3
-    PixelCNN      80.1 ± 0.5  101.2
+    PixelCNN             80.1 ± 0.5  101.2
     """
     return Ladder(dict(entries), dict(baselines or {}), dict(floors or {}), dims, unit)
 
