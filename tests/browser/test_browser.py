@@ -1,0 +1,103 @@
+"""The lessons in a real JupyterLab: run all, no error, mathematics set, and the widget's picture moves.
+
+`GARM_SCREENSHOTS=folder` runs them at budget quick and stores what the page looks like, from top to bottom.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+LESSONS = ("00_start_here", "04_pixelcnn")
+WIDGETS = ("04_pixelcnn",)  # lessons with a slider that changes a picture
+
+READY = """() => {
+    const panel = window.jupyterapp?.shell.currentWidget;
+    return Boolean(panel?.context?.isReady && panel.content?.model && panel.sessionContext?.session?.kernel
+        && panel.sessionContext.kernelDisplayStatus === 'idle');
+}"""
+RUN_ALL = """() => {
+    window.ran = '';
+    window.jupyterapp.commands.execute('notebook:run-all-cells')
+        .then(() => { window.ran = 'done' }, error => { window.ran = 'failed: ' + error });
+}"""
+RAN = """() => window.ran !== ''
+    && window.jupyterapp.shell.currentWidget.sessionContext.kernelDisplayStatus === 'idle'"""
+CODE_CELLS = """() => {
+    const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
+    return Array.from({length: cells.length}, (_, i) => cells.get(i).toJSON())
+        .filter(cell => cell.cell_type === 'code');
+}"""
+PICTURES = "cell => Array.from(cell.querySelectorAll('.jp-OutputArea img'), image => image.src)"
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 1600})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
+    context.close()
+
+
+def run_all(page, lab, lesson):
+    """Open a lesson, run all of its cells, and return them as the page has them."""
+    if not (lab.folder / f"{lesson}.ipynb").exists():
+        pytest.fail(f"no lesson {lesson}; this test drives the lessons that the course promises")
+    page.goto(f"{lab.url}/lab/tree/{lesson}.ipynb?token={lab.token}&reset")
+    page.wait_for_function(READY)
+    page.evaluate(RUN_ALL)
+    page.wait_for_function(RAN, timeout=300_000)
+    assert page.evaluate("window.ran") == "done"
+    return page.evaluate(CODE_CELLS)
+
+
+def take_screenshots(page, lesson):
+    folder = os.environ.get("GARM_SCREENSHOTS")
+    if not folder:
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
+    scroller = page.locator(".jp-WindowedPanel-outer:visible").first
+    height, step = scroller.evaluate("node => [node.scrollHeight, node.clientHeight]")
+    for number, top in enumerate(range(0, height, step)):
+        scroller.evaluate("(node, top) => { node.scrollTop = top }", top)
+        page.wait_for_timeout(400)
+        page.screenshot(path=str(Path(folder) / f"{lesson}-{number:02}.png"))
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_run_all_ends_without_an_error(lab, page, lesson):
+    cells = run_all(page, lab, lesson)
+    errors = [output["ename"] for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+    assert errors == []
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert any("not attempted" in str(cell["outputs"]) for cell in cells)
+    assert page.locator(".jp-OutputArea img").count() > 0
+    assert page.get_by_text("Error displaying widget").count() == 0
+    assert page.get_by_text("Math input error").count() == 0
+    assert page.locator("mjx-merror, .MathJax_Error").count() == 0
+    take_screenshots(page, lesson)
+
+
+@pytest.mark.parametrize("lesson", WIDGETS)
+def test_moving_the_slider_changes_the_picture(lab, page, lesson):
+    run_all(page, lab, lesson)
+    cell = page.locator(".jp-Notebook .jp-Cell", has=page.locator(".widget-slider")).first
+    handle = cell.locator(".noUi-handle").first
+    handle.scroll_into_view_if_needed()
+    before = cell.evaluate(PICTURES)
+    caption = cell.locator(".jp-OutputArea").first.inner_text()
+    assert before, "the widget shows no picture before it is moved"
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "([cell, old]) => JSON.stringify((" + PICTURES + ")(cell)) !== old",
+        arg=[cell.element_handle(), page.evaluate("x => JSON.stringify(x)", before)],
+        timeout=20_000,
+    )
+    after = cell.evaluate(PICTURES)
+    assert len(after) == len(before)  # replaced in place, not added
+    assert cell.locator(".jp-OutputArea").first.inner_text() != caption  # the caption says what is shown now
+    assert cell.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
