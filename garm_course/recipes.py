@@ -21,6 +21,7 @@ import garm_course
 from garm_course import datasets
 from garm_course.checkpoints import load_model, model_classes, save_model, write_atomically
 from garm_course.evaluation.likelihood import Likelihood, baselines, bits_per_dim, evaluate, kl_divergence
+from garm_course.paths import results_folder
 from garm_course.training import History, fit
 
 BUDGETS = ("smoke", "quick", "full")
@@ -76,7 +77,7 @@ class Recipe:
 
 
 _DIGITS = {"channels": 32, "layers": 5, "dropout": 0.5}
-_DIGITS_FIT = {"steps": 600, "batch_size": 64, "lr": 3e-3, "evaluate_every": 50}
+_DIGITS_FIT = {"steps": 900, "batch_size": 32, "lr": 4e-3, "evaluate_every": 50}
 
 RECIPES = {
     recipe.name: recipe
@@ -194,6 +195,22 @@ def read_result(run: Path | str) -> dict:
 def write_result(run: Path, result: dict) -> None:
     """Write `result.json` of a run folder, completely or not at all."""
     write_atomically(Path(run) / "result.json", (json.dumps(result, indent=1) + "\n").encode())
+
+
+def recorded(name: str) -> dict:
+    """The recorded result of a recipe, from `results/`: figures averaged over seeds, and each seed's own.
+
+    Args:
+        name: `<model>-<data>`, such as "gated_pixelcnn-digits".
+
+    Raises:
+        ValueError: nothing is recorded under that name; the message lists what is.
+    """
+    path = results_folder() / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in results_folder().glob("*.json")))
+        raise ValueError(f"no recorded result {name!r}; recorded: {known}")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def versions() -> dict[str, str]:

@@ -108,11 +108,11 @@ def recipes(as_json: Json = False) -> None:
     from garm_course import recipes
     from garm_course.paths import results_folder
 
+    known = {path.stem for path in results_folder().glob("*.json")}
     rows = []
     for recipe in recipes.RECIPES.values():
-        path = results_folder() / f"{recipe.name}.json"
-        recorded = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        rows.append({"model": recipe.model, "data": recipe.data, "recorded": recorded and recorded["validation"]})
+        figures = recipes.recorded(recipe.name)["validation"] if recipe.name in known else None
+        rows.append({"model": recipe.model, "data": recipe.data, "recorded": figures})
     if as_json:
         typer.echo(json.dumps(rows))
         return

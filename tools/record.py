@@ -1,0 +1,67 @@
+"""Record finished runs of one recipe: `python tools/record.py RUN [RUN ...]`, one run folder per seed.
+
+Writes results/<model>-<data>.json (figures averaged over the seeds, and each seed on its own) and puts the weights of the
+run with the best validation figure into garm_course/weights/. Each run is evaluated on the test split here, once.
+"""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+from garm_course import recipes, weights
+from garm_course.checkpoints import load_model, save_model, write_atomically
+from garm_course.paths import results_folder
+
+
+def mean_over_seeds(figures: list[dict]) -> dict:
+    """Mean NLL over seeds; `stderr` is that of the mean over examples, `seed_std` the spread of the seeds."""
+    result = {key: statistics.mean(f[key] for f in figures) for key in ("nats", "stderr", "bits_per_dim")}
+    result["n"] = figures[0]["n"]
+    if len(figures) > 1:
+        result["seed_std"] = statistics.stdev(f["nats"] for f in figures)
+    if "kl" in figures[0]:
+        result["kl"] = {key: statistics.mean(f["kl"][key] for f in figures) for key in ("nats", "stderr")}
+    return result
+
+
+def record(runs: list[Path]) -> dict:
+    """Make the entry of `results/` from run folders that differ in their seed only."""
+    results = [recipes.read_result(run) for run in runs]
+    same = ("model", "data", "budget", "config", "data_options", "parameters")
+    for key in same:
+        if any(r[key] != results[0][key] for r in results):
+            raise ValueError(f"the runs differ in {key!r}; record runs of one recipe and budget together")
+    results = [r if "test" in r else recipes.evaluate_run(run) for run, r in zip(runs, results, strict=True)]
+    first, splits = results[0], ("train", "validation", "test")
+    best = min(range(len(runs)), key=lambda k: results[k]["validation"]["nats"])
+    entry = {
+        **{key: first[key] for key in same},
+        **{split: mean_over_seeds([r[split] for r in results]) for split in splits},
+        "baselines": first["baselines"],
+        "floor": first["floor"],
+        "seeds": [r["seed"] for r in results],
+        "seconds": [r["seconds"] for r in results],
+        "runs": [{split: r[split] for split in splits} | {"best_step": r["training"]["best_step"]} for r in results],
+        "training": {k: v for k, v in first["training"].items() if k not in ("best_step", "stopped")},
+        "weights_of_seed": results[best]["seed"],
+        "versions": first["versions"],
+        "hardware": first["hardware"],
+        "command": [r["command"] for r in results],
+    }
+    name = f"{first['model']}-{first['data']}"
+    write_atomically(results_folder() / f"{name}.json", (json.dumps(entry, indent=1) + "\n").encode())
+    model = load_model(runs[best] / "model.safetensors")
+    kept = {k: v for k, v in results[best].items() if k != "history"}
+    save_model(model, weights.FOLDER / f"{name}.safetensors", kept)
+    return entry
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    entry = record([Path(run) for run in sys.argv[1:]])
+    for split in ("validation", "test"):
+        f = entry[split]
+        print(f"{entry['model']} on {entry['data']}, {split}: {f['nats']:.2f} ± {f['stderr']:.2f} nats, "
+              f"seeds {[round(r[split]['nats'], 2) for r in entry['runs']]}")  # fmt: skip
