@@ -231,21 +231,29 @@ class PixelCNN(PixelModel):
 
 
 class GatedLayer(nn.Module):
-    """One layer of the two stacks: vertical (rows above and the current one), horizontal (pixels to the left)."""
+    """One layer of the two stacks: vertical (rows above and the current one), horizontal (pixels to the left).
 
-    def __init__(self, v_in: int, h_in: int, channels: int, kernel: int, kind: str, colors: int, n_classes: int):
+    The vertical stack of the last layer ends in the horizontal one: its gate would have no reader, and needs no class.
+    """
+
+    def __init__(
+        self, v_in: int, h_in: int, channels: int, kernel: int, kind: str, colors: int, n_classes: int, last: bool
+    ):
         super().__init__()
-        self.reach = kernel // 2
+        self.reach, self.last = kernel // 2, last
         # the vertical stack is never masked: it is shifted down by a row before anything else reads it
         self.vertical = nn.Conv2d(v_in, 2 * channels, (self.reach + 1, kernel))
         self.horizontal = CausalConv2d(h_in, 2 * channels, kernel, kind, colors=colors, parts=2, above=False)
         self.v_to_h = nn.Conv2d(2 * channels, 2 * channels, 1)
         self.out = CausalConv2d(channels, channels, 1, "B", colors=colors)
-        self.classes = nn.Embedding(n_classes, 4 * channels) if n_classes else None  # both stacks
+        self.classes = nn.Embedding(n_classes, (2 if last else 4) * channels) if n_classes else None
 
     def class_bias(self, y: Tensor | None) -> tuple[Tensor, Tensor] | tuple[None, None]:
         """The two additive terms (B, 2C) of equation (4.3) for the vertical and the horizontal stack."""
-        return (None, None) if y is None else self.classes(y).chunk(2, 1)
+        if y is None:
+            return None, None
+        bias = self.classes(y)
+        return (None, bias) if self.last else bias.chunk(2, 1)
 
 
 class GatedPixelCNN(PixelModel):
@@ -263,8 +271,7 @@ class GatedPixelCNN(PixelModel):
 
     Source:
         van den Oord et al. (2016), arXiv 1606.05328, figure 2 and equations 2 to 4. The vertical stack has residual
-        connections
-        as well; the paper's has none.
+        connections as well; the paper's has none.
 
     Example:
         >>> model = GatedPixelCNN((3, 4, 5), levels=2, n_classes=10, channels=6, layers=1)
@@ -284,8 +291,11 @@ class GatedPixelCNN(PixelModel):
         )  # fmt: skip
         colors, features = shape[0], shape[0] * self.table.shape[1]
         self.layers = nn.ModuleList(
-            [GatedLayer(features, features, channels, first_kernel, "A", colors, n_classes)]
-            + [GatedLayer(channels, channels, channels, kernel, "B", colors, n_classes) for _ in range(layers)]
+            [GatedLayer(features, features, channels, first_kernel, "A", colors, n_classes, last=layers == 0)]
+            + [
+                GatedLayer(channels, channels, channels, kernel, "B", colors, n_classes, last=i == layers)
+                for i in range(1, layers + 1)
+            ]
         )
         self.head_in = CausalConv2d(channels, 2 * channels, 1, "B", colors=colors)
         self.head_out = CausalConv2d(2 * channels, colors * self.head.n_params, 1, "B", colors=colors)
@@ -308,10 +318,13 @@ class GatedPixelCNN(PixelModel):
             v_bias, h_bias = layer.class_bias(y)
             a = layer.vertical(F.pad(v, (layer.reach, layer.reach, layer.reach, 0)))  # (B, 2C, H, W): rows <= r
             b = layer.horizontal(h) + layer.v_to_h(down_shift(a))  # (B, 2C, H, W): rows < r, and pixels to the left
-            if y is not None:
-                a, b = a + v_bias[..., None, None], b + h_bias[..., None, None]
-            v_new, h_new = gated_activation(a), layer.out(self.dropout(gated_activation(b)))
-            v, h = (v + v_new, h + h_new) if i else (v_new, h_new)
+            if h_bias is not None:
+                b = b + h_bias[..., None, None]
+            h_new = layer.out(self.dropout(gated_activation(b)))  # (B, C, H, W)
+            h = h + h_new if i else h_new
+            if not layer.last:
+                v_new = gated_activation(a if v_bias is None else a + v_bias[..., None, None])
+                v = v + v_new if i else v_new
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
 
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
@@ -351,9 +364,9 @@ class GatedPixelCNN(PixelModel):
                 s.rows = torch.cat([s.rows[:, :, 1:], F.pad(v, (reach, reach))], 2)
                 a = layer.vertical(s.rows)  # (n, 2C, 1, W)
                 shifted = layer.v_to_h(a).squeeze(2)  # (n, 2C, W)
-                if v_bias is not None:
-                    a = a + v_bias[..., None, None]
-                v = v + gated_activation(a) if i else gated_activation(a)
+                if not layer.last:
+                    v_new = gated_activation(a if v_bias is None else a + v_bias[..., None, None])
+                    v = v + v_new if i else v_new
             if h_bias is not None:
                 shifted = shifted + (h_bias if first else h_bias.unsqueeze(-1))
             s.horizontal.start_row(shifted)
