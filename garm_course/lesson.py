@@ -226,6 +226,8 @@ def _named(value, claimed, tolerance):
 
 def _number(what, x):
     try:
+        if isinstance(x, str):
+            raise TypeError
         x = float(x)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"expected a {what} that is one number, got {type(x).__name__} {x!r:.60}") from None

@@ -5,6 +5,7 @@ JupyterLab drops the alternative text of a stored picture, nbconvert and sphinx 
 """
 
 import contextlib
+import functools
 import io
 import re
 import sys
@@ -80,14 +81,16 @@ def new_figure(width, height, **options):
     return fig
 
 
+@functools.cache
 def text_width(text, points, weight="normal"):
     """Width in inches of one line of text in the course's font."""
+    from matplotlib.cbook import is_math_text
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+    from matplotlib.textpath import text_to_path
 
-    if not text.strip():
-        return 0.0
-    return TextPath((0, 0), text, size=points, prop=FontProperties(weight=weight)).get_extents().x1 / 72
+    prop = FontProperties(family="DejaVu Sans", size=points, weight=weight)
+    math = bool(is_math_text(text))
+    return text_to_path.get_text_width_height_descent(text, prop, math)[0] / 72
 
 
 def wrap(text, inches, points, weight="normal"):

@@ -1,0 +1,445 @@
+"""Figures: readable, small, the same bytes twice, with alternative text and caption, and true to the numbers."""
+
+import base64
+import io
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from garm_course import display
+from garm_course.display import bars, figures, grids, lines, overview, receptive
+
+rng = np.random.default_rng(0)
+DIGITS = torch.tensor(rng.integers(0, 17, (40, 1, 8, 8)))
+BINARY = torch.tensor(rng.integers(0, 2, (16, 1, 28, 28)))
+COLOR = torch.tensor(rng.integers(0, 256, (16, 3, 12, 10)))
+TOP_HALF = torch.arange(8)[:, None].expand(8, 8) < 4
+
+rows, columns = np.mgrid[:11, :11]
+PAST = (rows < 9) | ((rows == 9) & (columns < 5))
+BLIND = PAST & (columns - 5 > 9 - rows)  # SYLLABUS (4.2): a 3x3 stack does not see (-dr, +dc) if dc > dr
+STRENGTH = rng.random((11, 11))
+LEAKY = PAST | ((rows == 10) & (abs(columns - 5) < 3))
+
+steps = np.arange(0, 601, 20)
+FALLING = 78 + 70 * np.exp(-steps / 60)
+NOISY_STEPS = np.arange(600)
+NOISY = 76 + 80 * np.exp(-NOISY_STEPS / 55) + rng.normal(0, 3, 600)
+MASK_A = np.ones((7, 7)) * (np.arange(49).reshape(7, 7) < 24)
+
+FIGURES = {
+    "grid": lambda: grids.panels_figure({"": DIGITS}, levels=17, cols=8, title="Samples that look like digits"),
+    "grid with labels": lambda: grids.panels_figure(
+        {"": DIGITS}, levels=17, rows=["zero", "one", "two"], cols=[f"seed {k}" for k in range(8)], title="By class"
+    ),
+    "grid with titles": lambda: grids.panels_figure(
+        {"": BINARY}, levels=2, cols=8, titles=[f"{k}: 7" for k in range(16)], title="With titles"
+    ),
+    "panels": lambda: grids.panels_figure(
+        {"Data": DIGITS, "PixelCNN\n80.4 nats": DIGITS, "Gated, class-conditional\n77.3 nats": DIGITS},
+        levels=17,
+        title="Three models in the same layout, and a title that is too long to stand in one line of the page",
+    ),
+    "completion": lambda: grids.panels_figure(
+        {"original": DIGITS, "completed": DIGITS}, levels=17, given_mask={"completed": TOP_HALF}, title="Completed"
+    ),
+    "color": lambda: grids.panels_figure({"": COLOR}, levels=256, given_mask=torch.ones(12, 10)),
+    "curves": lambda: lines.curves_figure(
+        {"train": (NOISY_STEPS, NOISY), "PixelCNN": (steps, FALLING + 2), "gated": (steps, FALLING)},
+        baselines={"uniform": 181.3, "independent pixels": 133.1, "per class": 130.0},
+        floors={"entropy": 70.2},
+        title="Both pass every baseline within 60 steps",
+    ),
+    "fields": lambda: receptive.fields_figure(
+        {"All 3 × 3": PAST & ~BLIND, "Two stacks": PAST, "Not shifted": LEAKY}, (9, 5), title="One stack is blind"
+    ),
+    "field": lambda: receptive.fields_figure({"": PAST * STRENGTH}, (9, 5), title="Near pixels matter most"),
+    "masks": lambda: receptive.masks_figure({"Kind A": MASK_A, "Kind B, 3 × 3": np.ones((3, 3))}, title="Two kinds"),
+    "channel masks": lambda: receptive.masks_figure(
+        {"A": np.tril(np.ones((3, 3)), -1), "B": np.tril(np.ones((3, 3)))}, rows="RGB", cols="RGB", title="Same pixel"
+    ),
+    "distribution": lambda: bars.distribution_figure(np.full(17, 1 / 17), drawn=16, title="Undecided"),
+    "families": overview.families_figure,
+}
+each_figure = pytest.mark.parametrize("name", FIGURES)
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+@each_figure
+def test_a_figure_is_small_wide_enough_and_the_same_twice(name):
+    first, second = (display.png(FIGURES[name]()) for _ in range(2))
+    assert first == second
+    assert len(first) <= figures.MAX_BYTES
+    assert b"Software" not in first
+    shape = pixels(first).shape
+    assert 400 <= shape[1] <= figures.WIDTH * figures.DPI + 1
+    assert pixels(first).std() > 5, "blank"
+
+
+def hidden_ticks(ax):
+    """Labels of ticks that matplotlib keeps but does not draw: of axes that are off, and outside of the limits."""
+    for axis, limits in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+        for label, place in zip(axis.get_ticklabels(), axis.get_ticklocs(), strict=True):
+            if not ax.axison or not min(limits) <= place <= max(limits):
+                yield label
+
+
+@each_figure
+def test_words_stay_inside_are_large_enough_and_do_not_overlap(name):
+    fig = FIGURES[name]()
+    fig.draw_without_rendering()
+    words = [t for t in fig.findobj(lambda a: hasattr(a, "get_text")) if t.get_visible() and t.get_text().strip()]
+    hidden = {t for ax in fig.axes for t in hidden_ticks(ax)}
+    words = [t for t in words if t not in hidden]
+    boxes = [(t.get_text(), t.get_window_extent()) for t in words]
+    assert boxes or name == "color"
+    for text, box in boxes:
+        assert min(box.x0, box.y0, fig.bbox.x1 - box.x1, fig.bbox.y1 - box.y1) >= -1, f"{text!r} leaves the figure"
+    for k, (text, box) in enumerate(boxes):
+        for other, second in boxes[:k]:
+            across = min(box.x1, second.x1) - max(box.x0, second.x0)
+            down = min(box.y1, second.y1) - max(box.y0, second.y0)
+            assert min(across, down) < 2, f"{text!r} covers {other!r}"
+    assert min(t.get_fontsize() for t in words) >= 8 if words else True
+
+
+def test_a_photograph_that_does_not_fit_is_stored_with_fewer_dots_not_refused():
+    fig = grids.panels_figure({"": torch.tensor(rng.integers(0, 256, (16, 3, 100, 100)))}, levels=256)
+    png = display.png(fig)
+    assert len(png) <= figures.MAX_BYTES
+    assert 200 < pixels(png).shape[1] < fig.get_size_inches()[0] * figures.DPI
+
+
+def test_quantizing_changes_no_color_visibly():
+    fig = FIGURES["completion"]()
+    difference = np.abs(pixels(display.png(fig)).astype(int) - pixels(display.png(fig, passing=True)))
+    assert difference.max() <= 24
+    assert difference.mean() < 0.5
+
+
+def test_palette_has_the_contrast_it_needs():
+    for name in figures.LINE_COLORS:
+        assert figures.contrast(display.palette[name]) >= 3, name
+    for color in display.palette.values():
+        assert figures.contrast(figures.readable(color)) >= 4.5
+    assert figures.contrast("black") == pytest.approx(21)
+    assert figures.contrast("#777777") == pytest.approx(4.48, abs=0.01)  # the example of WCAG
+
+
+def test_curves_differ_in_more_than_color():
+    fig = lines.curves_figure({f"model {k}": (steps, FALLING + 9 * k) for k in range(5)})
+    drawn = [line for line in fig.axes[0].lines if len(line.get_xdata()) == len(steps)]
+    assert len({(str(line.get_linestyle()), str(line._dash_pattern)) for line in drawn}) == 5
+    assert len({line.get_marker() for line in drawn}) == 5
+
+
+def test_the_readers_own_style_comes_back():
+    import matplotlib as mpl
+
+    with mpl.rc_context({"lines.linewidth": 7.5, "figure.facecolor": "red"}):
+        display.png(FIGURES["curves"]())
+        assert mpl.rcParams["lines.linewidth"] == 7.5
+        with display.style():
+            assert mpl.rcParams["figure.facecolor"] == "white"
+        assert mpl.rcParams["figure.facecolor"] == "red"
+
+
+# Grids
+
+
+@pytest.mark.parametrize(("images", "levels"), [(DIGITS, 17), (BINARY, 2), (COLOR, 256)])
+def test_the_sheet_holds_every_pixel_of_every_image(images, levels):
+    height, width = images.shape[2:]
+    sheet, _ = grids._sheet(images.numpy(), levels, 2, 8, 3, 0, None, None)
+    wanted = grids.colors(images.numpy(), levels)
+    for k in range(16):
+        top = (k // 8) * (3 * height + grids.GAP) + grids.GAP
+        left = (k % 8) * (3 * width + grids.GAP) + grids.GAP
+        tile = sheet[top : top + 3 * height, left : left + 3 * width]
+        for corner in (tile[::3, ::3], tile[2::3, 2::3]):
+            assert np.array_equal(corner, wanted[k])
+
+
+def test_ink_is_dark_on_white_paper_and_photographs_are_not_inverted():
+    paper = np.zeros((1, 1, 2, 2), int)
+    assert grids.colors(paper, 17).min() == 1
+    assert grids.colors(paper, 17, ink=False).max() == 0
+    assert grids.colors(np.zeros((1, 3, 2, 2), int), 17).max() == 0
+
+
+def test_every_image_pixel_is_a_square_of_whole_dots():
+    shown = pixels(display.png(grids.panels_figure({"": DIGITS}, levels=17, cols=8)))
+    row = shown[shown.shape[0] // 4 * 1 + 10]
+    changes = np.flatnonzero(np.abs(np.diff(row.astype(int).sum(1))) > 3)
+    scale = np.diff(changes)
+    inside = scale[scale > grids.GAP + 2]
+    unit = inside.min()
+    assert len(inside) > 20
+    assert (inside % unit == 0).all()
+
+
+def test_given_pixels_are_tinted_and_outlined_and_no_others():
+    blank = np.zeros((2, 1, 8, 8), int)
+    mask = np.zeros((2, 1, 8, 8), bool)
+    mask[0, 0, :4] = True
+    mask[1, 0, 2, 3] = True
+    sheet, (xs, ys) = grids._sheet(blank, 17, 1, 2, 4, 0, mask, None)
+    for k in range(2):
+        left = grids.GAP + k * (32 + grids.GAP)
+        tile = sheet[grids.GAP : grids.GAP + 32, left : left + 32][::4, ::4]
+        assert np.array_equal((tile < 1).any(-1), mask[k, 0])
+    assert np.isfinite(xs).sum() == np.isfinite(ys).sum() == 2 * (4 + 4 + 8 + 8 + 4)  # both ends of every unit edge
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x.float(), "whole grey levels"),
+        (lambda x: x[0], r"shape \(N, C, H, W\)"),
+        (lambda x: x[:0], "N at least 1"),
+        (lambda x: x.expand(-1, 2, -1, -1), "C 1 or 3"),
+        (lambda x: x + 1, r"grey levels 0\.\.16, got 1\.\.17"),
+        (lambda x: x - 1, r"grey levels 0\.\.16, got -1\.\.15"),
+    ],
+)
+def test_images_that_are_none_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        display.grid(change(DIGITS), levels=17, alt="no")
+
+
+def test_a_mask_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"expected given_mask \(8, 8\)"):
+        display.grid(DIGITS, levels=17, alt="no", given_mask=torch.ones(5, 5))
+
+
+# Curves
+
+
+@pytest.mark.parametrize("trial", range(20))
+def test_labels_are_spread_in_order_inside_and_as_little_as_possible(trial):
+    draw = np.random.default_rng(trial)
+    wanted = sorted(draw.uniform(0, 10, draw.integers(1, 9)).tolist())
+    placed = lines.spread(wanted, 1.0, 0.0, 10.0)
+    assert all(b - a >= 1 - 1e-9 for a, b in itertools.pairwise(placed))
+    assert min(placed) >= 0
+    assert max(placed) <= 10
+    if all(b - a >= 1 for a, b in itertools.pairwise(wanted)):
+        assert placed == pytest.approx(wanted)
+
+
+def test_a_curve_is_a_pair_of_sequences_or_a_list_of_pairs():
+    pairs = list(zip(steps.tolist(), FALLING.tolist(), strict=True))
+    for points in ((steps, FALLING), pairs, (torch.tensor(steps), torch.tensor(FALLING)), [steps, FALLING]):
+        found = lines._points("x", points)
+        assert np.allclose(found, (steps, FALLING))
+    assert np.allclose(lines._points("x", [(0, 5.0), (10, 4.0)]), ([0, 10], [5, 4]))
+    assert np.allclose(lines._points("x", ([0, 10], [5.0, 4.0])), ([0, 10], [5, 4]))
+
+
+@pytest.mark.parametrize("points", [([1, 2], [1.0]), [], ([1, 2], [1.0, float("nan")])])
+def test_a_curve_that_is_none_is_refused(points):
+    with pytest.raises(ValueError, match="for the curve 'x'"):
+        lines.curves_figure({"x": points})
+
+
+def test_baselines_and_floors_are_always_inside_the_axes():
+    fig = lines.curves_figure({"x": (steps, FALLING)}, baselines={"a": 300.0}, floors={"b": 10.0})
+    low, high = fig.axes[0].get_ylim()
+    assert low < 10 < 300 < high
+    texts = [t.get_text() for t in fig.axes[0].texts]
+    assert {"a  300.0", "b  10.0", f"x  {FALLING[-1]:.1f}"} == set(texts)
+
+
+# Receptive fields and masks
+
+
+def test_the_blind_spot_of_the_syllabus_is_counted():
+    found = receptive.states(PAST & ~BLIND, (9, 5))
+    assert (found["seen"].sum(), found["blind"].sum(), found["leaked"].sum()) == (94, 10, 0)
+    assert receptive._counted(found, 9) == "94 of 104 past pixels seen, 10 blind"
+    assert receptive._counted(receptive.states(LEAKY, (9, 5)), 9) == "104 of 104 past pixels seen, 5 leaked"
+
+
+@pytest.mark.parametrize("trial", range(10))
+def test_every_pixel_but_the_target_has_one_state(trial):
+    draw = np.random.default_rng(trial)
+    height, width = draw.integers(1, 7, 2)
+    at = draw.integers(height), draw.integers(width)
+    support = torch.tensor(draw.integers(0, 2, (3, height, width)))
+    found = receptive.states(support, at, channel=1)
+    parts = sum(found[s].astype(int) for s in ("seen", "blind", "leaked", "future"))
+    parts[at] += 1
+    assert (parts == 1).all()
+    assert (
+        (found["seen"] | found["leaked"]) == (support.sum(0).numpy() > 0) & (parts > 0) & ~_only(at, parts.shape)
+    ).all()
+    assert found["self"].any() == bool(support[1:, at[0], at[1]].any())
+
+
+def _only(at, shape):
+    where = np.zeros(shape, bool)
+    where[at] = True
+    return where
+
+
+def test_a_target_that_sees_itself_is_marked():
+    own = PAST.copy()
+    own[9, 5] = True
+    assert "sees itself" in receptive._counted(receptive.states(own, (9, 5)), 9)
+    words = [t.get_text() for t in receptive.fields_figure({"": own}, (9, 5)).texts]
+    assert "sees itself" in words
+
+
+def test_fields_and_masks_refuse_what_they_cannot_draw():
+    with pytest.raises(ValueError, match="inside 11 x 11"):
+        display.field(PAST, (11, 0), alt="no")
+    with pytest.raises(ValueError, match="finite receptive field"):
+        display.field(np.full((3, 3), np.nan), (1, 1), alt="no")
+    with pytest.raises(ValueError, match="of 0 and 1"):
+        display.masks({"half": np.full((3, 3), 0.5)}, alt="no")
+
+
+def test_masks_show_every_entry():
+    fig = receptive.masks_figure({"a": MASK_A})
+    shown = [int(t.get_text()) for t in fig.axes[0].texts]
+    assert shown == MASK_A.astype(int).ravel().tolist()
+
+
+# Distributions and the ladder
+
+
+@pytest.mark.parametrize("levels", [2, 3, 17, 64, 256])
+def test_bars_are_the_probabilities(levels):
+    probs = np.random.default_rng(levels).dirichlet(np.ones(levels))
+    fig = bars.distribution_figure(torch.tensor(probs), drawn=levels - 1)
+    heights = [bar.get_height() for bar in fig.axes[0].containers[0]]
+    assert np.allclose(heights, probs)
+    assert max(heights) <= fig.axes[0].get_ylim()[1]
+    assert [bar.get_hatch() for bar in fig.axes[0].containers[0]][-1]
+
+
+def test_a_distribution_that_is_none_is_refused():
+    for probs in ([0.5, 0.6], [-0.5, 1.5], [[1.0]], [float("nan"), 1.0]):
+        with pytest.raises(ValueError, match="sum to 1"):
+            display.distribution(probs, alt="no")
+    with pytest.raises(ValueError, match=r"drawn level 0\.\.1"):
+        display.distribution([0.5, 0.5], drawn=2, alt="no")
+
+
+def test_the_ladder_is_sorted_aligned_and_counts_the_gain():
+    class Recorded:
+        nats, stderr = 77.3, 0.5
+
+    entries = {"PixelCNN": (80.1, 0.5), "gated": {"nats": 79.6, "stderr": 0.46, "n": 360}, "conditional": Recorded()}
+    table = display.ladder(entries, baselines={"uniform": 181.3, "classes": 121.2}, floors={"entropy": 7.25}, dims=64)
+    head, *rows = str(table).splitlines()
+    assert head.split() == "model nats gain on classes bits/dim".split()  # noqa: SIM905
+    first = ["uniform (baseline)", "classes (baseline)", "PixelCNN", "gated", "conditional", "entropy (floor)"]
+    assert [row[: len(name)] for row, name in zip(rows, first, strict=True)] == first
+    assert len({row.index(".") for row in rows}) == 1, "decimal points stand in one line"
+    assert "41.1" in rows[2]
+    assert rows[2].split()[-1] == f"{80.1 / 64 / np.log(2):.3f}"
+    markdown = table._repr_markdown_().splitlines()
+    assert len({line.replace("\\|", "").count("|") for line in markdown}) == 1
+    assert "**77.3 ± 0.5**" in markdown[-2]
+    with pytest.raises(ValueError, match="finite figure"):
+        display.ladder({"x": float("nan")})
+
+
+# What reaches the reader
+
+
+def test_without_ipython_the_caption_is_printed_and_nothing_heavy_is_imported():
+    code = (
+        "import sys, garm_course.display as d\n"
+        "heavy = [m for m in ('matplotlib', 'ipywidgets', 'IPython', 'PIL') if m in sys.modules]\n"
+        "d.families(alt='Three  families.')\n"
+        "print(heavy, 'IPython' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "Three families.\n[] False\n"
+    assert done.stderr == ""
+
+
+def test_a_figure_without_alternative_text_is_refused():
+    for alt in ("", "  ", None):
+        with pytest.raises(ValueError, match="alternative text"):
+            display.show(FIGURES["masks"](), alt)
+
+
+def test_show_closes_a_figure_of_pyplot(monkeypatch, capsys):
+    monkeypatch.setattr(figures, "_shell", lambda: None)
+    import matplotlib.pyplot as plt
+
+    fig, _ = plt.subplots()
+    display.show(fig, "Nothing is in it.")
+    assert not plt.fignum_exists(fig.number)
+    assert capsys.readouterr().out == "Nothing is in it.\n"
+
+
+def test_every_name_is_there_and_an_unknown_one_lists_them():
+    for name in dir(display):
+        assert getattr(display, name) is not None
+        assert not isinstance(getattr(display, name), type(sys)), f"{name} is a module"
+    with pytest.raises(AttributeError, match="it has curves, curves_figure"):
+        display.grids_of_everything  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "off"), [("GARM_PROGRESS", "0", True), ("TQDM_DISABLE", "1", True), ("", "", False)]
+)
+def test_progress_is_switched_off_by_the_environment(monkeypatch, capfd, variable, value, off):
+    for name in ("GARM_PROGRESS", "TQDM_DISABLE"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, value)
+    assert list(display.progress(range(3), label="counting")) == [0, 1, 2]
+    with display.progress(total=2, label="counting") as bar:
+        bar.update()
+        bar.set_postfix(nats=1.0)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert ("counting" in captured.err) != off
+
+
+NOTEBOOK = [
+    "import numpy as np\nfrom garm_course import display\nprint('before')\n"
+    "display.masks({'A': np.eye(3)}, alt='A mask_A of $k$ * 3 ones, ≈ 1.5.')\n"
+    "display.masks({'B': np.ones((3, 3))}, alt='A second mask.')",
+    "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\ndisplay.show(fig, 'Empty axes.', display_id='x')",
+]
+
+
+@pytest.mark.slow
+def test_in_a_notebook_every_picture_has_metadata_and_its_caption_right_under_it(tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in NOTEBOOK])
+    NotebookClient(
+        notebook, timeout=60, coalesce_streams=True, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    outputs = notebook.cells[0].outputs + notebook.cells[1].outputs
+    assert [o.output_type for o in outputs] == ["stream"] + ["display_data"] * 6, (
+        "a caption moved, or pyplot drew again"
+    )
+    for picture, caption, alt in (
+        (*outputs[1:3], "A mask_A of $k$ * 3 ones, ≈ 1.5."),
+        (*outputs[3:5], "A second mask."),
+        (*outputs[5:7], "Empty axes."),
+    ):
+        png = base64.b64decode(picture.data["image/png"])
+        assert picture.metadata["image/png"]["alt"] == alt
+        assert picture.metadata["image/png"]["width"] <= 720
+        assert picture.data["text/plain"] == "[figure]"
+        assert pixels(png).std() > 5
+        assert caption.data["text/plain"] == alt
+    assert outputs[2].data["text/markdown"] == r"*A mask\_A of \$k\$ \* 3 ones, ≈ 1.5.*"
