@@ -1,0 +1,186 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · Start here
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/garm-course/garm-course/blob/v0.1.0/notebooks/00_start_here.ipynb) [![Launch on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/garm-course/garm-course/v0.1.0?labpath=notebooks%2F00_start_here.ipynb)
+#
+# **Does everything work, how do exercises talk back, and what will you be able to do at the end?**
+#
+# | | |
+# |---|---|
+# | Time | 20 minutes; the cells run in about fifteen seconds |
+# | Before this | Python, a little PyTorch |
+# | Afterwards you can | *run* a lesson, *answer* an exercise and read its verdict, *read* a claim and its tolerance, *tell apart* the three families of models |
+# | Papers | none yet: each lesson names its own |
+
+# %% tags=["setup"]
+from importlib.util import find_spec
+
+if find_spec("garm_course") is None:  # on Colab: install the release that this notebook belongs to
+    import os
+    import subprocess
+    import sys
+
+    source = os.environ.get("GARM_SOURCE", "git+https://github.com/garm-course/garm-course@v0.1.0")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+import garm_course
+
+garm_course.seed(0)
+print(garm_course.lesson.device_line())
+
+# %% [markdown]
+# The line above says what you run on. If it is there, the course works. In doubt, type `garm doctor` in a terminal: it checks Python, the packages, the kernel, widgets, memory and data, and prints one line for each with the remedy.
+#
+# ## 1 How a lesson works
+#
+# A notebook is a list of cells. Click one and press **Shift + Enter** to run it and go on. Run the cells in order; *Run > Restart Kernel and Run All Cells* starts over.
+
+# %%
+import math
+
+import torch
+from torch import Tensor
+
+from garm_course import budget, check, claims, display, report
+from garm_course.autoregressive.pixelcnn import PixelCNN
+from garm_course.datasets import load
+from garm_course.evaluation.likelihood import baselines, bits_per_dim, evaluate
+from garm_course.training import fit
+
+# %% [markdown]
+# Every lesson mixes three kinds of cells:
+#
+# - **a step and its check.** A formula, one sentence on why it holds, and a few lines that test it with numbers. You never have to believe an equation.
+# - **an exercise.** You write the five lines that matter.
+# - **a claim.** Wherever the text states a number, a cell measures it and compares.
+#
+# ## 2 An exercise
+#
+# Probabilities become tiny when many are multiplied, so one adds logarithms. With the natural logarithm the unit is called **nat**, with the logarithm to base 2 it is the **bit**. A fair coin carries $\ln 2 = 0.693$ nats, which is 1 bit. So $1\ \text{bit} = \ln 2\ \text{nats}$.
+
+# %% [markdown]
+# **Exercise · `nats_to_bits`** · ●○○ · 2 minutes
+#
+# Convert nats to bits.
+#
+# - `nats`: a tensor of any shape.
+# - Returns a tensor of the same shape.
+#
+# Example: `nats_to_bits(torch.tensor([0.693147]))` is `[1.0]`.
+#
+# Delete the line `raise NotImplementedError(...)`, write your answer in its place and run the cell.
+#
+# <details><summary>Hint (click to unfold)</summary>A bit is the smaller unit, so there are more of them: divide by <code>math.log(2)</code>.</details>
+
+# %%
+@check
+def nats_to_bits(nats: Tensor) -> Tensor:
+    """Nats as bits."""
+    raise NotImplementedError("Replace this line with your answer.")
+
+# %% [markdown]
+# The frame under the cell is the **verdict**. There are three:
+#
+# - **passed**: from now on the notebook uses *your* function.
+# - **not yet**, with the *cause*. Try it: multiply instead of dividing, and run the cell again.
+# - **not attempted**: the line that you were to replace is still there.
+#
+# In the last two cases the notebook goes on with the course's own function, so you are never stuck and can come back later. Whatever you write, an endless loop included, a check answers within seconds and breaks nothing.
+
+# %%
+coin, die = math.log(2), math.log(6)
+print(f"a coin: {nats_to_bits(torch.tensor(coin)):.3f} bits, a die: {nats_to_bits(torch.tensor(die)):.3f} bits")
+
+# %% [markdown]
+# ## 3 A claim
+#
+# Training gives slightly different numbers on different machines. So a lesson states what it claims and how far that may be off, and the cell says whether it *holds* on yours. The test of the whole course is that all of them do.
+
+# %%
+report("bits in a die", nats_to_bits(torch.tensor(die)).item(), claimed=2.585, tolerance=0.001, unit="bits")
+
+# %% [markdown]
+# ## 4 What the course is about
+#
+# A generative model learns the distribution of its data, so that one can draw new examples from it. Three classical families do that in different ways. In the figure, compare the last two rows: who can say how *likely* an image is, and what a sample *costs*.
+
+# %%
+display.families()
+
+# %% [markdown]
+# - **Autoregressive models** (lessons 02 to 09) predict one pixel, character or sample of sound after the other. Their likelihood is exact, their sampling sequential.
+# - **Variational autoencoders** (10 to 12) explain an image by a few hidden causes. They give a bound on the likelihood, and a sample in one pass.
+# - **Generative adversarial networks** (13 to 17) train a generator against a critic. They have no likelihood at all, so they need other measures (18).
+#
+# Diffusion models, flows and energy models are a fourth, fifth and sixth family; the capstone (21) says where they belong. The README has the map of all 22 lessons and which of them exist today.
+#
+# ## 5 Your first samples
+#
+# Enough words. The data are 1,797 real handwritten digits, 8 x 8 pixels, that come with scikit-learn. Fifteen lines of lesson 04 train a small PixelCNN on them; here they are two. The progress bar shows the negative log-likelihood on digits that the model does not train on: lower is better.
+
+# %%
+garm_course.seed(0)
+train, validation = load("digits", "train"), load("digits", "validation")
+model = PixelCNN((1, 8, 8), levels=17, channels=32, layers=3, first_kernel=5, dropout=0.3)
+history = fit(
+    model, train, validation=validation, steps=budget(smoke=2, quick=300, full=900), batch_size=32, lr=4e-3,
+    evaluate_every=budget(smoke=2, quick=50, full=100), label="PixelCNN",
+)  # fmt: skip
+
+# %%
+measured = evaluate(model, validation)
+for name, figure in baselines(train, validation).items():
+    print(f"{name:16s} {figure.nats:6.1f} nats per image, {figure.bits_per_dim:.2f} bits per pixel")
+report("validation NLL of this PixelCNN", measured.nats, claimed=85.0, tolerance=1.5, unit="nats")
+report("the same per pixel", bits_per_dim(measured.nats, 64), claimed=1.92, tolerance=0.035, unit="bits")
+
+# %% [markdown]
+# *Uniform* knows nothing: 17 levels cost $\log_2 17 = 4.09$ bits per pixel. *Pixel marginals* know how dark each pixel is on average, *class marginals* know it for each digit. The model beats them because it looks at the pixels that are there already.
+#
+# And the samples: drawn pixel by pixel, none of them in the training data. The first 16, nothing selected.
+
+# %%
+display.panels(
+    {"real digits": validation.x[:16], "drawn by the model": model.sample(16, rng=torch.Generator().manual_seed(0))},
+    levels=17, title="Fifteen seconds of training on a laptop",
+    alt="Sixteen real digits beside sixteen samples of the model just trained: strokes of the right width, about half of them legible digits.",
+)  # fmt: skip
+
+# %% [markdown]
+# About half can be read. Lesson 04 explains every step of this model and makes it better.
+#
+# ## Check yourself
+#
+# 1. A model scores 85 nats on images of 64 pixels. How many bits per pixel is that?
+#
+# <details><summary>Answer</summary>85 / (64 ln 2) = 1.92 bits.</details>
+#
+# 2. Your check says *not yet*. Is the rest of the notebook wrong now?
+#
+# <details><summary>Answer</summary>No. Until your answer passes, the notebook uses the course's function under the same name.</details>
+#
+# 3. A cell says that a claim does *not* hold. What does that mean?
+#
+# <details><summary>Answer</summary>The measured number is further from the claimed one than the stated tolerance: an edited cell, a cell run twice or out of order, or a fault of the course. Restart and run all; if it persists, please report it.</details>
+#
+# ## Take-aways
+#
+# - Cells run in order; exercises answer with the cause of a mistake; nothing can break the notebook.
+# - Likelihoods are compared in nats per image or bits per pixel.
+# - A claim stands with its tolerance and is measured again on your machine.
+# - Three families: exact likelihood and slow samples; a bound and fast samples; no likelihood and fast samples.
+#
+# ## Where next
+#
+# [Lesson 04, PixelCNN](04_pixelcnn.ipynb) is the first complete lesson. The README lists what is planned.
+
+# %%
+claims()
