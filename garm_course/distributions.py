@@ -17,7 +17,7 @@ def draw(log_probs: Tensor, u: Tensor) -> Tensor:
 
     Args:
         log_probs: (..., levels) normalized log-probabilities in nats; `-inf` marks a level that cannot be drawn.
-        u: (...) uniforms in [0, 1).
+        u: (...) uniforms in [0, 1). One that was rounded up to 1 counts as the largest number below 1.
 
     Returns:
         LongTensor (...) of levels 0..levels-1, never one of probability zero.
@@ -28,8 +28,12 @@ def draw(log_probs: Tensor, u: Tensor) -> Tensor:
     """
     cdf = log_probs.exp().cumsum(-1)
     cdf = cdf / cdf[..., -1:]  # ends at exactly 1, so rounding cannot select a level of probability zero
-    u = u.to(cdf.dtype).clamp(max=1 - torch.finfo(cdf.dtype).eps)
-    return (u.unsqueeze(-1) >= cdf).sum(-1)
+    return (_below_one(u, cdf).unsqueeze(-1) >= cdf).sum(-1)
+
+
+def _below_one(u: Tensor, like: Tensor) -> Tensor:
+    """Uniforms in the dtype of `like`, where rounding may have made a 1 of them: keep them below."""
+    return u.to(like.dtype).clamp(max=1 - torch.finfo(like.dtype).eps)
 
 
 def filter_logits(
@@ -57,7 +61,7 @@ def filter_logits(
         1904.09751.
     """
     check_filters(temperature, top_k, top_p)
-    logits = logits / temperature
+    logits = (logits - logits.amax(-1, keepdim=True)) / temperature  # at most 0: a small temperature cannot overflow
     if top_k is not None and top_k < logits.shape[-1]:
         # indices, not a threshold: among ties exactly k levels survive
         kept = torch.full_like(logits, -math.inf)
@@ -76,7 +80,7 @@ def check_filters(temperature: float, top_k: int | None, top_p: float | None) ->
     """Refuse a temperature, top-k or top-p outside its range (ValueError)."""
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"expected a temperature > 0, got {temperature}; for the most probable level use top_k=1")
-    if top_k is not None and (int(top_k) != top_k or top_k < 1):
+    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
         raise ValueError(f"expected top_k >= 1 (an integer) or None, got {top_k}")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"expected top_p in (0, 1] or None, got {top_p}")
@@ -116,7 +120,7 @@ class Categorical:
 class Bernoulli:
     """A binary pixel; its one parameter is the logit of being 1.
 
-    log p(x) = x·l - softplus(l), which stays exact where sigmoid(l) rounds to 0 or 1.
+    log p(x) = x·l - softplus(l) = -softplus((1 - 2x)·l), which stays exact where sigmoid(l) rounds to 0 or 1.
 
     Example:
         >>> Bernoulli().log_prob(torch.tensor([800.0, -800.0]), torch.tensor([1, 1])).tolist()
@@ -136,15 +140,15 @@ class Bernoulli:
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """(...) log-probability in nats of the pixels x (...), a LongTensor of 0 and 1, under logits (...)."""
-        return x * params - F.softplus(params)
+        return -F.softplus(torch.where(x.bool(), -params, params))  # no difference of two large numbers
 
     def sample(self, params: Tensor, u: Tensor) -> Tensor:
         """LongTensor (...) of 0 and 1, drawn at the uniforms u (...): 1 where u is at least p(0)."""
-        return (u.to(params.dtype) >= torch.sigmoid(-params)).long()
+        return (_below_one(u, params) >= torch.sigmoid(-params)).long()
 
 
 def output_head(levels: int) -> Categorical | Bernoulli:
     """The head for pixels of this many grey levels: one logit for two levels, a softmax for more."""
-    if levels < 2:
-        raise ValueError(f"expected at least 2 levels, got {levels}")
+    if not isinstance(levels, int) or levels < 2:
+        raise ValueError(f"expected an integer number of levels, at least 2, got {levels!r}")
     return Bernoulli() if levels == 2 else Categorical(levels)

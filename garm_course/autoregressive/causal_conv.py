@@ -36,8 +36,7 @@ def conv_mask(k: int, kind: str) -> Tensor:
                 [0., 0., 0.]])
     """
     _check_kind(kind)
-    if k < 1 or k % 2 == 0:
-        raise ValueError(f"expected an odd kernel size >= 1 (a kernel needs a center), got {k}")
+    _check_kernel(k)
     mask = torch.zeros(k, k)
     mask[: k // 2] = 1  # the rows above
     mask[k // 2, : k // 2] = 1  # the pixels to the left
@@ -81,6 +80,11 @@ def _check_kind(kind: str) -> None:
         raise ValueError(f'expected a mask of kind "A" or "B", got {kind!r}')
 
 
+def _check_kernel(k: int) -> None:
+    if k < 1 or k % 2 == 0:
+        raise ValueError(f"expected an odd kernel size >= 1 (a kernel needs a center), got {k}")
+
+
 class CausalConv2d(nn.Module):
     """A k x k convolution whose output at a pixel depends on earlier pixels only (kind A), or on itself too (kind B).
 
@@ -94,17 +98,23 @@ class CausalConv2d(nn.Module):
         colors: color channels of the image.
         parts: 2 if the output is two stacked feature maps (tanh and sigmoid half of a gate), each grouped by color.
         above: False leaves out the rows above (the horizontal stack of a Gated PixelCNN).
+
+    Raises:
+        ValueError: for an even k, features that do not split by color, or a kernel that would see nothing.
     """
 
     def __init__(
         self, c_in: int, c_out: int, k: int, kind: str, *, colors: int = 1, parts: int = 1, above: bool = True
     ):
         super().__init__()
+        _check_kernel(k)
         self.c_in, self.c_out, self.kind, self.colors, self.parts = c_in, c_out, kind, colors, parts
         self.reach = k // 2
         center = rgb_center_mask(c_in, c_out // parts, kind, colors).repeat(parts, 1)
         has_center = bool(center.any())
         taps = self.reach + has_center  # kernel width on the current row
+        if taps == 0:
+            raise ValueError("a 1 x 1 kernel of kind A sees nothing at all; expected an odd kernel size >= 3")
         fan_in = c_in * ((self.reach * k if above else 0) + taps)
         bound = 1 / math.sqrt(max(fan_in, 1))
 
@@ -138,32 +148,39 @@ class ConvCache:
     """One causal convolution while an image is being drawn: computes each output feature once, pixel by pixel.
 
     Keeps the current row of inputs, and the rows above that the kernel still reaches. What the rows above contribute to
-    the current row is one ordinary convolution a row; what remains for a pixel is one matrix product.
+    the current row is one ordinary convolution a row; what remains for a pixel is one matrix product. At this size an
+    operation costs more to call than to compute, so the line is cut into its slots and windows (views) once.
     """
 
     def __init__(self, conv: CausalConv2d, n: int, width: int):
         weight = conv.row_weight().detach()
+        taps = weight.shape[-1]
         self.conv, self.width = conv, width
-        self.taps = weight.shape[-1]
         self.line = weight.new_zeros(n, conv.reach + width, conv.c_in)  # the current row, with its left padding
         self.rows = weight.new_zeros(n, conv.c_in, conv.reach, width)  # the rows above
-        # per color: (taps * c_in, parts * group) matrix that maps the flattened window to the features of this color
-        weight = weight.permute(3, 1, 0, 2).reshape(self.taps * conv.c_in, conv.c_out)
+        # per color: (taps * c_in, parts * group) matrix that maps a flattened window to the features of this color
+        weight = weight.permute(3, 1, 0, 2).reshape(taps * conv.c_in, conv.c_out)
         self.weights = [by_color(weight, conv.parts, conv.colors)[color].contiguous() for color in range(conv.colors)]
-        self.group = conv.c_in // conv.colors
+        # per color and column: the (n, group) place of its input features; per column: the (n, taps * c_in) they fill
+        slots = by_color(self.line[:, conv.reach :].movedim(1, 0), 1, conv.colors)
+        self.slots = [slots[color].unbind() for color in range(conv.colors)]
+        self.windows = self.line.flatten(1).unfold(1, taps * conv.c_in, conv.c_in).unbind(1)
         self.base = None
 
     def start_row(self, extra: Tensor | None = None) -> None:
         """Prepare a row: bias, rows above, and `extra` ((n, c_out) or (n, c_out, W)) become the base of each pixel."""
         conv, n = self.conv, self.line.shape[0]
+        if self.base is not None and conv.above is None and extra is None:
+            return  # nothing but the bias: the same for all rows
         out = conv.bias.detach().expand(n, conv.c_out)[..., None].expand(n, conv.c_out, self.width)
         if conv.above is not None:
             padded = F.pad(self.rows, (conv.reach, conv.reach))
             out = out + F.conv2d(padded, conv.above.detach()).squeeze(2)
         if extra is not None:
             out = out + (extra if extra.ndim == 3 else extra.unsqueeze(-1))
-        # (colors, W, n, features of that color): the base of one pixel is contiguous
-        self.base = by_color(out.permute(2, 0, 1), conv.parts, conv.colors).contiguous()
+        # per color and column: (n, features of that color), contiguous
+        base = by_color(out.permute(2, 0, 1), conv.parts, conv.colors).contiguous()
+        self.base = [base[color].unbind() for color in range(conv.colors)]
 
     def end_row(self) -> None:
         """The current row is complete: move it up."""
@@ -173,12 +190,18 @@ class ConvCache:
 
     def write(self, column: int, color: int, features: Tensor) -> None:
         """Store the input features (n, group) of this color at this column."""
-        self.line[:, self.conv.reach + column, color * self.group : (color + 1) * self.group] = features
+        self.slots[color][column].copy_(features)
 
     def read(self, column: int, color: int) -> Tensor:
         """(n, parts * group) output features of this color at this column."""
-        window = self.line[:, column : column + self.taps].flatten(1)
-        return torch.addmm(self.base[color, column], window, self.weights[color])
+        return torch.addmm(self.base[color][column], self.windows[column], self.weights[color])
+
+    def step(self, column: int, color: int, features: Tensor) -> Tensor:
+        """Input features (n, group) of this color at this column -> its output features (n, parts * group)."""
+        if self.conv.colors == 1 and not self.conv.reach:  # a 1x1 convolution sees nothing else
+            return torch.addmm(self.base[0][column], features, self.weights[0])
+        self.write(column, color, features)
+        return self.read(column, color)
 
 
 def by_color(features: Tensor, parts: int, colors: int) -> Tensor:

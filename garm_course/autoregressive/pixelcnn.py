@@ -62,8 +62,7 @@ def level_features(levels: int, encoding: str) -> Tensor:
     Args:
         levels: number of grey levels.
         encoding: "thermometer" (feature k is 1 where x >= k: neighbors in value share features), "one_hot", or
-        "scaled" (x
-            mapped to [-1, 1], one feature).
+            "scaled" (x mapped to [-1, 1], one feature).
 
     Returns:
         (levels, F + 1); the last feature is always 1, so that a black pixel differs from the padding outside the image.
@@ -86,11 +85,18 @@ def level_features(levels: int, encoding: str) -> Tensor:
     return torch.cat([table, torch.ones(levels, 1)], 1)
 
 
+def _at_least_float32(params: Tensor) -> Tensor:
+    """bfloat16 is enough for features, not for a sum of many log-probabilities or for comparing with a uniform."""
+    return params.to(torch.promote_types(params.dtype, torch.float32))
+
+
 class PixelModel(Autoregressive):
     """The frame that both models share: grey levels in, parameters of the output head out."""
 
-    def __init__(self, shape, levels, n_classes, *, encoding, **config):
-        super().__init__(shape, levels, n_classes, encoding=encoding, **config)
+    def __init__(self, shape, levels, n_classes, *, channels, layers, encoding, **config):
+        super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding, **config)
+        if channels < 1 or layers < 0:
+            raise ValueError(f"expected channels >= 1 and layers >= 0, got channels={channels}, layers={layers}")
         self.register_buffer("table", level_features(levels, encoding), persistent=False)
 
     def embed(self, x: Tensor) -> Tensor:
@@ -98,8 +104,8 @@ class PixelModel(Autoregressive):
         return self.table[x].movedim(-1, 2).flatten(1, 2)
 
     def read_out(self, features: Tensor) -> Tensor:
-        """(B, C * n_params, H, W) -> (B, C, H, W, levels), or (B, C, H, W) for binary pixels."""
-        params = features.unflatten(1, (self.shape[0], -1)).movedim(2, -1)
+        """(B, C * n_params, H, W) -> (B, C, H, W, levels), or (B, C, H, W) for binary pixels; at least float32."""
+        params = _at_least_float32(features).unflatten(1, (self.shape[0], -1)).movedim(2, -1)
         return params.squeeze(-1) if self.head.n_params == 1 else params
 
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
@@ -120,7 +126,7 @@ class PixelModel(Autoregressive):
         column, color = i // channels % width, i % channels
         if column == 0 and color == 0:
             self.start_row(state, first=i == 0)
-        params = self.step_pixel(state, column, color)
+        params = _at_least_float32(self.step_pixel(state, column, color))
         return params.squeeze(-1) if self.head.n_params == 1 else params
 
 
@@ -220,14 +226,10 @@ class PixelCNN(PixelModel):
         """Parameters (n, n_params) of one pixel and color; the same lines as `forward`, for one pixel."""
         h = state.first.read(column, color)
         for down, conv, up in state.blocks:
-            down.write(column, color, F.relu(h))
-            conv.write(column, color, F.relu(down.read(column, color)))
-            up.write(column, color, F.relu(conv.read(column, color)))
-            h = h + up.read(column, color)
+            z = conv.step(column, color, F.relu(down.step(column, color, F.relu(h))))
+            h = h + up.step(column, color, F.relu(z))
         head_in, head_out = state.head
-        head_in.write(column, color, F.relu(h))
-        head_out.write(column, color, F.relu(head_in.read(column, color)))
-        return head_out.read(column, color)
+        return head_out.step(column, color, F.relu(head_in.step(column, color, F.relu(h))))
 
 
 class GatedLayer(nn.Module):
@@ -377,12 +379,8 @@ class GatedPixelCNN(PixelModel):
     def step_pixel(self, state, column, color):
         """Parameters (n, n_params) of one pixel and color; the horizontal half of `forward`, for one pixel."""
         for i, s in enumerate(state.layers):
-            s.out.write(column, color, gated_activation(s.horizontal.read(column, color)))
-            new = s.out.read(column, color)
-            h = h + new if i else new  # noqa: F821 (set in the first turn)
-            if i + 1 < len(state.layers):
-                state.layers[i + 1].horizontal.write(column, color, h)
+            b = s.horizontal.step(column, color, h) if i else s.horizontal.read(column, color)  # noqa: F821
+            new = s.out.step(column, color, gated_activation(b))
+            h = h + new if i else new
         head_in, head_out = state.head
-        head_in.write(column, color, F.relu(h))
-        head_out.write(column, color, F.relu(head_in.read(column, color)))
-        return head_out.read(column, color)
+        return head_out.step(column, color, F.relu(head_in.step(column, color, F.relu(h))))

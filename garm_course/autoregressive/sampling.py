@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from garm_course.distributions import check_filters, draw, filter_logits
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample(
     model: nn.Module,
     n: int,
@@ -36,8 +36,7 @@ def sample(
     """Draw n images from the model.
 
     With `given` and `mask` the marked pixels are kept and the others drawn in raster order, each from its conditional
-    given
-    all pixels before it. Where the given pixels come first (a top half, say) this is an exact draw from
+    given all pixels before it. Where the given pixels come first (a top half, say) this is an exact draw from
     p(rest | given); a given pixel further down cannot influence what is drawn before it.
 
     Args:
@@ -46,9 +45,8 @@ def sample(
         given: LongTensor (C, H, W) or (n, C, H, W) of levels.
         mask: BoolTensor of the same shape: True where `given` is kept.
         temperature, top_k, top_p: see `filter_logits`; the defaults leave the model's distribution as it is.
-        rng: source of the uniforms, one for each image and position, drawn before the first pixel; image k gets the
-        same
-            ones whatever n is. None takes torch's global generator.
+        rng: source of the uniforms, one for each image and position, drawn on its own device before the first pixel;
+            image k gets the same ones whatever n is. None takes torch's global generator.
         naive: recompute the whole image for each position, instead of `step`.
         progress: wraps the loop over positions in a progress bar (`tqdm`, or `garm_course.display.progress`).
 
@@ -58,14 +56,18 @@ def sample(
     Raises:
         TypeError, ValueError: for arguments outside these ranges, or a model with weights that are not finite.
     """
-    if n < 1:
-        raise ValueError(f"expected n >= 1 images, got {n}")
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"expected n >= 1 images (an integer), got {n}")
+    if rng is not None and not isinstance(rng, torch.Generator):
+        raise TypeError(f"expected rng: a torch.Generator, got {rng!r}; use torch.Generator().manual_seed(...)")
     check_filters(temperature, top_k, top_p)
     model.check_classes(y, n)
     first = _check_weights(model)
+    y = None if y is None else y.to(first.device)
     known, keep = _completion(model, n, given, mask)
     u = torch.rand(n, model.positions, generator=rng, dtype=torch.float64, device=rng.device if rng else "cpu")
-    u = u.to(device=first.device, dtype=first.dtype).T.contiguous()  # (D, n)
+    dtype = torch.promote_types(first.dtype, torch.float32)  # that of the parameters, see PixelModel.read_out
+    u = u.to(device=first.device, dtype=dtype).T.contiguous()  # (D, n)
     known = known.to(first.device).T.contiguous() if known is not None else None
     keep = keep.to(first.device).T.contiguous() if keep is not None else None
     x = torch.zeros(model.positions, n, dtype=torch.long, device=first.device)

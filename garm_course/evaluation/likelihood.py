@@ -39,7 +39,7 @@ def bits_per_dim(nats: float, dims: int) -> float:
     return nats / (dims * math.log(2))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
     """log p(x), or log p(x | y) for a class-conditional model, of every example of a data set.
 
@@ -54,8 +54,8 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
     if len(dataset) == 0:
         raise ValueError("expected at least one example to evaluate on, got an empty data set")
     network = isinstance(model, nn.Module)
-    classes = network and bool(model.n_classes)
-    device = next(model.parameters()).device if network else None
+    classes = network and bool(getattr(model, "n_classes", 0))
+    device = next((p.device for p in model.parameters()), None) if network else None
     loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size)
     with evaluation_mode(model if network else nn.Identity()):
         parts = [model.log_prob(x.to(device), *([y.to(device)] if classes else [])).double().cpu() for x, y in loader]
@@ -124,7 +124,9 @@ class PixelMarginals:
     """
 
     def __init__(self, x: Tensor, levels: int, smoothing: float = 0.2):
-        counts = torch.nn.functional.one_hot(x, levels).double().sum(0) + smoothing  # (C, H, W, levels)
+        cells = x.flatten(1) + levels * torch.arange(x[0].numel())  # (N, D): one histogram bin per pixel and level
+        counts = torch.bincount(cells.flatten(), minlength=levels * x[0].numel()).double() + smoothing
+        counts = counts.unflatten(0, (*x.shape[1:], levels))  # (C, H, W, levels)
         self.table = (counts / counts.sum(-1, keepdim=True)).log()
 
     def log_prob(self, x: Tensor) -> Tensor:
