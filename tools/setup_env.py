@@ -146,10 +146,15 @@ def explain(log):
     Args:
         log: the text that pip wrote.
     """
-    log = "\n".join(line for line in log.splitlines() if "Retrying (" not in line)  # these may have been overcome
     if "No space left on device" in log or "Errno 28" in log or "not enough space" in log:
         return "the disk is full (pip also unpacks in the folder for temporary files: TMPDIR names another). Make room"
-    if any(sign in log for sign in NO_NETWORK):
+    lines = log.splitlines()
+    not_found = "No matching distribution found" in log
+    # What was retried may have succeeded, unless a package is missing now. And where not even the first small package
+    # came, it is not the package that is missing.
+    severe = "\n".join(line for line in lines if not_found or "Retrying (" not in line)
+    nothing_came = not any(line.strip().endswith("kB)") or ".whl" in line for line in lines)
+    if any(sign in severe for sign in NO_NETWORK) or (not_found and nothing_came):
         return (
             "the package index cannot be reached: there is no network, or a proxy or firewall is in the way. Connect, "
             "or name a proxy in HTTPS_PROXY or a mirror in PIP_INDEX_URL"
@@ -161,7 +166,7 @@ def explain(log):
         )
     if "Permission denied" in log or "Read-only file system" in log:
         return "a file could not be written; clone the course to a folder that belongs to you"
-    if "No matching distribution found" in log or "ResolutionImpossible" in log or "requires a different Python" in log:
+    if not_found or "ResolutionImpossible" in log or "requires a different Python" in log:
         return (
             "the package index has no build that constraints.txt asks for and this Python and system can use. "
             "Try the Python that the course is tested with: make lab PYTHON=python3.11; or set TORCH_INDEX=" + CPU_INDEX

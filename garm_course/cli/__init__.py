@@ -110,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = build()(args=arguments, prog_name="garm", standalone_mode=False)
         sys.stdout.flush()
+        if code == 130:  # what newer versions of typer make of Ctrl-C; older ones raise Abort
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except BrokenPipeError:  # the reader has seen enough: garm recipes | head -1

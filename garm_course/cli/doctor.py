@@ -18,6 +18,9 @@ import typer
 from garm_course import paths
 
 INSTALL = "in the checkout run: python -m pip install -c constraints.txt -e '.[lab]'"
+NEW_KERNEL = f"{INSTALL}; if it persists: python -m ipykernel install --sys-prefix"
+ON_PROCESSOR = "set ACCELERATE_USE_CPU=1 to train on the processor"
+OTHER_CACHE = "let the environment variable GARM_CACHE name a folder that you can write"
 FREE = 1e9  # bytes: room for notebooks, runs and the small downloads
 
 
@@ -91,7 +94,6 @@ def jupyter() -> Check:
 
 def kernel() -> Check:
     """The kernel `python3` starts, runs this interpreter, and imports the course."""
-    remedy = f"{INSTALL}; if it persists: python -m ipykernel install --sys-prefix"
     from jupyter_client.manager import start_new_kernel
 
     manager, client = start_new_kernel(startup_timeout=60, kernel_name="python3", stderr=subprocess.DEVNULL)
@@ -106,9 +108,9 @@ def kernel() -> Check:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
     if reply["status"] != "ok":
-        return Check("kernel", False, reply.get("evalue", "the kernel answered with an error"), remedy)
+        return Check("kernel", False, reply.get("evalue", "the kernel answered with an error"), NEW_KERNEL)
     where = reply["user_expressions"]["where"]["data"]["text/plain"].strip("'\"").replace("\\\\", "\\")
-    return Check("kernel", Path(where) == Path(sys.executable), f"python3 runs {where}", remedy)
+    return Check("kernel", Path(where) == Path(sys.executable), f"python3 runs {where}", NEW_KERNEL)
 
 
 def widgets() -> Check:
@@ -135,7 +137,7 @@ def device() -> Check:
     detail = f"{chosen}" + (f" ({name})" if name else "")
     if chosen.type == "cpu" and shutil.which("nvidia-smi"):
         detail += "; an NVIDIA driver is here, but this build of torch does not use it"
-    return Check("device", value == 64.0**3, detail, "set ACCELERATE_USE_CPU=1 to train on the processor")
+    return Check("device", value == 64.0**3, detail, ON_PROCESSOR)
 
 
 def threads() -> Check:
@@ -157,14 +159,13 @@ def disk() -> Check:
 def cache() -> Check:
     """The folder for downloads can be written."""
     folder = paths.cache_folder()
-    remedy = "let the environment variable GARM_CACHE name a folder that you can write"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"garm")
     except OSError as error:
-        return Check("cache", False, f"{folder}: {error.strerror}", remedy)
-    return Check("cache", True, f"{folder} can be written", remedy)
+        return Check("cache", False, f"{folder}: {error.strerror}", OTHER_CACHE)
+    return Check("cache", True, f"{folder} can be written", OTHER_CACHE)
 
 
 def data() -> Check:
@@ -188,6 +189,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     cache,
     data,
 )
+REMEDIES = {kernel: NEW_KERNEL, device: ON_PROCESSOR, cache: OTHER_CACHE}  # where a check raises; else INSTALL
 
 
 def examine(checks: tuple[Callable[[], Check], ...] | None = None) -> list[Check]:
@@ -198,7 +200,7 @@ def examine(checks: tuple[Callable[[], Check], ...] | None = None) -> list[Check
             found.append(check())
         except Exception as error:
             detail = f"{type(error).__name__}: {error}"
-            found.append(Check(check.__name__, False, detail, INSTALL))
+            found.append(Check(check.__name__, False, detail, REMEDIES.get(check, INSTALL)))
     return found
 
 
