@@ -75,13 +75,12 @@ def test_log_prob_is_the_sum_over_prototypes(flip):
 
 
 def test_memory_blocks_do_not_change_the_result(monkeypatch):
-    mixture, x = tiny(), every_image(3, 3)
-    whole, nearest = mixture.log_prob(x), mixture.nearest_prototype(x)
+    mixture, x, y = tiny(), every_image(3, 3), torch.arange(512) % 2
+    results = [(mixture.log_prob(x), mixture.log_prob(x, y), *mixture.nearest_prototype(x))]
     monkeypatch.setattr("garm_course.datasets.flip_mixture.BLOCK", 35)  # seven rows at a time
-    assert torch.equal(mixture.log_prob(x), whole)
-    assert all(torch.equal(a, b) for a, b in zip(mixture.nearest_prototype(x), nearest, strict=True))
-    y = torch.arange(512) % 2
-    assert torch.equal(mixture.log_prob(x, y)[100:101], mixture.log_prob(x[100:101], y[100:101]))
+    results.append((mixture.log_prob(x), mixture.log_prob(x, y), *mixture.nearest_prototype(x)))
+    for whole, in_blocks in zip(*results, strict=True):
+        torch.testing.assert_close(in_blocks, whole, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("flip", "palette"), [(0.1, None), (0.3, None), (0.02, TWO_HUES), (0.3, TWO_HUES)])
@@ -110,15 +109,17 @@ def test_entropy_estimate_has_the_stated_standard_error():
     assert spread == pytest.approx(stated, rel=0.2)  # 4 standard errors of a spread from 200 runs: 4 / sqrt(400)
 
 
-def test_samples_follow_the_density():
-    mixture, n = tiny(0.1), 40000
+@pytest.mark.parametrize("palette", [None, TWO_HUES])
+def test_samples_follow_the_density(palette):
+    mixture, n = tiny(0.1) if palette is None else two_by_two(0.1, palette), 40000
+    channels, *shape = mixture.shape
     x, k = mixture.sample(n, torch.Generator().manual_seed(0))
-    codes = (x.flatten(1) << torch.arange(8, -1, -1)).sum(1)
-    p = mixture.log_prob(every_image(3, 3)).exp()
-    frequency = torch.bincount(codes, minlength=512) / n
-    assert ((frequency - p).abs() < 5 * (p * (1 - p) / n).sqrt()).all()  # 512 comparisons: 5 standard errors
+    codes = (x.flatten(1) << torch.arange(math.prod(mixture.shape) - 1, -1, -1)).sum(1)
+    p = mixture.log_prob(every_image(*shape, channels=channels)).exp()
+    frequency = torch.bincount(codes, minlength=len(p)) / n
+    assert ((frequency - p).abs() <= 5 * (p * (1 - p) / n).sqrt()).all()  # hundreds of comparisons: 5 standard errors
     w = mixture.weights
-    assert ((torch.bincount(k, minlength=5) / n - w).abs() < 4 * (w * (1 - w) / n).sqrt()).all()
+    assert ((torch.bincount(k, minlength=len(w)) / n - w).abs() < 4 * (w * (1 - w) / n).sqrt()).all()
 
 
 def test_nearest_prototype_is_the_smallest_hamming_distance():
