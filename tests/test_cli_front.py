@@ -1,11 +1,15 @@
 """The command line as a user meets it: help, errors in one line, `garm lab` and `garm doctor`."""
 
 import collections
+import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -288,6 +292,48 @@ def test_lab_starts_jupyterlab_on_the_first_lesson(monkeypatch, tmp_path, course
     assert "--LabApp.news_url=None" in line
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_lab_serves_the_students_folder(tmp_path):
+    """The real thing: JupyterLab answers, asks for no news, and pairs nothing when a lesson is saved."""
+    folder = tmp_path / "my work"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=secret"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "garm_course.cli", "lab", "--folder", str(folder), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    address = f"http://127.0.0.1:{port}"
+
+    def ask(path, body=None):
+        request = urllib.request.Request(
+            f"{address}{path}?token=secret", data=body and json.dumps(body).encode(), method="PUT" if body else "GET"
+        )
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return reply.read().decode()
+
+    try:
+        for _ in range(120):
+            assert server.poll() is None, server.stdout.read().decode()
+            with contextlib.suppress(OSError):
+                ask("/api/status")
+                break
+            time.sleep(0.5)
+        assert '"news": {"disabled": true}' in ask("/lab/tree/00_start_here.ipynb")
+        lesson = json.loads(ask("/api/contents/00_start_here.ipynb"))
+        ask("/api/contents/00_start_here.ipynb", {"type": "notebook", "format": "json", "content": lesson["content"]})
+        assert not list(folder.glob("*.py")), "a copy was paired with a text file"
+        assert {file.name for file in folder.glob("*.ipynb")} == {
+            file.name for file in (ROOT / "notebooks").glob("*.ipynb")
+        }
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+
+
 def test_lab_says_what_to_do_without_a_checkout_or_jupyterlab(monkeypatch, capsys, course):
     for checkout, missing, said in (
         (None, False, "works in a clone of the repository"),
@@ -307,6 +353,7 @@ def test_lab_says_what_to_do_without_a_checkout_or_jupyterlab(monkeypatch, capsy
 # --- garm doctor -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_check_passes_here():
     """Where the tests run, everything is there; the kernel has a test of its own."""
     for check in doctor.examine(tuple(one for one in doctor.CHECKS if one is not doctor.kernel)):

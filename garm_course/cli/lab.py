@@ -112,6 +112,7 @@ def _command(folder: Path, options: list[str]) -> list[str]:
         *([f"--LabApp.default_url=/lab/tree/{START}"] if (folder / START).exists() else []),
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *(["--ServerApp.allow_root=True"] if getattr(os, "geteuid", lambda: 1)() == 0 else []),  # as in a container
         *options,
     ]
 
