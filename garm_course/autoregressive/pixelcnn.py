@@ -108,8 +108,9 @@ class PixelModel(Autoregressive):
         params = _at_least_float32(features).unflatten(1, (self.shape[0], -1)).movedim(2, -1)
         return params.squeeze(-1) if self.head.n_params == 1 else params
 
+    @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """Parameters of position i; `step` must be called for i = 0, 1, 2, ... in this order.
+        """Parameters of position i; `step` must be called for i = 0, 1, 2, ... in this order. It keeps no gradient.
 
         Args:
             state: from `start`; it is advanced in place.
@@ -200,6 +201,7 @@ class PixelCNN(PixelModel):
             h = h + up(self.dropout(F.relu(z)))
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
 
+    @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
         """Empty caches for n images of classes y; see `step`."""
         self.check_classes(y, n)
@@ -329,6 +331,7 @@ class GatedPixelCNN(PixelModel):
                 v = v + v_new if i else v_new
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
 
+    @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
         """Empty caches for n images of classes y; see `step`."""
         self.check_classes(y, n)
@@ -381,6 +384,6 @@ class GatedPixelCNN(PixelModel):
         for i, s in enumerate(state.layers):
             b = s.horizontal.step(column, color, h) if i else s.horizontal.read(column, color)  # noqa: F821
             new = s.out.step(column, color, gated_activation(b))
-            h = h + new if i else new
+            h = h + new if i else new  # noqa: F821
         head_in, head_out = state.head
         return head_out.step(column, color, F.relu(head_in.step(column, color, F.relu(h))))

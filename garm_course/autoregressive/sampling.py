@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from garm_course.distributions import check_filters, draw, filter_logits
 
 
-@torch.no_grad()
 def sample(
     model: nn.Module,
     n: int,
@@ -70,9 +69,9 @@ def sample(
     u = u.to(device=first.device, dtype=dtype).T.contiguous()  # (D, n)
     known = known.to(first.device).T.contiguous() if known is not None else None
     keep = keep.to(first.device).T.contiguous() if keep is not None else None
-    x = torch.zeros(model.positions, n, dtype=torch.long, device=first.device)
+    x = torch.zeros(model.positions, n, dtype=torch.long, device=first.device)  # one row for each position
     plain = temperature == 1.0 and top_k is None and top_p is None
-    with evaluation_mode(model):
+    with torch.inference_mode(), evaluation_mode(model):
         state = None if naive else model.start(n, y)
         positions = range(model.positions)
         for i in positions if progress is None else progress(positions):
@@ -86,7 +85,7 @@ def sample(
                 logits = filter_logits(model.head.logits(params), temperature=temperature, top_k=top_k, top_p=top_p)
                 value = draw(logits.log_softmax(-1), u[i])
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
-    return model.to_image(x.T).clone()
+    return model.to_image(x.T).clone()  # outside the block: an ordinary tensor, fit for autograd and for editing
 
 
 @contextmanager
