@@ -27,17 +27,21 @@ def write_atomically(path: Path | str, data: bytes) -> None:
     Raises:
         OSError: if the folder cannot be written or the disk is full; what was there before is untouched.
     """
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    path, temporary = Path(path), None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            reason = f"cannot write {path} ({error.strerror}); free some space or choose another folder"
+            raise OSError(error.errno, reason) from None
         raise
 
 
@@ -64,7 +68,7 @@ def save_model(model: nn.Module, path: Path | str, record: dict | None = None) -
 
 
 def load_model(path: Path | str, expected: str | None = None) -> nn.Module:
-    """Read a model that `save_model` wrote; it comes back on the CPU, in evaluation mode, with its `record`.
+    """Read a model that `save_model` wrote; it comes back on the CPU, in evaluation mode, with its dtype and `record`.
 
     Args:
         path: the safetensors file.
@@ -90,16 +94,19 @@ def load_model(path: Path | str, expected: str | None = None) -> nn.Module:
         raise ValueError(
             f"{path} was not written by this course (no {FORMAT!r} in its header); use a file of `garm train`"
         )
-    name, classes = metadata["model"], model_classes()
+    name, classes = metadata.get("model"), model_classes()
     if name not in classes:
         raise ValueError(f"{path} holds an unknown model {name!r}; known: {', '.join(classes)}; update garm_course")
     if expected is not None and name != expected:
         raise ValueError(f"{path} holds a {name}, expected a {expected}; choose the file of that model")
-    model = classes[name](**json.loads(metadata["config"]))
     try:
-        model.load_state_dict(tensors)
+        model = classes[name](**json.loads(metadata["config"]))
+        model.record = json.loads(metadata["record"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the configuration in {path} does not fit a {name} ({error}); train it again") from None
+    try:
+        model.to(next(iter(tensors.values())).dtype if tensors else None).load_state_dict(tensors)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ValueError(f"the weights in {path} do not fit its configuration ({first}); train it again") from None
-    model.record = json.loads(metadata["record"])
     return model.eval()

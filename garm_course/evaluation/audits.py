@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from garm_course.autoregressive.sampling import evaluation_mode
+from garm_course.distributions import Bernoulli, Categorical
 
 Function = Callable[..., Tensor]
 
@@ -84,8 +85,7 @@ def dependence(
 
     Returns:
         (D, D), entry [i, j]: largest change of the parameters of position i when position j changes; positions in
-        raster
-        order, channel innermost, D = C·H·W. Rounding differences (16 machine epsilons) count as zero.
+        raster order, channel innermost, D = C·H·W. Rounding differences (16 machine epsilons) count as zero.
 
     Raises:
         ValueError: for a result of another shape, or with NaN.
@@ -123,9 +123,8 @@ def causality(
         y, images, seed: see `dependence`.
 
     Returns:
-        Causality; if it does not hold, `leak` is the pair of the first position (in raster order) that sees something
-        it must not,
-        and the first such source.
+        Causality; if it does not hold, `leak` names the first position (in raster order) that sees something it must
+        not, and the first such source.
 
     Example:
         >>> print(causality(lambda x: x.cumsum(3) * 1.0, (1, 2, 3), 2))  # a running sum includes the pixel itself
@@ -199,38 +198,56 @@ def normalization(
     """Sum the probability of every possible image of a small space; it must be 1.
 
     Args:
-        model: a model of this library, or a function from LongTensor (B, C, H, W) to log-probabilities (B,) in nats.
+        model: a model of this library, or a function from LongTensor (B, C, H, W) to log-probabilities (B,) in nats,
+            or to parameters: logits (B, C, H, W, levels), or (B, C, H, W) for binary pixels.
         shape, levels: of the images; taken from a model if left out.
         y: class to condition on.
         tolerance: largest distance from 1 that counts as rounding (models of the library are audited in float64).
 
     Raises:
-        ValueError: if there are more than a million images.
+        ValueError: if there are more than a million images, or for a result of another shape.
     """
     fn, shape, levels = _unpack(model, shape, levels, method="log_prob")
     x = all_images(shape, levels)
-    classes = (lambda n: ()) if y is None else (lambda n: (torch.full((n,), y),))
-    total = sum(fn(part, *classes(len(part))).double().exp().sum().item() for part in x.split(4096))
+    total = _image_log_probs(fn, x, y, levels).exp().sum().item()
     return Normalization(abs(total - 1) <= tolerance, total, len(x))
 
 
 @torch.inference_mode()
-def calibration(model: nn.Module, samples: Tensor, *, y: int | None = None) -> Calibration:
+def calibration(
+    model: nn.Module | Function, samples: Tensor, levels: int | None = None, *, y: int | None = None
+) -> Calibration:
     """Compare how often each image of a small space was sampled with its probability.
 
     Args:
-        model: with `log_prob`, `shape`, `levels`.
+        model: a model of this library, or a function as in `normalization`.
         samples: LongTensor (N, C, H, W) that claim to come from it.
+        levels: of the images; taken from a model if left out.
         y: class that they were conditioned on.
 
     Returns:
-        Calibration; ok if chi-square (images expected fewer than 5 times are pooled) lies within 4 standard deviations.
+        Calibration; ok if chi-square (images expected fewer than 5 times are pooled), as a normal deviate, lies within
+        4 standard deviations.
+
+    Raises:
+        ValueError: for samples that are no images of this model, or an image space too large to enumerate.
+
+    Source:
+        Chi-square as a normal deviate: Wilson and Hilferty (1931), PNAS 17(12). It holds in the far tail and for few
+        degrees of freedom, where (chi² - k) / sqrt(2 k) does not.
     """
-    model.check_images(samples)
-    x = all_images(model.shape, model.levels)
-    fn, _, _ = _unpack(model, None, None, method="log_prob")
-    p = torch.cat([fn(part, *(() if y is None else (torch.full((len(part),), y),))) for part in x.split(4096)]).exp()
-    weights = model.levels ** torch.arange(model.positions - 1, -1, -1)
+    if not isinstance(samples, Tensor) or samples.dtype != torch.long or samples.ndim != 4 or len(samples) == 0:
+        got = f"{samples.dtype} {tuple(samples.shape)}" if isinstance(samples, Tensor) else type(samples).__name__
+        raise ValueError(f"expected samples as a LongTensor (N, C, H, W) with N >= 1, got {got}")
+    fn, shape, levels = _unpack(model, getattr(model, "shape", samples.shape[1:]), levels, method="log_prob")
+    if tuple(samples.shape[1:]) != shape or samples.min() < 0 or samples.max() >= levels:
+        raise ValueError(
+            f"expected samples of shape (N, {', '.join(map(str, shape))}) with levels 0..{levels - 1}, got shape "
+            f"{tuple(samples.shape)} with levels {int(samples.min())}..{int(samples.max())}; draw them from this model"
+        )
+    x = all_images(shape, levels)
+    p = _image_log_probs(fn, x, y, levels).exp()
+    weights = levels ** torch.arange(math.prod(shape) - 1, -1, -1)
     counts = torch.bincount((samples.flatten(1).cpu() * weights).sum(1), minlength=len(x)).double()
     n = len(samples)
     order = p.argsort(descending=True)
@@ -241,7 +258,8 @@ def calibration(model: nn.Module, samples: Tensor, *, y: int | None = None) -> C
     used = expected > 0
     chi2 = ((pooled - expected)[used] ** 2 / expected[used]).sum().item() + (math.inf if pooled[~used].any() else 0)
     freedom = max(int(used.sum()) - 1, 1)
-    z = (chi2 - freedom) / math.sqrt(2 * freedom)
+    spread = 2 / (9 * freedom)
+    z = ((chi2 / freedom) ** (1 / 3) - (1 - spread)) / math.sqrt(spread)
     return Calibration(abs(z) < 4, z, (counts / n - p[order]).abs().sum().item() / 2, n)
 
 
@@ -250,10 +268,31 @@ def _unpack(fn, shape, levels, method: str | None = None):
     if isinstance(fn, nn.Module):
         shape, levels = shape or getattr(fn, "shape", None), levels or getattr(fn, "levels", None)
         module = copy.deepcopy(fn).double().cpu().eval()
-        fn = getattr(module, method) if method else module
+        fn = getattr(module, method, module) if method else module
     if shape is None or levels is None:
         raise ValueError("expected shape=(C, H, W) and levels=...: the function does not say which images it takes")
+    if len(shape) != 3 or min(shape) < 1 or levels < 2:
+        raise ValueError(f"expected shape=(C, H, W) of positive sizes and levels >= 2, got {tuple(shape)}, {levels}")
     return fn, tuple(shape), levels
+
+
+def _image_log_probs(fn: Function, x: Tensor, y: int | None, levels: int) -> Tensor:
+    """(B,) nats in float64, from a function that returns them, or the parameters of all pixels."""
+    parts = []
+    for part in x.split(4096):
+        out = fn(part) if y is None else fn(part, torch.full((len(part),), y))
+        shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        if shape == (len(part),):
+            parts.append(out.double())
+        elif shape == (*part.shape, levels):
+            parts.append(Categorical(levels).log_prob(out.double(), part).flatten(1).sum(1))
+        elif shape == tuple(part.shape) and levels == 2:
+            parts.append(Bernoulli().log_prob(out.double(), part).flatten(1).sum(1))
+        else:
+            raise ValueError(
+                f"expected log-probabilities (B,) or logits (B, C, H, W, {levels}) of {len(part)} images, got {shape}"
+            )
+    return torch.cat(parts)
 
 
 @torch.inference_mode()
