@@ -147,6 +147,7 @@ def train(
         "baselines": {k: _likelihood(v) for k, v in baselines(data["train"], data["validation"]).items()},
         "floor": _floor(data["train"]),
         "seconds": round(history.seconds, 1),
+        "cpu_seconds": round(history.cpu_seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
         "config": model.config,
         "data_options": {split: recipe.options(split) for split in datasets.SPLITS},

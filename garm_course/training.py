@@ -23,7 +23,8 @@ class History:
 
     train: list[tuple[int, float]] = field(default_factory=list)  # (step, mean loss since the last entry)
     validation: list[tuple[int, float]] = field(default_factory=list)  # (step, NLL with averaged weights)
-    seconds: float = 0.0
+    seconds: float = 0.0  # wall clock
+    cpu_seconds: float = 0.0  # of this process, over all threads
     steps: int = 0
     best_step: int = 0
     stopped: str = "all steps done"
@@ -35,12 +36,11 @@ def negative_log_likelihood(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 
 class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite; the model holds the best weights seen before."""
+    """The loss or its gradient became NaN or infinite; the model holds the best weights seen before."""
 
 
 class _LogProb(nn.Module):
-    """`forward` computes log_prob, so that wrappers which hook `forward` (data parallel, autocast) see the whole
-    loss."""
+    """`forward` computes log_prob, so that wrappers which hook `forward` (data parallel) see the whole loss."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -71,7 +71,9 @@ def fit(
 ) -> History:
     """Train a model in place; on return it holds the averaged weights that were best on the validation data.
 
-    Adam with a cosine schedule (from lr to 0 over `steps`, after a warm-up of 5 %).
+    Adam with a cosine schedule (from lr to 0 over `steps`, after a warm-up of 5 %). The model is moved to the device
+    that Accelerate finds and stays there, in evaluation mode. An interrupt (Ctrl-C) ends the run early: the best
+    weights are kept and `History.stopped` says so.
 
     Args:
         model: a likelihood model (`log_prob`, `n_classes`).
@@ -82,30 +84,34 @@ def fit(
         lr: peak learning rate. weight_decay: decoupled (AdamW). clip: largest gradient norm.
         ema: decay of the moving average of the weights, in [0, 1); 0 switches it off.
         evaluate_every: steps between evaluations. patience: evaluations without improvement before the run stops.
-        seed: of the order of the data and of dropout.
-        precision: "no" (float32) or "bf16" (autocast).
+        seed: of the order of the data and of dropout (torch's global generators are seeded with it).
+        precision: "no" (that of the weights) or "bf16" (autocast in training; evaluation keeps that of the weights).
         label: text of the progress bar.
 
     Returns:
         History.
 
     Raises:
-        NonFiniteLossError: the loss became NaN or infinite; the model keeps the best weights seen before.
+        NonFiniteLossError: the loss or its gradient became NaN or infinite; the model keeps the best weights seen
+            before.
         ValueError: for an empty data set or settings outside their ranges.
     """
     from accelerate import Accelerator
 
     from garm_course.display.progressbar import progress
 
-    if len(data) == 0:
-        raise ValueError("expected training data, got an empty data set")
+    for name, examples in (("training", data), ("validation", validation)):
+        if examples is not None and len(examples) == 0:
+            raise ValueError(f"expected {name} data, got an empty data set")
     for name, value, ok in (("steps", steps, steps >= 1), ("batch_size", batch_size, batch_size >= 1),
                             ("lr", lr, lr > 0), ("ema", ema, 0 <= ema < 1), ("clip", clip, clip > 0),
-                            ("evaluate_every", evaluate_every, evaluate_every >= 1)):  # fmt: skip
+                            ("evaluate_every", evaluate_every, evaluate_every >= 1),
+                            ("patience", patience, patience is None or patience >= 1),
+                            ("precision", precision, precision in ("no", "bf16"))):  # fmt: skip
         if not ok:
             raise ValueError(f"{name}={value} is out of range; see the documentation of fit()")
     torch.manual_seed(seed)
-    accelerator = Accelerator(mixed_precision=precision)
+    accelerator = Accelerator()  # without a precision, which it would fix for the whole process
     order = torch.Generator().manual_seed(seed)
     size = min(batch_size, len(data))
     loader = DataLoader(data, batch_size=size, shuffle=True, drop_last=True, generator=order)
@@ -118,7 +124,7 @@ def fit(
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     history, best, best_value, waited = History(), None, math.inf, 0
     running, since = 0.0, 0
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     model.train()
     batches = iter(loader)
     try:
@@ -130,21 +136,27 @@ def fit(
                     batches = iter(loader)
                     x, y = next(batches)
                 optimizer.zero_grad(set_to_none=True)
-                value = loss(wrapped, x, y)
+                with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                    value = loss(wrapped, x, y)
                 number = value.item()
-                if not math.isfinite(number):
+                if math.isfinite(number):
+                    accelerator.backward(value)
+                    norm = float(accelerator.clip_grad_norm_(model.parameters(), clip))
+                if not (math.isfinite(number) and math.isfinite(norm)):
+                    term = f"loss became {number}" if not math.isfinite(number) else f"gradient's norm became {norm}"
+                    kept = f"best weights so far are kept (step {history.best_step})" if best else "weights are kept"
                     raise NonFiniteLossError(
-                        f"the loss became {number} at step {step}; the best weights so far are kept "
-                        f"(step {history.best_step}). Lower the learning rate ({lr}) or look at the data"
+                        f"the {term} at step {step}; the {kept}. Lower the learning rate ({lr}) or look at the data"
                     )
-                accelerator.backward(value)
-                accelerator.clip_grad_norm_(model.parameters(), clip)
                 optimizer.step()
                 schedule.step()
                 with torch.no_grad():
                     decay = min(ema, step / (step + 10))  # a young average forgets the random start
                     for name, weight in model.state_dict().items():
-                        average[name].lerp_(weight, 1 - decay)
+                        if weight.is_floating_point():
+                            average[name].lerp_(weight, 1 - decay)
+                        else:  # a counter, such as that of a batch normalization
+                            average[name].copy_(weight)
                 running, since = running + number, since + 1
                 bar.update(1)
                 history.steps = step
@@ -166,7 +178,7 @@ def fit(
     except KeyboardInterrupt:
         history.stopped = f"interrupted at step {history.steps}"
     finally:
-        history.seconds = time.perf_counter() - began
+        history.seconds, history.cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
         if best is None:
             best, history.best_step = average, history.steps
         model.load_state_dict(best)

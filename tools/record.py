@@ -42,6 +42,7 @@ def record(runs: list[Path]) -> dict:
         "floor": first["floor"],
         "seeds": [r["seed"] for r in results],
         "seconds": [r["seconds"] for r in results],
+        "cpu_seconds": [r["cpu_seconds"] for r in results],
         "runs": [{split: r[split] for split in splits} | {"best_step": r["training"]["best_step"]} for r in results],
         "training": {k: v for k, v in first["training"].items() if k not in ("best_step", "stopped")},
         "weights_of_seed": results[best]["seed"],
