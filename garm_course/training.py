@@ -71,8 +71,8 @@ def fit(
 ) -> History:
     """Train a model in place; on return it holds the averaged weights that were best on the validation data.
 
-    Adam with a cosine schedule (from lr to 0 over `steps`, after a warm-up of 5 %). The model is moved to the device
-    that Accelerate finds and stays there, in evaluation mode. An interrupt (Ctrl-C) ends the run early: the best
+    Adam with a cosine schedule (from lr to 0 over `steps`, after a warm-up of 5 %). It trains on the device that
+    Accelerate finds and returns to its own, in evaluation mode. An interrupt (Ctrl-C) ends the run early: the best
     weights are kept and `History.stopped` says so.
 
     Args:
@@ -120,6 +120,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda k: min((k + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * k / steps))
     )
+    home = next(model.parameters()).device
     wrapped, optimizer, loader = accelerator.prepare(_LogProb(model), optimizer, loader)
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     history, best, best_value, waited = History(), None, math.inf, 0
@@ -182,7 +183,7 @@ def fit(
         if best is None:
             best, history.best_step = average, history.steps
         model.load_state_dict(best)
-        model.eval()
+        model.to(home).eval()
     return history
 
 
