@@ -33,8 +33,7 @@ class Recipe:
     """A model on a data set: constructor arguments, options of the data, settings of `fit` per budget.
 
     `expected` is the validation figure in nats that the quick budget reaches, give or take `tolerance`, which covers
-    the
-    spread over seeds and machines; None where no run is recorded.
+    the spread over seeds and machines; None where no run is recorded.
     """
 
     model: str
@@ -158,6 +157,7 @@ def train(
         "command": f"garm train {recipe.model} --data {recipe.data} --budget {budget} --seed {seed}",
     }
     save_model(model, out / "model.safetensors", _record(result))
+    (out / "result.json").unlink(missing_ok=True)  # of an overwritten run: it must not stand beside new weights
     write_result(out, result)
     return model, result
 
@@ -165,12 +165,21 @@ def train(
 def evaluate_run(run: Path | str, split: str = "test") -> dict:
     """Evaluate the model of a run folder on a split and add the figure to its `result.json`.
 
+    Args:
+        run: the folder. split: "train", "validation" or "test".
+
     Returns:
         The result, with the figures of `split`.
+
+    Raises:
+        FileNotFoundError: the folder holds no run. ValueError: an unknown split, a damaged file, or a model that is not
+            the one of the result.
     """
     run = Path(run)
     result = read_result(run)
-    model = load_model(run / "model.safetensors")
+    model = load_model(run / "model.safetensors", expected=result["model"].removeprefix("conditional_"))
+    if model.config != result["config"]:
+        raise ValueError(f"{run / 'model.safetensors'} is not the model of {run / 'result.json'}; train the run again")
     if split not in result["data_options"]:
         raise ValueError(f"no split {split!r}; choose one of {', '.join(result['data_options'])}")
     result[split] = _figures(model, datasets.load(result["data"], split, **result["data_options"][split]))
@@ -188,9 +197,13 @@ def read_result(run: Path | str) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"{run} is no folder of a run (it has no result.json); make one with `garm train`")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not JSON, or not even text
         raise ValueError(f"{path} is damaged ({error}); train the run again") from None
+    missing = [k for k in ("model", "data", "config", "data_options", "baselines") if k not in result]
+    if missing:
+        raise ValueError(f"{path} is no result of `garm train` (it lacks {', '.join(missing)}); train the run again")
+    return result
 
 
 def write_result(run: Path, result: dict) -> None:

@@ -76,10 +76,13 @@ def sample(
     from garm_course.display import panels_figure, png, progress
     from garm_course.weights import load_pretrained, pretrained_names
 
-    if Path(run).exists() or run not in pretrained_names():
+    if Path(run).exists():
         model = load_model(Path(run) / "model.safetensors" if Path(run).is_dir() else Path(run))
-    else:
+    elif run in pretrained_names():
         model = load_pretrained(run)
+    else:
+        known = ", ".join(pretrained_names()) or "none"
+        raise FileNotFoundError(f"{run} is neither a run of `garm train` nor a pretrained model; those are: {known}")
     if out.suffix.lower() != ".png":
         raise ValueError(f"expected a file name that ends in .png, got {out}; for example --out {out.stem}.png")
     if not out.parent.is_dir():
