@@ -345,6 +345,7 @@ def test_missing_fonts_are_reported(monkeypatch, tmp_path):
         ({"size": 26, "shift": 3}, ["leaves the image", "smaller"]),
         ({"slant": 0.6}, ["-0.5..0.5", "0.6"]),
         ({"slant": math.nan}, ["-0.5..0.5"]),
+        ({"size": 12, "slant": tuple(i / 10 for i in range(5)), "shift": 8}, ["158,950", "100,000", "fewer"]),
         ({"shift": -1}, ["0..8", "got -1"]),
         ({"flip": 0.5}, ["[0, 0.5)", "0.5"]),
         ({"flip": -0.1}, ["[0, 0.5)"]),

@@ -31,6 +31,7 @@ LEVELS_IN_COLOR = 4
 # their weights are equal, and without flips the entropy is the logarithm of their number.
 DEFAULT_FONTS = tuple(font for font in FONTS if font != "DejaVuSansMono")
 SAMPLES = {"train": 5000, "validation": 1000, "test": 1000}
+MOST_COMBINATIONS = 100_000  # 0.4 GB of prototypes
 CHUNK = 2000  # images drawn at a time; it bounds the memory and does not change the draw
 
 
@@ -59,9 +60,14 @@ def tabulate(fonts: tuple[str, ...], sizes: tuple[int, ...], slants: tuple[float
     """Render every combination of factors once; equal bitmaps become one prototype.
 
     Raises:
-        ValueError: when a digit would leave the image.
+        ValueError: when a digit would leave the image, or when there are too many combinations.
     """
     combinations, bitmaps = [], []
+    count = 10 * len(fonts) * len(sizes) * len(slants) * (2 * shift + 1) ** 2
+    if count > MOST_COMBINATIONS:
+        raise ValueError(
+            f"{count:,} combinations of factors, more than {MOST_COMBINATIONS:,}; choose fewer, or less shift"
+        )
     steps = list(itertools.product(range(-shift, shift + 1), repeat=2))  # (dx, dy)
     for digit, font, size, slant in itertools.product(range(10), fonts, sizes, slants):
         edges = place(font, digit, size, slant)
