@@ -17,30 +17,28 @@ ROOT = Path(__file__).resolve().parents[2]
 LESSONS = lessons(ROOT)
 pytestmark = pytest.mark.slow
 
-MISTAKE = """\
-from garm_course.exercises.registry import get
-
-wrong = get("{name}").mistakes[{which}][0]
-
-
-@check
-"""
-# What is written in place of an answer's cell, for a function and for a class.
+FUNCTION = "@check\ndef {name}(*args, **kwargs):\n    "
+CLASS = "@check\nclass {name}"
+MISTAKE = "__import__('garm_course').exercises.get('{name}').mistakes[{which}][0]"
+# What is written in place of an answer's definition, for a function and for a class.
 ANSWERS = {
-    "first_mistake": (
-        MISTAKE + "def {name}(*args, **kwargs):\n    return wrong(*args, **kwargs)",
-        MISTAKE + "class {name}(wrong):\n    pass",
-    ),
-    "last_mistake": (
-        MISTAKE.replace("{which}", "-1") + "def {name}(*args, **kwargs):\n    return wrong(*args, **kwargs)",
-        MISTAKE.replace("{which}", "-1") + "class {name}(wrong):\n    pass",
-    ),
+    "first_mistake": (FUNCTION + f"return {MISTAKE}(*args, **kwargs)", CLASS + f"({MISTAKE}):\n    pass"),
+    "last_mistake": (FUNCTION + f"return {MISTAKE}(*args, **kwargs)", CLASS + f"({MISTAKE}):\n    pass"),
     "raises": (
-        "@check\ndef {name}(*args, **kwargs):\n    raise RuntimeError('boom')",
-        "@check\nclass {name}:\n    def __init__(self, *args, **kwargs):\n        raise RuntimeError('boom')",
+        FUNCTION + "raise RuntimeError('boom')",
+        CLASS + ":\n    def __init__(self, *_):\n        boom",
     ),
-    "returns_none": ("@check\ndef {name}(*args, **kwargs):\n    return None", "@check\nclass {name}:\n    pass"),
+    "returns_none": (FUNCTION + "return None", CLASS + ":\n    pass"),
 }
+
+
+def rewrite(cell, node, kind):
+    """Another answer in place of the definition; the rest of the cell stays."""
+    template = ANSWERS[kind][isinstance(node, ast.ClassDef)]
+    answer = template.format(name=node.name, which=-1 if kind == "last_mistake" else 0)
+    lines = cell.source.splitlines()
+    lines[node.decorator_list[0].lineno - 1 : node.end_lineno] = answer.splitlines()
+    cell.source = "\n".join(lines)
 
 
 def exercise_cells(nb):
@@ -73,7 +71,7 @@ def test_the_student_edition_runs_to_its_end(lesson, kind, tmp_path):
     for cell, node in exercise_cells(nb):
         positions.append((nb.cells.index(cell), node.name))
         if kind != "blank":
-            cell.source = ANSWERS[kind][isinstance(node, ast.ClassDef)].format(name=node.name, which=0)
+            rewrite(cell, node, kind)
     done = execute(nb, tmp_path, timeout=120, GARM_BUDGET="smoke")
     assert positions
     expected = "not attempted" if kind == "blank" else "not yet"
