@@ -3,8 +3,8 @@
 `check` shows *passed*, *not yet* with the cause, or *not attempted*. The notebook then goes on with your own code if it
 is right, and with the course's code otherwise. For tests and graders, `grade(name, function)` returns the same as data.
 
-For instructors: to add an exercise to lesson 04, copy a file of `lesson04/` and extend the list in its `__init__.py`. For
-a lesson without exercises, copy `lesson00.py` to `lessonNN.py`; it is found by its name. An exercise is data:
+For instructors: to add an exercise to lesson 04, copy a file of `lesson04/` and extend the list in its `__init__.py`.
+For a lesson without exercises, copy `lesson00.py` to `lessonNN.py`; it is found by name. An exercise is data:
 
     Exercise(
         name="relu",                    # the name of the function that students define, unique over the course

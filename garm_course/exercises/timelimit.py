@@ -36,8 +36,7 @@ def within(seconds: float, function: Callable, *args: Any) -> Any:
     tracing = sys.gettrace()
     try:
         if threading.current_thread() is not threading.main_thread():
-            with _sent_to_thread(seconds, threading.get_ident()):
-                return _enter(function, args)
+            return _in_another_thread(seconds, function, args)
         if hasattr(signal, "setitimer"):
             with _alarm(seconds):
                 return _enter(function, args)
@@ -62,24 +61,26 @@ def _inside(frame: FrameType | None) -> list[FrameType] | None:
 
 
 class _Stop:
-    """The signal handler: raises `TimeUp` inside the answer, ever more insistently."""
+    """Raises `TimeUp` inside the answer, ever more insistently. It is the signal handler."""
 
     def __init__(self) -> None:
         self.hits = 0
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        frames = _inside(frame)
-        if frames is None:
-            return
+        if _inside(frame) is not None:
+            self.insist(frame)
+            raise TimeUp
+
+    def insist(self, frame: FrameType) -> None:
+        """From the second time on, traces the lines of the answer, so that the next one raises again."""
         self.hits += 1
         if self.hits > 1:
             # The exception raised by a tracer ends the tracing, and nested `try` statements swallow it: wait for one
-            # more line at every hit, so that some line outside of all of them is reached.
+            # more line at every second time, so that some line outside of all of them is reached.
             self.skip = (self.hits - 2) // 2
-            for each in frames:
+            for each in _inside(frame) or ():
                 each.f_trace = self._trace
             sys.settrace(self._trace)
-        raise TimeUp
 
     def _trace(self, frame: FrameType, event: str, arg: Any) -> Any:
         if event == "line" and _inside(frame) is not None:
@@ -107,45 +108,60 @@ def _alarm(seconds: float) -> Iterator[None]:
 def _simulated_signal(seconds: float) -> Iterator[None]:
     """Where there is no `setitimer` (Windows): a second thread simulates the arrival of a signal."""
     handler = signal.signal(signal.SIGTERM, _Stop())
+    done, watcher = _watchdog(seconds, lambda: _thread.interrupt_main(signal.SIGTERM))
     try:
-        with _watchdog(seconds, lambda: _thread.interrupt_main(signal.SIGTERM)):
-            yield
+        yield
     finally:
+        done.set()
+        watcher.join()  # before the handler changes: the default one for SIGTERM would end the process
         signal.signal(signal.SIGTERM, signal.SIG_DFL if handler is None else handler)
 
 
-@contextmanager
-def _sent_to_thread(seconds: float, ident: int) -> Iterator[None]:
-    """Outside of the main thread, which alone receives signals."""
-    send = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    send.argtypes = ctypes.c_ulong, ctypes.py_object
+def _in_another_thread(seconds: float, function: Callable, args: tuple) -> Any:
+    """Outside of the main thread, which alone receives signals: the exception itself is sent to the thread."""
+    ident = threading.get_ident()
+    stop, sent = _Stop(), []
 
-    def stop() -> None:
+    class Sent(TimeUp):
+        def __init__(self) -> None:  # runs in the thread that receives it
+            super().__init__()
+            stop.insist(sys._getframe(1))
+
+    def send() -> None:
+        sent.append(ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Sent)))
+
+    def send_inside() -> None:
         if _inside(sys._current_frames().get(ident)) is not None:
-            send(ident, TimeUp)
+            send()
 
+    done, watcher = _watchdog(seconds, send_inside)
     try:
-        with _watchdog(seconds, stop):
-            yield
+        return _enter(function, args)
     finally:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None)  # one that did not arrive any more
+        while True:
+            try:
+                done.set()
+                watcher.join()
+                if not sent:
+                    break
+                send()  # One may be on its way. Taking it back would leave the interpreter waiting for it: receive it.
+                while True:
+                    pass
+            except TimeUp:
+                if not watcher.is_alive():
+                    break
 
 
-@contextmanager
-def _watchdog(seconds: float, stop: Callable[[], None]) -> Iterator[None]:
-    done, lock = threading.Event(), threading.Lock()
+def _watchdog(seconds: float, stop: Callable[[], None]) -> tuple[threading.Event, threading.Thread]:
+    """Calls `stop` after so many seconds, and again and again, until the event is set."""
+    done = threading.Event()
 
     def watch() -> None:
         wait = seconds
         while not done.wait(wait):
+            stop()
             wait = REPEAT
-            with lock:
-                if not done.is_set():
-                    stop()
 
-    threading.Thread(target=watch, daemon=True, name="time limit of an answer").start()
-    try:
-        yield
-    finally:
-        with lock:
-            done.set()
+    watcher = threading.Thread(target=watch, daemon=True, name="time limit of an answer")
+    watcher.start()
+    return done, watcher
