@@ -381,9 +381,11 @@ class GatedPixelCNN(PixelModel):
 
     def step_pixel(self, state, column, color):
         """Parameters (n, n_params) of one pixel and color; the horizontal half of `forward`, for one pixel."""
-        for i, s in enumerate(state.layers):
-            b = s.horizontal.step(column, color, h) if i else s.horizontal.read(column, color)  # noqa: F821
+        h = None
+        for s in state.layers:
+            # the first layer reads the image itself: `write_input` has written it
+            b = s.horizontal.read(column, color) if h is None else s.horizontal.step(column, color, h)  # (n, 2C)
             new = s.out.step(column, color, gated_activation(b))
-            h = h + new if i else new  # noqa: F821
+            h = new if h is None else h + new
         head_in, head_out = state.head
         return head_out.step(column, color, F.relu(head_in.step(column, color, F.relu(h))))
