@@ -338,7 +338,7 @@ def test_the_ladder_is_sorted_aligned_and_counts_the_gain():
     class Recorded:
         nats, stderr = 77.3, 0.5
 
-    entries = {"PixelCNN": (80.1, 0.5), "gated": {"nats": 79.6, "stderr": 0.46, "n": 360}, "conditional": Recorded()}
+    entries = {"conditional": Recorded(), "gated": {"nats": 79.6, "stderr": 0.46, "n": 360}, "PixelCNN": (80.1, 0.5)}
     table = display.ladder(entries, baselines={"uniform": 181.3, "classes": 121.2}, floors={"entropy": 7.25}, dims=64)
     head, *rows = str(table).splitlines()
     assert head.split() == "model nats gain on classes bits/dim".split()  # noqa: SIM905

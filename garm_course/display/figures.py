@@ -1,7 +1,7 @@
 """One look for every figure: palette, style, PNG bytes, and `show`: a picture, its alternative text and its caption.
 
-JupyterLab drops the alternative text of a stored picture, nbconvert and sphinx keep it. So `show` stores it as metadata
-*and* writes it under the picture: whoever cannot see the picture loses nothing.
+JupyterLab drops the alternative text of a stored picture, other readers of notebooks keep it. So `show` stores it as
+metadata *and* writes it under the picture: whoever cannot see the picture loses nothing.
 """
 
 import contextlib
@@ -142,7 +142,8 @@ def contrast(color, background="white"):
 
 def fitting_width(content, title):
     """Width in inches of a figure: its content's, or more if that keeps the title on one line of the page."""
-    return min(WIDTH, max(content, text_width(title or "", TITLE, "bold") + 0.3))
+    one_line = max(text_width(line, TITLE, "bold") for line in (title or "").split("\n")) + 0.3
+    return max(content, one_line) if one_line <= WIDTH else content
 
 
 def png(fig, dpi=DPI, *, passing=False):
@@ -211,9 +212,8 @@ def update(fig, alt, *, display_id):
 
 def _picture(fig, alt, passing=False):
     width = round(fig.get_size_inches()[0] * PIXELS_PER_INCH)
-    return {"image/png": png(fig, passing=passing), "text/plain": "[figure]"}, {
-        "image/png": {"alt": alt, "width": width}
-    }
+    data = {"image/png": png(fig, passing=passing), "text/plain": "[figure]"}
+    return data, {"image/png": {"alt": alt, "width": width}}
 
 
 def _caption(alt):
