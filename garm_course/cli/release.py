@@ -11,7 +11,7 @@ def register(app: typer.Typer) -> None:
 
 
 def release(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[LESSON]...", help="4 or 04_pixelcnn; all")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="LESSON", help="4 or 04_pixelcnn; all")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file is out of step.")] = False,
     execute: Annotated[bool, typer.Option(help="Run the notebooks, or keep the results of unchanged cells.")] = True,
 ) -> None:

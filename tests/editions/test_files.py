@@ -6,6 +6,7 @@ import re
 import nbformat
 import pytest
 
+from garm_course.cli import main
 from garm_course.editions import EditionError, blank, build, notebooks, release
 from garm_course.editions.address import setup_cell
 
@@ -160,3 +161,25 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         notebooks.write(path, "new")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.ipynb", "old")]
+
+
+def garm(*arguments):
+    with pytest.raises(SystemExit) as end:
+        main(["release", *arguments])
+    return end.value.code
+
+
+def test_the_command_checks_writes_and_names_what_is_wrong(lesson, monkeypatch, capsys):
+    monkeypatch.chdir(lesson.root)
+    assert garm("--check") == 1
+    assert "notebooks/00_tiny.py is not the blanked solutions/00_tiny.py" in capsys.readouterr().err
+    assert garm("0", "--no-execute") == 0
+    assert "notebooks/00_tiny.ipynb" in capsys.readouterr().out
+    assert garm("--check") == 0
+    assert garm("--no-execute") == 0
+    assert "00_tiny: nothing changed" in capsys.readouterr().out
+    assert garm("07") == 2
+    assert capsys.readouterr().err == "garm: error: no lesson '07'; the lessons are: 00_tiny\n"
+    lesson.student.with_name("09_gone.ipynb").write_text("{}")
+    assert garm("--check") == 1
+    assert garm("--check", "00") == 0  # a named lesson is checked alone

@@ -5,12 +5,11 @@ import copy
 import io
 from pathlib import Path
 
-import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from garm_course.editions import lessons
+from garm_course.editions import lessons, notebooks
 from garm_course.editions.guards import FIGURE_BYTES, NOTEBOOK_BYTES, faults
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +19,7 @@ ALT = "Validation falls from 120 to 81 nats in pixel-wise steps."
 
 @pytest.mark.parametrize("path", STORED, ids=[f"{path.parent.name}/{path.stem}" for path in STORED])
 def test_a_stored_notebook_has_no_fault(path):
-    assert faults(nbformat.read(path, as_version=4), size=path.stat().st_size) == []
+    assert faults(notebooks.read(path), size=path.stat().st_size) == []
 
 
 def picture(image):
