@@ -63,8 +63,11 @@ def test_color_cycles_through_the_channels_of_a_pixel():
 @pytest.mark.parametrize(("shape", "levels"), [((1, 3, 4), 2), ((1, 4, 3), 5), ((3, 3, 2), 4)])
 def test_one_pass_over_the_whole_image_predicts_as_if_the_rest_did_not_exist(shape, levels):
     torch.manual_seed(0)
-    model = GatedPixelCNN(shape, levels, n_classes=2, channels=6, layers=2)
+    model = GatedPixelCNN(shape, levels, n_classes=2, channels=6, layers=2, dropout=0.5)
+    model.train()
     view = widgets.Drawing(model, y=1, rng=torch.Generator().manual_seed(1))
+    assert model.training, "the widget leaves the model as it was"
+    model.eval()
     for position, (c, r, w) in enumerate(view.order):
         prefix = np.zeros_like(view.image)
         for at in view.order[:position]:

@@ -82,7 +82,8 @@ def panels_figure(panels, *, levels, titles=None, rows=None, cols=None, title=No
     gutter = round(max((text_width(s, SMALL) for s in row_labels), default=0) * DPI) + (15 if row_labels else 0)
     between, free = 40, WIDTH * DPI - gutter - 20
     scale = int(((free - between * (len(panels) - 1)) / len(panels) - GAP) / n_cols - GAP) // width
-    scale = max(1, min(scale, max(1, 112 // max(height, width))))
+    # Not larger than 0.75 inches an image, and all rows on one screen.
+    scale = max(1, min(scale, 112 // max(height, width), 820 // (n_rows * height)))
     head = 34 if titles is not None else 0  # above every row of images
     panel_w, tile_h = n_cols * (width * scale + GAP) + GAP, height * scale
     panel_h = n_rows * (tile_h + GAP + head) + GAP
@@ -205,7 +206,7 @@ def _key(fig, left, top, total_w, total_h, tinted):
     box = Rectangle((left / total_w, 1 - (top + size) / total_h), size / total_w, size / total_h)
     box.set(facecolor=TINT if tinted else "white", edgecolor=palette["blue"], linewidth=1.1, transform=fig.transFigure)
     fig.add_artist(box)
-    words = f"{'outlined and tinted' if tinted else 'outlined'}: given;  everything else: drawn by the model"
+    words = f"{'outlined and tinted' if tinted else 'outlined'}: the part that was given"
     fig.text(
         (left + size + 10) / total_w, 1 - (top + size / 2) / total_h, words, fontsize=SMALL, va="center", color=INK
     )

@@ -171,7 +171,7 @@ def _cell(ax, r, c, state, strength=1.0):
 
 
 def _key_width(present):
-    return sum(text_width(STATES[state], SMALL) + 0.43 for state in present)
+    return sum(text_width(STATES[state], SMALL) + 0.38 for state in present)
 
 
 def _field_key(fig, present, left, bottom, down=False):
@@ -189,7 +189,7 @@ def _field_key(fig, present, left, bottom, down=False):
         if down:
             bottom -= 0.29
         else:
-            left += text_width(words, SMALL) + 0.43
+            left += text_width(words, SMALL) + 0.38
 
 
 def masks(masks, *, alt, title=None, rows=None, cols=None, center=None, display_id=None):

@@ -73,9 +73,14 @@ class Drawing:
         channels, height, width = self.shape = tuple(model.shape)
         self.levels, self.ink = model.levels, ink
         y = torch.as_tensor(y, dtype=torch.long).reshape(1) if y is not None else None
+        was_training = getattr(model, "training", False)
+        if was_training:
+            model.eval()  # no dropout: sample and prediction come from the same network
         with torch.no_grad():
             x = model.sample(1, y, rng=rng)
             log_probs = model.head.log_probs(model(x, y if y is None else y.to(x.device)))  # (1, C, H, W, levels)
+        if was_training:
+            model.train()
         self.image = x[0].cpu().numpy()
         log_probs = log_probs[0].double().cpu().numpy()
         self.probs = np.exp(log_probs)
