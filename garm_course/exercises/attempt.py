@@ -169,13 +169,14 @@ class Attempt:
                 return f"{call}: the values are right, but not the gradient: {next(filter(None, causes))}."
         return ""
 
-    def same_outcome(self, a: Outcome, b: Outcome) -> bool:
-        """Whether two wrong answers did the same: equal errors, or equal values and gradients."""
-        if (a.error, a.changed, a.too_long, a.stub) != (b.error, b.changed, b.too_long, b.stub):
+    def same_outcome(self, got: Outcome, known: Outcome) -> bool:
+        """Whether an answer did what a known mistake does: an equal error, or equal values and gradients."""
+        if (got.error, got.changed, got.too_long, got.stub) != (known.error, known.changed, known.too_long, known.stub):
             return False
         exercise = self.exercise
         options = dict(any_dtype=exercise.any_dtype, rtol=exercise.rtol, atol=exercise.atol)
-        return not difference(a.value, b.value, **options) and not difference(a.gradients, b.gradients, **options)
+        pairs = (got.value, known.value), (got.gradients, known.gradients)
+        return not any(difference(g, k, **options) for g, k in pairs)
 
     def describe(self, args: tuple) -> str:
         """The call in words: "down_shift(v) with v of shape (2, 3, 4, 5)"."""

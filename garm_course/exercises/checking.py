@@ -88,7 +88,7 @@ def _does_the_same(exercise: Exercise, mistake: Any, runs: list[list[Outcome]]) 
     attempt = Attempt(exercise, mistake, timelimit.SECONDS)
     for probe, outcomes in zip(exercise.probes, runs, strict=True):
         _, others = _run(attempt, probe)
-        if len(others) != len(outcomes) or not all(map(attempt.same_outcome, others, outcomes)):
+        if len(others) != len(outcomes) or not all(map(attempt.same_outcome, outcomes, others)):
             return False
     return True
 

@@ -70,7 +70,7 @@ def _tensors(got: Any, want: Tensor, *, axes, any_dtype, rtol, atol, values) -> 
         return "it returns a trainable nn.Parameter; return a plain tensor"
     if type(got) is not torch.Tensor:
         return f"expected a torch.Tensor, got {kind_of(got)}"
-    if got.layout != torch.strided or got.is_quantized:
+    if got.layout != torch.strided or got.is_quantized or got.is_nested:
         return "expected a dense tensor; call .to_dense()"
     if got.device != want.device:
         return f"expected a tensor on {want.device}, got one on {got.device}: make new tensors where the argument lives"
@@ -133,8 +133,8 @@ def kind_of(value: Any) -> str:
         return "a coroutine: write `def`, not `async def`"
     if type(value) is np.ndarray or isinstance(value, np.generic):
         return "a NumPy array: stay with torch, or return torch.from_numpy(...)"
-    if type(value).__name__ == "Tensor" and type(value) is torch.Tensor:
-        return f"a tensor of shape {tuple(value.shape)}"
+    if type(value) is torch.Tensor:
+        return "a nested tensor" if value.is_nested else f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if inspect.isroutine(value):

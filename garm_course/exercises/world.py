@@ -51,7 +51,9 @@ def unchanged_world() -> Iterator[None]:
 
 def seed_all() -> None:
     """The same global random state before every call, of the answer and of the reference."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed would also remember a traceback for a GPU's first use
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
     np.random.seed(0)  # noqa: NPY002
     random.seed(0)
 

@@ -1,0 +1,127 @@
+"""`@check` outside of a notebook: what it returns and prints; the verdict's two forms."""
+
+import functools
+
+import pytest
+import torch
+
+from garm_course.autoregressive.pixelcnn import conv_mask as reference
+from garm_course.exercises import STUB, CheckFailed, Result, check, checking, is_reference, registry
+from garm_course.exercises.verdict import Verdict
+
+
+def defined(source: str, **names) -> dict:
+    """The globals of a notebook cell in which this source was run."""
+    space = {"check": check, "reference": reference, "torch": torch, **names}
+    exec(source, space)
+    return space
+
+
+RIGHT = "@check\ndef conv_mask(k, kind):\n    return reference(k, kind)\n"
+WRONG = "@check\ndef conv_mask(k, kind):\n    return reference(k, kind).T\n"
+BLANK = f"@check\ndef conv_mask(k, kind):\n    {STUB}\n"
+
+
+def test_right_answer_is_what_the_notebook_goes_on_with(capsys):
+    mine = defined(RIGHT)["conv_mask"]
+    assert mine is not reference
+    assert mine.__globals__["reference"] is reference
+    assert not is_reference(mine)
+    assert capsys.readouterr().out == "conv_mask: passed\nThe notebook goes on with your own code.\n"
+
+
+def test_wrong_answer_is_replaced_by_the_reference(capsys):
+    assert defined(WRONG)["conv_mask"] is reference
+    assert capsys.readouterr().out == (
+        "conv_mask: not yet\n"
+        "Your mask goes through the columns first. Raster order is row by row: all of the rows above are known.\n"
+        "conv_mask(3, 'A'): at row 0, column 2: expected 1, got 0 (2 of 9 numbers differ).\n"
+        "The notebook goes on with the course's code.\n"
+    )
+
+
+def test_blank_answer(capsys):
+    returned = defined(BLANK)["conv_mask"]
+    assert returned is reference
+    assert is_reference(returned)
+    assert capsys.readouterr().out.startswith("conv_mask: not attempted\nWrite your answer in place of")
+
+
+def test_reference_is_recognized(capsys):
+    assert check(reference) is reference
+    assert "This is the course's reference; run the cell that defines yours." in capsys.readouterr().out
+
+
+def test_printed_text_of_a_wrong_answer_is_shown(capsys):
+    defined("@check\ndef conv_mask(k, kind):\n    print('k =', k)\n    print('kind', kind)\n")
+    assert "It printed:\n| k = 3\n| kind A\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("make", [lambda f: lambda k, kind: f(k, kind), lambda f: functools.partial(f)])
+def test_name_of_the_variable_counts_where_the_object_has_none(make, capsys):
+    space = defined("conv_mask = make(reference)\nresult = check(conv_mask)", make=make)
+    assert space["result"] is space["conv_mask"]
+    assert capsys.readouterr().out.startswith("conv_mask: passed")
+
+
+def test_unknown_name_is_explained_and_nothing_is_replaced(capsys):
+    space = defined("@check\ndef conv_maks(k, kind):\n    return 3\n")
+    assert space["conv_maks"](1, 2) == 3
+    assert "No exercise is named 'conv_maks'; did you mean 'conv_mask'?" in capsys.readouterr().out
+    defined("check(lambda x: x)")
+    assert "No exercise is named" in capsys.readouterr().out
+
+
+def test_right_but_slow_answer_is_replaced_with_a_notice(make, capsys):
+    def double(x):
+        return 2 * x
+
+    make(double, [registry.same(torch.ones(3))], speed=registry.Speed(lambda: (torch.ones(3),), seconds=-1.0))
+    assert defined("@check\ndef double(x):\n    return x + x\n")["double"] is double
+    out = capsys.readouterr().out
+    assert out.startswith("double: passed\nRight, but too slow")
+    assert out.endswith("The notebook goes on with the course's code.\n")
+
+
+def test_a_broken_check_does_not_stop_the_notebook(monkeypatch, capsys):
+    monkeypatch.setattr(checking, "_judge", lambda *args: 1 / 0)
+    assert defined(RIGHT)["conv_mask"] is reference
+    assert "fault of the course" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("source", [WRONG, BLANK])
+def test_grading_binds_the_reference_and_raises(source, monkeypatch, capsys):
+    monkeypatch.setenv("GARM_GRADING", "1")
+    space = {"check": check, "reference": reference}
+    with pytest.raises(CheckFailed, match="conv_mask: not "):
+        exec(source, space)
+    assert space["conv_mask"] is reference
+    exec(RIGHT, space)
+    assert space["conv_mask"] is not reference
+    assert capsys.readouterr().out.endswith("conv_mask: passed\nThe notebook goes on with your own code.\n")
+
+
+@pytest.mark.parametrize("off", ["", "0"])
+def test_grading_is_off(off, monkeypatch):
+    monkeypatch.setenv("GARM_GRADING", off)
+    assert defined(WRONG)["conv_mask"] is reference
+
+
+def test_html_is_the_escaped_text_in_a_frame():
+    verdict = Verdict("conv_mask", Result("not yet", '<b>expected</b> & "got"', printed="<script>"), "It goes on.")
+    html = verdict._repr_html_()
+    assert 'role="status"' in html
+    assert "not yet" in html  # the state in words, not only by color
+    assert "&lt;b&gt;expected&lt;/b&gt; &amp; &quot;got&quot;" in html
+    assert "<script>" not in html
+    assert "| &lt;script&gt;" in html
+
+
+def test_verdict_is_the_same_text_every_time(capsys):
+    source = "@check\ndef conv_mask(k, kind):\n    print(object())\n    raise ValueError(str(object()))\n"
+    texts = []
+    for _ in range(2):
+        defined(source)
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    assert "0x..." in texts[0]

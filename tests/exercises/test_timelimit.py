@@ -1,0 +1,183 @@
+"""The time limit by itself: every way of stopping, and nothing left behind."""
+
+import _thread
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from garm_course.exercises import timelimit
+from garm_course.exercises.timelimit import TimeUp, within
+
+
+def loop():
+    while True:
+        pass
+
+
+def sleep():
+    time.sleep(60)
+
+
+def swallow():
+    while True:
+        try:
+            sum(range(1000))
+        except:  # noqa: E722
+            continue
+
+
+def swallow_deeply():
+    while True:
+        try:
+            try:
+                try:
+                    sum(range(1000))
+                    sum(range(1000))
+                except BaseException:
+                    continue
+            except BaseException:
+                continue
+        except BaseException:
+            continue
+
+
+def swallow_in_finally():
+    while True:
+        try:
+            sum(range(1000))
+        finally:
+            continue  # noqa: B012
+
+
+def swallow_below():
+    def inner():
+        try:
+            while True:
+                sum(range(1000))
+        except:  # noqa: E722
+            return 0
+
+    while True:
+        inner()
+
+
+def generate():
+    def endless():
+        while True:
+            try:
+                yield 1
+            except Exception:
+                yield 2
+
+    return sum(endless())
+
+
+ENDLESS = [loop, sleep, swallow, swallow_deeply, swallow_in_finally, swallow_below, generate]
+
+
+@pytest.fixture
+def nothing_left_behind():
+    before = signal.getsignal(signal.SIGALRM), signal.getsignal(signal.SIGTERM), sys.gettrace()
+    yield
+    assert (signal.getsignal(signal.SIGALRM), signal.getsignal(signal.SIGTERM), sys.gettrace()) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def stopped_after(function, limit=0.1) -> float:
+    started = time.perf_counter()
+    with pytest.raises(TimeUp):
+        within(limit, function)
+    return time.perf_counter() - started
+
+
+@pytest.mark.usefixtures("nothing_left_behind")
+@pytest.mark.parametrize("function", ENDLESS, ids=lambda f: f.__name__)
+def test_alarm_stops(function):
+    assert 0.1 <= stopped_after(function) < 3
+
+
+@pytest.mark.usefixtures("nothing_left_behind")
+@pytest.mark.parametrize("function", [loop, swallow, swallow_deeply, swallow_in_finally, generate])
+def test_simulated_signal_stops_where_there_is_no_alarm(function, monkeypatch):
+    monkeypatch.delattr(signal, "setitimer")
+    try:
+        assert 0.1 <= stopped_after(function) < 3
+    finally:
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("function", [loop, swallow, swallow_deeply, generate])
+def test_stops_outside_of_the_main_thread(function):
+    seen = []
+
+    def target():
+        try:
+            seen.append(stopped_after(function))
+            seen.append(within(1, lambda: "alive"))
+        except BaseException as error:
+            seen.append(error)
+
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert 0.1 <= seen[0] < 3
+    assert seen[1:] == ["alive"]
+
+
+@pytest.mark.usefixtures("nothing_left_behind")
+def test_value_and_exception_pass():
+    assert within(1, lambda a, b: a + b, 2, 3) == 5
+    with pytest.raises(ZeroDivisionError):
+        within(1, lambda: 1 / 0)
+    with pytest.raises(TimeUp):
+        within(0, lambda: 1)
+
+
+@pytest.mark.usefixtures("nothing_left_behind")
+def test_keyboard_interrupt_passes():
+    def press_stop():
+        _thread.interrupt_main()
+        loop()
+
+    with pytest.raises(KeyboardInterrupt):
+        within(2, press_stop)
+
+
+def test_an_alarm_that_was_running_still_rings():
+    rung = []
+    handler = signal.signal(signal.SIGALRM, lambda *_: rung.append(time.perf_counter()))
+    try:
+        started = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, 0.4)
+        with pytest.raises(TimeUp):
+            within(0.1, loop)
+        assert not rung
+        while not rung and time.perf_counter() < started + 2:
+            time.sleep(0.01)
+        assert 0.35 < rung[0] - started < 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def test_handler_lets_our_own_code_alone():
+    # The signal arrives outside of an answer: nothing may be raised there.
+    timelimit._Stop()(signal.SIGALRM, sys._getframe())
+
+
+def test_tracer_of_a_debugger_is_restored():
+    def tracer(frame, event, arg):
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        with pytest.raises(TimeUp):
+            within(0.1, swallow)
+        assert sys.gettrace() is tracer
+    finally:
+        sys.settrace(before)
