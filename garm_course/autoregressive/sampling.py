@@ -85,7 +85,8 @@ def sample(
                 logits = filter_logits(model.head.logits(params), temperature=temperature, top_k=top_k, top_p=top_p)
                 value = draw(logits.log_softmax(-1), u[i])
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
-    return model.to_image(x.T).clone()  # outside the block: an ordinary tensor, fit for autograd and for editing
+    # copied outside the block: an ordinary tensor, fit for autograd and for editing
+    return model.to_image(x.T).clone(memory_format=torch.contiguous_format)
 
 
 @contextmanager
