@@ -115,7 +115,7 @@ def exercises(lesson: str | None = None) -> list[Exercise]:
         lesson: two digits ("04"), or None for all.
 
     >>> [exercise.name for exercise in exercises("04")]
-    ['conv_mask', 'down_shift', 'gated_activation', 'rgb_center_mask']
+    ['conv_mask', 'gated_activation', 'down_shift', 'rgb_center_mask']
     """
     return [exercise for exercise in _all().values() if lesson in (None, exercise.lesson)]
 

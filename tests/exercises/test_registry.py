@@ -12,7 +12,7 @@ from garm_course.exercises.registry import STUB_TEXT, collect
 
 def test_order_and_names():
     names = [e.name for e in exercises()]
-    assert names == ["nats_to_bits", "conv_mask", "down_shift", "gated_activation", "rgb_center_mask"]
+    assert names == ["nats_to_bits", "conv_mask", "gated_activation", "down_shift", "rgb_center_mask"]
     assert [e.lesson for e in exercises()] == ["00", "04", "04", "04", "04"]
     assert [e.name for e in exercises("00")] == ["nats_to_bits"]
     assert all(e.name == e.reference.__name__ for e in exercises())
