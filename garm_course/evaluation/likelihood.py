@@ -56,7 +56,8 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
     network = isinstance(model, nn.Module)
     classes = network and bool(getattr(model, "n_classes", 0))
     device = next((p.device for p in model.parameters()), None) if network else None
-    loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size)
+    # a loader draws a seed for its workers even without any: from here, so that evaluating moves no global generator
+    loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size, generator=torch.Generator())
     with evaluation_mode(model if network else nn.Identity()):
         parts = [model.log_prob(x.to(device), *([y.to(device)] if classes else [])).double().cpu() for x, y in loader]
     return torch.cat(parts)
