@@ -112,7 +112,7 @@ report("bits in a die", nats_to_bits(torch.tensor(die)).item(), claimed=2.585, t
 # %% [markdown]
 # ## 4 What the course is about
 #
-# A generative model learns the distribution of its data, so that one can draw new examples from it. Three classical families do that in different ways. In the figure, compare the last two rows: who can say how *likely* an image is, and what a sample *costs*.
+# A generative model learns the distribution of its data, so that one can draw new examples from it. Three classical families do that in different ways. In the figure, compare the right-hand column: what each family optimizes, who can say how *likely* an image is, and what a sample *costs*.
 
 # %%
 display.families()
@@ -152,8 +152,9 @@ report("the same per pixel", bits_per_dim(measured.nats, 64), claimed=1.92, tole
 # %%
 display.panels(
     {"real digits": validation.x[:16], "drawn by the model": model.sample(16, rng=torch.Generator().manual_seed(0))},
-    levels=17, title="Fifteen seconds of training on a laptop",
-    alt="Sixteen real digits beside sixteen samples of the model just trained: strokes of the right width, about half of them legible digits.",
+    levels=17, title="Strokes after 300 steps of training",
+    alt="Sixteen real digits beside sixteen samples of the model just trained: strokes of the right width, about half "
+    "of them legible digits.",
 )  # fmt: skip
 
 # %% [markdown]

@@ -9,6 +9,8 @@
 # %% [markdown]
 # # 04 · PixelCNN
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/garm-course/garm-course/blob/v0.1.0/notebooks/04_pixelcnn.ipynb) [![Launch on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/garm-course/garm-course/v0.1.0?labpath=notebooks%2F04_pixelcnn.ipynb)
+#
 # **How can one pass of convolutions predict every pixel of an image, when no pixel may see itself or what comes after it?**
 #
 # | | |
@@ -19,6 +21,20 @@
 # | Papers | van den Oord, Kalchbrenner, Kavukcuoglu, *Pixel Recurrent Neural Networks*, ICML 2016, arXiv [1601.06759](https://arxiv.org/abs/1601.06759) · van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu, *Conditional Image Generation with PixelCNN Decoders*, NIPS 2016, arXiv [1606.05328](https://arxiv.org/abs/1606.05328) |
 
 # %% tags=["setup"]
+from importlib.util import find_spec
+
+if find_spec("garm_course") is None:  # on Colab: install the release that this notebook belongs to
+    import os
+    import subprocess
+    import sys
+
+    source = os.environ.get("GARM_SOURCE", "git+https://github.com/garm-course/garm-course@v0.1.0")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+import garm_course
+
+garm_course.seed(0)
+print(garm_course.lesson.device_line())
 
 # %%
 import math
@@ -377,10 +393,10 @@ report("chi-square of 20,000 samples, as z", audit.z, claimed=0.0, tolerance=4.0
 
 # %%
 garm_course.seed(0)
-model = GatedPixelCNN((1, 8, 8), levels=17, channels=32, layers=5, first_kernel=3, dropout=0.5)
+model = GatedPixelCNN((1, 8, 8), levels=17, channels=32, layers=5, first_kernel=3, dropout=0.3)
 history = fit(
-    model, train, validation=validation, steps=budget(smoke=2, quick=400, full=900), batch_size=32, lr=4e-3,
-    evaluate_every=budget(smoke=2, quick=40, full=50), seed=0, label="gated PixelCNN",
+    model, train, validation=validation, steps=budget(smoke=2, quick=500, full=900), batch_size=32, lr=5e-3,
+    evaluate_every=budget(smoke=2, quick=25, full=50), seed=0, label="gated PixelCNN",
 )  # fmt: skip
 live = evaluate(model, validation)
 report("validation NLL of the gated PixelCNN trained here", live.nats, claimed=81.0, tolerance=1.5, unit="nats")
@@ -465,9 +481,9 @@ with torch.no_grad():
     log_joint = log_prior + conditional.class_log_probs(validation.x)  # (180, 10) log p(y) + log p(x | y)
 marginal = -log_joint.logsumexp(1).mean().item()
 accuracy = (log_joint.argmax(1) == validation.y).double().mean().item()
-report("NLL given the class", evaluate(conditional, validation).nats, claimed=76.7, tolerance=1.0, unit="nats")
-report("NLL of the same model without the class", marginal, claimed=78.9, tolerance=1.0, unit="nats")
-report("accuracy of its Bayes classifier", accuracy, claimed=0.97, tolerance=0.03, unit="")
+report("NLL given the class", evaluate(conditional, validation).nats, claimed=76.3, tolerance=1.0, unit="nats")
+report("NLL of the same model without the class", marginal, claimed=78.6, tolerance=1.0, unit="nats")
+report("accuracy of its Bayes classifier", accuracy, claimed=0.98, tolerance=0.02, unit="")
 
 # %% [markdown]
 # Knowing the class can save at most $\ln 10 = 2.3$ nats, the entropy of ten equally frequent labels, and it saves almost that. Yet even without the class this model is better than the unconditional one: labels at training time are information
@@ -554,21 +570,22 @@ garm_course.seed(0)
 broken = PixelCNN((1, 8, 8), levels=17, channels=16, layers=2)
 broken.first = CausalConv2d(broken.first.c_in, broken.first.c_out, 7, "B")  # should be "A"
 broken_history = fit(
-    broken, train, validation=validation, steps=budget(smoke=2, quick=120, full=120), batch_size=32, lr=4e-3,
+    broken, train, validation=validation, steps=budget(smoke=2, quick=200, full=200), batch_size=32, lr=1e-2,
     evaluate_every=budget(smoke=2, quick=20, full=20), label="broken PixelCNN",
 )  # fmt: skip
 display.curves(
     {"first layer of kind A (section 6)": history.validation, "first layer of kind B": broken_history.validation},
     baselines={"recorded PixelCNN": records["pixelcnn"]["validation"]["nats"]},
-    title="A curve that is too good", alt="Validation NLL: the model with a broken mask falls far below 80 nats within 100 steps, the honest one does not.",
+    title="A curve that is too good",
+    alt="Validation NLL: within 200 steps the model with a broken mask falls below 20 nats; the honest one stays above 80.",
 )  # fmt: skip
 
 # %%
-report("validation NLL of the broken model", evaluate(broken, validation).nats, claimed=15, tolerance=15, unit="nats")
+report("validation NLL of the broken model", evaluate(broken, validation).nats, claimed=12, tolerance=10, unit="nats")
 print(causality(broken))
 
 # %% [markdown]
-# No honest model of these digits scores below about 75 nats, so a validation figure of 20 is not a success but an alarm. The curve alone does not say what is wrong; the audit names the position.
+# No honest model of these digits scores below about 75 nats, so a validation figure of 12 is not a success but an alarm. The curve alone does not say what is wrong; the audit names the position.
 #
 # **A second fault, which no curve shows.** Transpose the mask, so that it reads column by column. Its conditionals still form a chain, only in another order, so the probabilities *sum to one*. Sampled in raster order the model is
 # wrong all the same: enumeration is blind to this fault, causality is not.
@@ -591,12 +608,12 @@ print(causality(transposed, shape=(1, 3, 3), levels=2))
 
 # %%
 mirrored = -torch.cat([model.log_prob(part.flip(3)).detach() for part in validation.x.split(60)]).mean().item()
-report("NLL of mirrored digits minus NLL of digits", mirrored - live.nats, claimed=50, tolerance=25, unit="nats")
+report("NLL of mirrored digits minus NLL of digits", mirrored - live.nats, claimed=12, tolerance=6, unit="nats")
 
 # %% [markdown]
 # | the article | verdict | what this lesson measured |
 # |---|---|---|
-# | "preprocessing and augmentation" improve the model | imprecise | a mirrored digit is no digit: the model finds it dozens of nats less likely. Augment only by what leaves the data's distribution alone, and never the test data |
+# | "preprocessing and augmentation" improve the model | imprecise | a mirrored digit is mostly no digit: on average the model finds it 12 nats, a factor of $e^{12} \approx 160{,}000$, less likely, although 0, 1 and 8 are in the mean. Augment only by what leaves the data's distribution alone, and never the test data |
 # | training autoregressive models is "complex" | imprecise | the loss is one sum, in one parallel pass; section 6 trained in seconds. Sampling is what is sequential: 64 steps here |
 # | style and content are controlled by "hyper-parameters" | wrong | temperature gives the class asked for about one time in ten; a class as input gives it nearly always (section 7) |
 # | the core idea is "a prior and a conditional model jointly" | wrong | the core is the chain rule over pixels, by masks. The one prior in this lesson is $p(y)$ in (4.6) |
@@ -621,9 +638,9 @@ report("NLL of mirrored digits minus NLL of digits", mirrored - live.nats, claim
 #
 # <details><summary>Answer</summary>No. The top comes first in raster order, so it is drawn without knowledge of the bottom; the given pixels are only pasted. One would need a model with another order, or to weight many drawn tops by the likelihood of the bottom.</details>
 #
-# 5. A class label saves the trained model 2.2 of at most 2.3 nats. What does the difference tell?
+# 5. The class label saves the trained model nearly all of $\ln 10 = 2.3$ nats. What would it mean if it saved only 1 nat?
 #
-# <details><summary>Answer</summary>The saving is the information that image and label share under the model; it would be exactly the entropy of the label if the image always determined it. The rest is the doubt that remains about the label of some images.</details>
+# <details><summary>Answer</summary>The saving is the information that image and label share under the model. It equals the entropy of the label, 2.3 nats, if the model is always sure of the label once it has seen the image, and this one nearly is: its Bayes classifier errs on at most a few of 180 digits. A saving of 1 nat would leave 1.3 nats of doubt about the label: images that fit several classes.</details>
 
 # %% [markdown]
 # ## Take-aways
