@@ -45,10 +45,10 @@ class _LogProb(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
-        self.n_classes = model.n_classes
+        self.n_classes = getattr(model, "n_classes", 0)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.model.log_prob(x, y)
+        return self.model.log_prob(x) if y is None else self.model.log_prob(x, y)
 
 
 def fit(
@@ -76,7 +76,7 @@ def fit(
     weights are kept and `History.stopped` says so.
 
     Args:
-        model: a likelihood model (`log_prob`, `n_classes`).
+        model: a likelihood model: `log_prob(x)`, or `log_prob(x, y)` where its `n_classes` is not 0.
         data: training examples (x, y); the last incomplete batch of an epoch is left out.
         validation: held-out examples; without them the last averaged weights are kept and nothing stops early.
         loss: (log-probability module, x, y) -> scalar in nats per example.
