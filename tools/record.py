@@ -1,7 +1,7 @@
 """Record finished runs of one recipe: `python tools/record.py RUN [RUN ...]`, one run folder per seed.
 
-Writes results/<model>-<data>.json (figures averaged over the seeds, and each seed on its own) and puts the weights of the
-run with the best validation figure into garm_course/weights/. Each run is evaluated on the test split here, once.
+Writes results/<model>-<data>.json (figures averaged over the seeds, and each seed on its own) and puts the weights of
+the run with the best validation figure into garm_course/weights/. Each run is evaluated on the test split here, once.
 """
 
 import json
