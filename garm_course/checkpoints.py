@@ -9,6 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import torch
 from torch import nn
 
 FORMAT = "garm-course 1"
@@ -100,7 +101,8 @@ def load_model(path: Path | str, expected: str | None = None) -> nn.Module:
     if expected is not None and name != expected:
         raise ValueError(f"{path} holds a {name}, expected a {expected}; choose the file of that model")
     try:
-        model = classes[name](**json.loads(metadata["config"]))
+        with torch.random.fork_rng(devices=[]):  # the random start is thrown away: it must not move the caller's draws
+            model = classes[name](**json.loads(metadata["config"]))
         model.record = json.loads(metadata["record"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the configuration in {path} does not fit a {name} ({error}); train it again") from None
