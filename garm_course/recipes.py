@@ -85,9 +85,9 @@ RECIPES = {
         Recipe("gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000}),
         Recipe("conditional_gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000},
                conditional=True),
-        Recipe("gated_pixelcnn", "glyphs", {"channels": 24, "layers": 6, "dropout": 0.0},
-               {"steps": 400, "batch_size": 32, "lr": 3e-3, "evaluate_every": 100}, {"steps": 6000},
-               sizes={"train": 4000, "validation": 500, "test": 1000}),
+        Recipe("gated_pixelcnn", "glyphs", {"channels": 16, "layers": 4, "first_kernel": 7, "kernel": 5},
+               {"steps": 300, "batch_size": 16, "lr": 5e-3, "evaluate_every": 100}, {"steps": 5000, "evaluate_every": 250},
+               sizes={"train": 12_000, "validation": 500, "test": 1000}),
         Recipe("gated_pixelcnn", "bars_and_stripes", {"channels": 16, "layers": 3, "dropout": 0.0},
                {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}, {"steps": 3000}),
     )
