@@ -1,4 +1,4 @@
-"""Named, reproducible runs: a model on a data set, at three budgets, with the figure that it should reach.
+"""Named, reproducible runs: a model on a data set, at three budgets, beside the recorded figure.
 
 A run is a folder with `model.safetensors` (weights, configuration, record) and `result.json` (figures, settings,
 versions, hardware, command). Choices are made on the validation split; the test split is looked at by
@@ -44,8 +44,6 @@ class Recipe:
     conditional: bool = False
     data_options: dict = field(default_factory=dict)
     sizes: dict = field(default_factory=dict)  # examples per split, for data that can be drawn without end
-    expected: float | None = None
-    tolerance: float = 1.0
 
     @property
     def name(self) -> str:
@@ -86,7 +84,8 @@ RECIPES = {
         Recipe("conditional_gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000},
                conditional=True),
         Recipe("gated_pixelcnn", "glyphs", {"channels": 16, "layers": 4, "first_kernel": 7, "kernel": 5},
-               {"steps": 300, "batch_size": 16, "lr": 5e-3, "evaluate_every": 100}, {"steps": 5000, "evaluate_every": 250},
+               {"steps": 300, "batch_size": 16, "lr": 5e-3, "evaluate_every": 100},
+               {"steps": 5000, "evaluate_every": 250},
                sizes={"train": 12_000, "validation": 500, "test": 1000}),
         Recipe("gated_pixelcnn", "bars_and_stripes", {"channels": 16, "layers": 3, "dropout": 0.0},
                {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}, {"steps": 3000}),
@@ -222,9 +221,13 @@ def recorded(name: str) -> dict:
     """
     path = results_folder() / f"{name}.json"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in results_folder().glob("*.json")))
-        raise ValueError(f"no recorded result {name!r}; recorded: {known}")
+        raise ValueError(f"no recorded result {name!r}; recorded: {', '.join(recorded_names())}")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def recorded_names() -> list[str]:
+    """Names that `recorded` knows: `<model>-<data>`."""
+    return sorted(path.stem for path in results_folder().glob("*.json"))
 
 
 def versions() -> dict[str, str]:

@@ -38,6 +38,8 @@ def train(
         typer.echo(json.dumps(result))
         return
     typer.echo(table(result))
+    if recipe.name in recipes.recorded_names():
+        typer.echo(against_record(result, recipes.recorded(recipe.name)))
     training = result["training"]
     typer.echo(
         f"{result['parameters']:,} parameters, {result['seconds']:.0f} s, best validation at step "
@@ -109,9 +111,8 @@ def sample(
 def recipes(as_json: Json = False) -> None:
     """List what `garm train` can train, with the recorded figures."""
     from garm_course import recipes
-    from garm_course.paths import results_folder
 
-    known = {path.stem for path in results_folder().glob("*.json")}
+    known = recipes.recorded_names()
     rows = []
     for recipe in recipes.RECIPES.values():
         figures = recipes.recorded(recipe.name)["validation"] if recipe.name in known else None
@@ -125,6 +126,15 @@ def recipes(as_json: Json = False) -> None:
             "none" if row["recorded"] is None else f"{row['recorded']['nats']:.2f} ± {row['recorded']['stderr']:.2f}"
         )
         typer.echo(f"{row['model']:<28}{row['data']:<18}{figure}")
+
+
+def against_record(result: dict, record: dict) -> str:
+    """One line that sets the validation figure of a run beside the recorded one."""
+    seeds = ", ".join(str(seed) for seed in record["seeds"])
+    return (
+        f"recorded for budget {record['budget']}, seeds {seeds}: {record['validation']['nats']:.2f} nats validation; "
+        f"this run, budget {result['budget']}: {result['validation']['nats']:.2f}"
+    )
 
 
 def table(result: dict) -> str:
