@@ -32,8 +32,7 @@ SMOKE = {"steps": 2, "batch_size": 8, "evaluate_every": 2}
 class Recipe:
     """A model on a data set: constructor arguments, options of the data, settings of `fit` per budget.
 
-    `expected` is the validation figure in nats that the quick budget reaches, give or take `tolerance`, which covers
-    the spread over seeds and machines; None where no run is recorded.
+    What it reaches is recorded in `results/`: see `recorded`.
     """
 
     model: str
@@ -105,7 +104,7 @@ def find(model: str, data: str) -> Recipe:
         if value not in known:
             near = get_close_matches(value, known, n=1)
             guess = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"no {kind} {value!r}; {guess}Known: {', '.join(known)}")
+            raise ValueError(f"no {kind} {value!r}; {guess}known: {', '.join(known)}")
     if f"{model}-{data}" not in RECIPES:
         there = ", ".join(r.data for r in RECIPES.values() if r.model == model)
         raise ValueError(f"no recipe for {model!r} on {data!r}; {model} has recipes for: {there}")

@@ -49,6 +49,7 @@ class Verdict:
         return (
             f'<div role="status" style="border:1px solid {_COLORS[self.result.status]};border-left-width:6px;'
             'padding:.4em .8em;margin:.3em 0;max-width:60em">'
-            '<pre style="white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;background:none;color:inherit;border:0;margin:0;padding:0">'
+            '<pre style="white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;'
+            'background:none;color:inherit;border:0;margin:0;padding:0">'
             f"{html.escape(repr(self))}</pre></div>"
         )
