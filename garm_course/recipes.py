@@ -198,7 +198,8 @@ def read_result(run: Path | str) -> dict:
         result = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # not JSON, or not even text
         raise ValueError(f"{path} is damaged ({error}); train the run again") from None
-    missing = [k for k in ("model", "data", "config", "data_options", "baselines") if k not in result]
+    missing = [k for k in ("model", "data", "config", "data_options", "baselines")
+               if not isinstance(result, dict) or k not in result]  # fmt: skip
     if missing:
         raise ValueError(f"{path} is no result of `garm train` (it lacks {', '.join(missing)}); train the run again")
     return result

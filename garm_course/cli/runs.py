@@ -21,7 +21,7 @@ def train(
     model: Annotated[str, typer.Argument(help="Model, as `garm recipes` lists them.")],
     data: Annotated[str, typer.Option(help="Data set.")] = "digits",
     budget: Annotated[str, typer.Option(help="smoke (two steps), quick (about half a minute) or full.")] = "quick",
-    seed: Annotated[int, typer.Option(help="Seed of weights, order of the data and dropout.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of the data and dropout.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the run [runs/MODEL-DATA-SEED].")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in that folder.")] = False,
     as_json: Json = False,
@@ -63,7 +63,7 @@ def sample(
     run: Annotated[str, typer.Argument(help="Folder of a run, or the name of a pretrained model.")],
     out: Annotated[Path, typer.Option(help="PNG file to write.")],
     n: Annotated[int, typer.Option("--n", "-n", min=1, max=1024, help="Number of samples.")] = 16,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the draws.")] = 0,
     label: Annotated[
         int | None, typer.Option("--class", help="Class, for a class-conditional model [all in turn].")
     ] = None,

@@ -1,0 +1,312 @@
+"""Recipes: each can be built and run, a run folder is complete or absent, and its figures can be made again."""
+
+import errno
+import json
+import math
+import os
+
+import pytest
+import torch
+
+from garm_course import checkpoints, datasets, recipes
+from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+from garm_course.checkpoints import load_model, save_model
+from garm_course.evaluation.likelihood import evaluate
+from garm_course.recipes import BUDGETS, RECIPES, evaluate_run, find, read_result, train, write_result
+from garm_course.training import NonFiniteLossError
+
+BARS = RECIPES["gated_pixelcnn-bars_and_stripes"]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    monkeypatch.setenv("GARM_PROGRESS", "0")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One smoke run, shared: tests that change a run make a copy."""
+    os.environ["GARM_PROGRESS"] = "0"
+    folder = tmp_path_factory.mktemp("runs") / "bars"
+    model, result = train(BARS, folder, budget="smoke", seed=5)
+    return folder, model, result
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    import shutil
+
+    return shutil.copytree(run[0], tmp_path / "copy")
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_run_folder_holds_the_weights_and_the_figures(run):
+    folder, model, result = run
+    assert names(folder) == ["model.safetensors", "result.json"]
+    assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(result)) == read_result(folder)
+    back = load_model(folder / "model.safetensors")
+    assert all(torch.equal(v, back.state_dict()[k]) for k, v in model.state_dict().items())
+    assert back.record == json.loads(json.dumps({k: v for k, v in result.items() if k != "history"}))
+    assert os.stat(folder / "result.json").st_mode & 0o777 == 0o644
+
+
+def test_the_result_says_what_was_done_and_what_came_out(run):
+    _, model, result = run
+    assert (result["model"], result["data"], result["budget"], result["seed"]) == (
+        "gated_pixelcnn", "bars_and_stripes", "smoke", 5,
+    )  # fmt: skip
+    data = BARS.load("validation")
+    measured = evaluate(model, data)
+    for split in ("train", "validation"):  # the same thirty images
+        figures = result[split]
+        assert figures["nats"] == pytest.approx(measured.nats)
+        assert figures["stderr"] == pytest.approx(measured.stderr)
+        assert figures["bits_per_dim"] == pytest.approx(measured.nats / 16 / math.log(2))
+        assert figures["n"] == 30
+        assert figures["kl"]["nats"] == pytest.approx(measured.nats - math.log(30))
+    assert "test" not in result, "the test split is looked at once, by evaluate_run"
+    assert set(result["baselines"]) == {"uniform", "pixel marginals", "class marginals"}
+    assert result["baselines"]["uniform"]["nats"] == pytest.approx(16 * math.log(2))
+    assert result["floor"]["nats"] == pytest.approx(math.log(30))
+    assert result["parameters"] == sum(p.numel() for p in model.parameters())
+    assert result["config"] == model.config
+    assert result["training"]["steps"] == 2
+    assert {"garm_course", "torch", "python"} <= set(result["versions"])
+    assert result["hardware"]
+    assert result["seconds"] >= 0
+    assert result["history"]["validation"][-1][0] == 2
+    assert result["command"] == "garm train gated_pixelcnn --data bars_and_stripes --budget smoke --seed 5"
+
+
+def test_the_command_of_a_result_makes_the_same_run_again(run, tmp_path):
+    _, model, result = run
+    again, figures = train(BARS, tmp_path / "again", budget="smoke", seed=5)
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
+    assert figures["validation"] == result["validation"]
+    other, _ = train(BARS, tmp_path / "other", budget="smoke", seed=6)
+    assert any(not torch.equal(v, other.state_dict()[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_fits_its_data(name):
+    recipe = RECIPES[name]
+    assert recipe.name == name
+    small = {"n": 5} if "n" in recipe.options("train") else {}
+    data = datasets.load(recipe.data, "train", **{**recipe.options("train"), **small})
+    model = recipe.build()
+    assert (model.shape, model.levels) == (tuple(data.shape), data.levels)
+    assert model.n_classes == (data.n_classes if recipe.conditional else 0)
+    assert recipe.conditional == recipe.model.startswith("conditional_")
+    assert torch.isfinite(model.log_prob(data.x[:3], data.y[:3] if recipe.conditional else None)).all()
+    for budget in BUDGETS:
+        assert recipe.settings(budget)["steps"] >= 1
+    assert recipe.settings("smoke")["steps"] == 2
+    assert recipe.settings("full")["steps"] > recipe.settings("quick")["steps"]
+
+
+def test_the_seed_of_a_recipe_fixes_its_random_start():
+    def start(seed):
+        return BARS.build(seed).state_dict()
+
+    assert all(torch.equal(v, start(3)[k]) for k, v in start(3).items())
+    assert any(not torch.equal(v, start(4)[k]) for k, v in start(3).items())
+
+
+def test_unknown_names_are_answered_with_the_nearest_and_the_list():
+    with pytest.raises(
+        ValueError, match=r"no model 'gated_pixelcn'; did you mean 'gated_pixelcnn'\? known: .*pixelcnn"
+    ):
+        find("gated_pixelcn", "digits")
+    with pytest.raises(
+        ValueError, match=r"no data set 'digit'; did you mean 'digits'\? known: bars_and_stripes, digits"
+    ):
+        find("gated_pixelcnn", "digit")
+    with pytest.raises(ValueError, match=r"no data set 'zzz'; known: "):
+        find("gated_pixelcnn", "zzz")
+    with pytest.raises(ValueError, match=r"no recipe for 'pixelcnn' on 'glyphs'; pixelcnn has recipes for: digits"):
+        find("pixelcnn", "glyphs")
+    with pytest.raises(ValueError, match="no budget 'fast'; choose one of smoke, quick, full"):
+        BARS.settings("fast")
+
+
+def test_an_unknown_budget_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="no budget"):
+        train(BARS, tmp_path / "run", budget="fast")
+    assert names(tmp_path) == []
+
+
+def test_a_run_is_not_replaced_unless_asked(copy):
+    before = (copy / "model.safetensors").read_bytes()
+    with pytest.raises(FileExistsError, match="holds a run already; choose another folder with --out, or add --over"):
+        train(BARS, copy, budget="smoke")
+    assert (copy / "model.safetensors").read_bytes() == before
+    train(BARS, copy, budget="smoke", seed=1, overwrite=True)
+    assert (copy / "model.safetensors").read_bytes() != before
+    assert read_result(copy)["seed"] == 1
+
+
+def forbid_training(monkeypatch):
+    def fit(*args, **kwargs):
+        raise AssertionError("trained although the folder cannot be written")
+
+    monkeypatch.setattr(recipes, "fit", fit)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_training(tmp_path, monkeypatch):
+    forbid_training(monkeypatch)
+    (tmp_path / "file").write_text("a regular file")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(OSError, match=r"cannot write in .* \((File exists|Not a directory)\); choose another") as e:
+            train(BARS, out, budget="smoke")
+        assert "\n" not in str(e.value)
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_a_full_or_read_only_disk_is_told_before_the_training(tmp_path, monkeypatch, code):
+    forbid_training(monkeypatch)
+
+    def fail(*args, **kwargs):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(checkpoints.tempfile, "mkstemp", fail)
+    with pytest.raises(OSError, match=r"cannot write .*; choose another folder with --out"):
+        train(BARS, tmp_path, budget="smoke")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("at", ["model.safetensors", "result.json"])
+def test_a_disk_that_fills_up_during_the_training_leaves_no_half_run(copy, monkeypatch, at):
+    before = {name: (copy / name).read_bytes() for name in names(copy)}
+    replace = os.replace
+
+    def full(source, target):
+        if str(target).endswith(at):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(checkpoints.os, "replace", full)
+    with pytest.raises(OSError, match=f"cannot write .*{at} .No space left on device.; free some space"):
+        train(BARS, copy, budget="smoke", seed=9, overwrite=True)
+    monkeypatch.undo()
+    if at == "model.safetensors":
+        assert {name: (copy / name).read_bytes() for name in names(copy)} == before  # the old run, whole
+    else:
+        assert names(copy) == ["model.safetensors"]  # no old figures beside new weights
+        assert load_model(copy / "model.safetensors").record["seed"] == 9
+
+
+def in_training(monkeypatch, at, act):
+    """Let `act` replace what log_prob returns at the at-th training step."""
+    calls, log_prob = [], GatedPixelCNN.log_prob
+
+    def watched(self, x, y=None):
+        value = log_prob(self, x, y)
+        if self.training:
+            calls.append(0)
+            if len(calls) == at:
+                return act(value)
+        return value
+
+    monkeypatch.setattr(GatedPixelCNN, "log_prob", watched)
+
+
+def test_a_run_that_diverges_says_so_and_writes_nothing(tmp_path, monkeypatch):
+    in_training(monkeypatch, 2, lambda value: value * math.nan)
+    with pytest.raises(NonFiniteLossError, match="the loss became nan at step 2"):
+        train(BARS, tmp_path / "run", budget="smoke")
+    assert names(tmp_path / "run") == []
+
+
+def test_an_interrupted_run_is_written_and_says_so(tmp_path, monkeypatch):
+    def interrupt(value):
+        raise KeyboardInterrupt
+
+    in_training(monkeypatch, 2, interrupt)
+    _, result = train(BARS, tmp_path / "run", budget="smoke")
+    assert result["training"]["stopped"] == "interrupted at step 1"
+    assert names(tmp_path / "run") == ["model.safetensors", "result.json"]
+
+
+def test_evaluating_adds_the_split_and_keeps_the_rest(copy):
+    before = read_result(copy)
+    result = evaluate_run(copy)
+    assert result == read_result(copy)
+    assert result["test"]["nats"] == pytest.approx(before["validation"]["nats"])
+    assert {k: v for k, v in result.items() if k != "test"} == before
+    assert evaluate_run(copy, "validation")["validation"] == before["validation"]
+    with pytest.raises(ValueError, match="no split 'tset'; choose one of train, validation, test"):
+        evaluate_run(copy, "tset")
+
+
+def test_a_checkpoint_of_another_model_is_refused(copy):
+    torch.manual_seed(0)
+    for other, message in [
+        (PixelCNN((1, 4, 4), 2, channels=16, layers=3), "holds a pixelcnn, expected a gated_pixelcnn"),
+        (GatedPixelCNN((1, 4, 4), 2, channels=16, layers=2), "is not the model of"),
+        (GatedPixelCNN((1, 4, 4), 2, 3, channels=16, layers=3), "is not the model of"),
+    ]:
+        save_model(other, copy / "model.safetensors")
+        before = (copy / "result.json").read_bytes()
+        with pytest.raises(ValueError, match=message):
+            evaluate_run(copy)
+        assert (copy / "result.json").read_bytes() == before
+
+
+def test_damaged_runs_are_told(copy, tmp_path):
+    def refused(error, message):
+        with pytest.raises(error, match=message) as caught:
+            evaluate_run(copy)
+        assert "\n" not in str(caught.value)
+
+    with pytest.raises(FileNotFoundError, match=r"is no folder of a run .*make one with `garm train`"):
+        evaluate_run(tmp_path)
+    data = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(data[:-7])
+    refused(ValueError, "truncated")
+    (copy / "model.safetensors").unlink()
+    refused(FileNotFoundError, "no model file")
+    text = (copy / "result.json").read_bytes()
+    for damage, message in [
+        (text[:50], "is damaged"),
+        (b"", "is damaged"),
+        (b"\xff\xfe\x00", "is damaged"),
+        (b"{}", "is no result of `garm train` .it lacks model, data"),
+        (b"[1]", "is no result of `garm train`"),
+        (b"3", "is no result of `garm train`"),
+    ]:
+        (copy / "result.json").write_bytes(damage)
+        refused(ValueError, message)
+
+
+def test_a_result_that_cannot_be_written_leaves_the_old_one(copy, monkeypatch):
+    before = (copy / "result.json").read_bytes()
+
+    def fail(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoints.os, "fsync", fail)
+    with pytest.raises(OSError, match=r"cannot write .*result.json"):
+        write_result(copy, {"a": 1})
+    assert (copy / "result.json").read_bytes() == before
+    assert names(copy) == ["model.safetensors", "result.json"]
+
+
+def test_recorded_results_belong_to_recipes_and_to_the_stored_weights():
+    from garm_course.paths import results_folder
+    from garm_course.weights import load_pretrained, pretrained_names
+
+    recorded = {path.stem: json.loads(path.read_text()) for path in results_folder().glob("*.json")}
+    assert recorded
+    assert set(recorded) <= set(RECIPES)
+    assert set(pretrained_names()) <= set(recorded), "weights without recorded figures"
+    for name in pretrained_names():
+        assert load_pretrained(name).config == RECIPES[name].build().config, f"{name}: the recipe has changed since"
+    for name, result in recorded.items():
+        assert result["validation"]["nats"] < result["baselines"]["class marginals"]["nats"], name
+        if result.get("floor"):
+            slack = 4 * (result["validation"]["stderr"] + result["floor"]["stderr"])
+            assert result["validation"]["nats"] > result["floor"]["nats"] - slack, name
