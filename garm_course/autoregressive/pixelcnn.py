@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from garm_course.autoregressive.base import Autoregressive
 from garm_course.autoregressive.causal_conv import CausalConv2d, ConvCache, conv_mask, rgb_center_mask
+from garm_course.autoregressive.sampling import one_thread
 
 __all__ = ["GatedPixelCNN", "PixelCNN", "conv_mask", "down_shift", "gated_activation", "rgb_center_mask"]
 
@@ -127,7 +128,8 @@ class PixelModel(Autoregressive):
         column, color = i // channels % width, i % channels
         if column == 0 and color == 0:
             self.start_row(state, first=i == 0)
-        params = _at_least_float32(self.step_pixel(state, column, color))
+        with one_thread(state.n * self.config["channels"]):
+            params = _at_least_float32(self.step_pixel(state, column, color))
         return params.squeeze(-1) if self.head.n_params == 1 else params
 
 
@@ -206,7 +208,7 @@ class PixelCNN(PixelModel):
         """Empty caches for n images of classes y; see `step`."""
         self.check_classes(y, n)
         width = self.shape[2]
-        state = SimpleNamespace(first=ConvCache(self.first, n, width))
+        state = SimpleNamespace(first=ConvCache(self.first, n, width), n=n)
         state.blocks = [[ConvCache(conv, n, width) for conv in block] for block in self.blocks]
         state.head = [ConvCache(conv, n, width) for conv in (self.head_in, self.head_out)]
         state.classes = None if y is None else self.classes(y)  # (n, 2h)

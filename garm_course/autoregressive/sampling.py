@@ -101,6 +101,23 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+@contextmanager
+def one_thread(elements: int) -> Iterator[None]:
+    """Compute on one thread inside the block, where tensors have so few elements that waking another costs more.
+
+    Everything that is computed for a single position of a few images is of this kind. Has no effect on a GPU.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or elements > 4096:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _check_weights(model: nn.Module) -> Tensor:
     """The model's first parameter, after making sure that all are finite."""
     for name, parameter in model.named_parameters():
