@@ -1,10 +1,12 @@
-"""Renew the parts of README.md that are generated: how to clone, and the map of lessons with their badges.
+"""Renew the parts of README.md that are generated: how to clone, the map of lessons with their badges, the figures.
 
     .venv/bin/python tools/renew_readme.py
 
-The address comes from `pyproject.toml`, the lessons that exist from `solutions/`; a test compares the file with this.
+The address comes from `pyproject.toml`, the lessons that exist from `solutions/`, the figures from `results/`; a test
+compares the file with this.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -56,13 +58,28 @@ def lesson_map(root: Path) -> str:
     return "\n".join(rows)
 
 
+def figures(root: Path) -> str:
+    """The table of recorded runs: mean over the seeds, with the standard error over the examples, and the command."""
+    rows = ["| model | data | validation | test | processor seconds | command |", "|---|---|---|---|---|---|"]
+    entries = [json.loads(path.read_text(encoding="utf-8")) for path in (root / "results").glob("*.json")]
+    for entry in sorted(entries, key=lambda e: (e["data"] != "digits", e["data"], -e["validation"]["nats"])):
+        nats = [f"{entry[split]['nats']:.2f} ± {entry[split]['stderr']:.2f}" for split in ("validation", "test")]
+        seconds = f"{sum(entry['cpu_seconds']) / len(entry['cpu_seconds']):.0f}"
+        seeds = entry["seeds"]
+        command = f"`{entry['command'][0].removesuffix(f' --seed {seeds[0]}')} --seed {seeds[0]}`"
+        command += f", then {', '.join(map(str, seeds[1:]))}" if seeds[1:] else ""
+        name = entry["model"].replace("_", " ")
+        rows.append(f"| {name} | {entry['data'].replace('_', ' ')} | {' | '.join(nats)} | {seconds} | {command} |")
+    return "\n".join(rows)
+
+
 def renew(text: str, root: Path = ROOT) -> str:
     """The text of README.md with its generated parts as they ought to be.
 
     Raises:
         ValueError: a pair of markers `<!-- NAME -->` and `<!-- end NAME -->` is missing.
     """
-    for name, part in (("clone", clone(root)), ("map", lesson_map(root))):
+    for name, part in (("clone", clone(root)), ("map", lesson_map(root)), ("figures", figures(root))):
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         if len(pattern.findall(text)) != 1:
             raise ValueError(f"README.md needs one pair of markers <!-- {name} --> and <!-- end {name} -->")
