@@ -1,0 +1,332 @@
+"""How much faster the cached sampler is than the loop that other libraries use: two sides, one run, the same images.
+
+The naive side is fixed here, so that the ratio keeps its meaning when the library changes: dense k x k kernels times a
+mask, and for each position a full forward pass over all pixels of all images. It loads the weights of the library's
+model and draws with the same uniforms, so both sides must draw the same images; the largest difference of their logits
+is part of each row. The runs of the cached sampler are spread over the naive loop: both sides see the same load.
+
+    python benchmarks/sampling.py                  a table of the two jobs of the aims; some minutes
+    python benchmarks/sampling.py --json           one JSON object a row
+    python benchmarks/sampling.py --positions 49   naive time extrapolated from 49 of the 784 positions
+    python benchmarks/sampling.py --all            two more jobs, extrapolated from a few positions
+    python benchmarks/sampling.py --batches        cost of an image and size of the cache for 1, 16 and 64 images
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # before torch: on shared cores, spinning threads distort both sides
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from garm_course.autoregressive.causal_conv import CausalConv2d, conv_mask
+from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+
+# name: model, arguments, positions of the naive loop that are timed (None: all of them)
+JOBS = {
+    "gated 7x7 + 4 layers of 32": (GatedPixelCNN, {"channels": 32, "layers": 4}, None),
+    "pixelcnn 7x7 + 15 blocks of 16": (PixelCNN, {"channels": 16, "layers": 15}, None),
+    "pixelcnn 7x7 + 5 blocks of 32": (PixelCNN, {"channels": 32, "layers": 5}, 98),
+    "gated 7x7 + 10 layers of 128": (GatedPixelCNN, {"channels": 128, "layers": 10}, 8),
+}
+DEFAULT_JOBS = list(JOBS)[:2]
+SHAPE = (1, 28, 28)  # binary
+
+
+class MaskedConv2d(nn.Module):
+    """A dense convolution whose kernel is multiplied by a 0/1 mask in every pass, as most implementations have it."""
+
+    def __init__(self, weight: Tensor, mask: Tensor, bias: Tensor):
+        super().__init__()
+        # what stands under the mask must not matter, so it is noise
+        self.weight = nn.Parameter(torch.where(mask.bool(), weight, torch.randn_like(weight)))
+        self.bias = nn.Parameter(bias.clone())
+        self.register_buffer("mask", mask.to(weight.dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = self.mask.shape
+        return F.conv2d(x, self.weight * self.mask, self.bias, padding=(height // 2, width // 2))
+
+
+def dense(conv: CausalConv2d) -> MaskedConv2d:
+    """The library's kernel, in two parts, as one k x k kernel; 1 x k where it does not read the rows above."""
+    p, taps = conv.reach, conv.row.shape[-1]
+    mask = conv_mask(2 * p + 1, conv.kind)
+    weight = conv.row.new_zeros(conv.c_out, conv.c_in, 2 * p + 1, 2 * p + 1)
+    weight[:, :, p, :taps] = conv.row[:, :, 0]
+    if conv.above is None:
+        return MaskedConv2d(weight[:, :, p : p + 1], mask[p : p + 1], conv.bias)
+    weight[:, :, :p] = conv.above
+    return MaskedConv2d(weight, mask, conv.bias)
+
+
+def dense_vertical(conv: nn.Conv2d) -> MaskedConv2d:
+    """The library's kernel of the rows up to the current one, as a k x k kernel whose lower rows are masked."""
+    rows, k = conv.kernel_size
+    mask = torch.zeros(k, k)
+    mask[:rows] = 1
+    weight = conv.weight.new_zeros(conv.out_channels, conv.in_channels, k, k)
+    weight[:, :, :rows] = conv.weight
+    return MaskedConv2d(weight, mask, conv.bias)
+
+
+class ReferencePixelCNN(nn.Module):
+    """PixelCNN for grey images without classes: (B, features, H, W) -> logits (B, 1, H, W)."""
+
+    def __init__(self, model: PixelCNN):
+        super().__init__()
+        self.first = dense(model.first)
+        self.blocks = nn.ModuleList(nn.ModuleList(dense(conv) for conv in block) for block in model.blocks)
+        self.head = nn.Sequential(nn.ReLU(), dense(model.head_in), nn.ReLU(), dense(model.head_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        for down, conv, up in self.blocks:
+            h = h + up(F.relu(conv(F.relu(down(F.relu(h))))))
+        return self.head(h)
+
+
+class ReferenceGatedPixelCNN(nn.Module):
+    """Gated PixelCNN for grey images without classes: (B, features, H, W) -> logits (B, 1, H, W)."""
+
+    def __init__(self, model: GatedPixelCNN):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.ModuleList(
+                [
+                    dense_vertical(layer.vertical),
+                    dense(layer.horizontal),
+                    MaskedConv2d(layer.v_to_h.weight, torch.ones(1, 1), layer.v_to_h.bias),
+                    dense(layer.out),
+                ]
+            )
+            for layer in model.layers
+        )
+        self.head = nn.Sequential(nn.ReLU(), dense(model.head_in), nn.ReLU(), dense(model.head_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        v = h = x
+        for i, (vertical, horizontal, v_to_h, out) in enumerate(self.layers):
+            a = vertical(v)
+            shifted = torch.cat([torch.zeros_like(a[:, :, :1]), a[:, :, :-1]], 2)  # down by one row
+            b = horizontal(h) + v_to_h(shifted)
+            v_new, h_new = self.gate(a), out(self.gate(b))
+            v, h = (v + v_new, h + h_new) if i else (v_new, h_new)
+        return self.head(h)
+
+    def gate(self, x: Tensor) -> Tensor:
+        a, b = x.chunk(2, 1)
+        return torch.tanh(a) * torch.sigmoid(b)
+
+
+def reference(model: nn.Module) -> nn.Module:
+    """The fixed reference implementation with the weights of the library's model."""
+    with torch.no_grad():
+        return (ReferenceGatedPixelCNN if isinstance(model, GatedPixelCNN) else ReferencePixelCNN)(model)
+
+
+def uniforms(model: nn.Module, n: int, seed: int) -> Tensor:
+    """(n, D): the numbers that `model.sample(n, rng=torch.Generator().manual_seed(seed))` draws with."""
+    u = torch.rand(n, model.positions, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return u.to(next(model.parameters()).dtype)
+
+
+@torch.inference_mode()
+def reference_step(net: nn.Module, table: Tensor, x: Tensor, i: int, u: Tensor) -> Tensor:
+    """Draw position i of the binary images x (n, 1, H, W) in place by one full forward pass; its logits (n,)."""
+    row, column = divmod(i, x.shape[3])
+    logits = net(table[x[:, 0]].permute(0, 3, 1, 2))[:, 0, row, column]
+    x[:, 0, row, column] = (u >= torch.sigmoid(-logits)).long()
+    return logits
+
+
+@torch.inference_mode()
+def cached_logits(model: nn.Module, x: Tensor) -> Tensor:
+    """(n, D) logits that the cached sampler computes on its way along the images x."""
+    state, sequence = model.start(len(x)), model.to_sequence(x)
+    return torch.stack(
+        [model.step(state, i, sequence[:, i - 1] if i else None) for i in range(model.positions)], 1
+    )  # fmt: skip
+
+
+def seconds(job) -> float:
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start
+
+
+def build(kind: type, arguments: dict, shape: tuple[int, int, int]) -> nn.Module:
+    """An untrained model, its weights doubled, so that logits have the size of trained ones."""
+    torch.manual_seed(0)
+    model = kind(shape, 2, **arguments).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    return model
+
+
+def measure(name: str, images: int = 16, positions: int | None = None, repeats: int = 7, shape=SHAPE) -> dict:
+    """One row: the reference loop and the cached sampler on the same weights and uniforms.
+
+    Args:
+        name: one of JOBS.
+        images: images drawn at a time.
+        positions: how many positions of the naive loop are timed, spread evenly; the others take the value that the
+            cached sampler drew. None takes the job's own number.
+        repeats: runs of the cached sampler; the median counts.
+        shape: (1, H, W).
+    """
+    kind, arguments, own = JOBS[name]
+    model = build(kind, arguments, shape)
+    net, u = reference(model), uniforms(model, images, seed=1)
+    count = min(positions or own or model.positions, model.positions)
+    timed = [round((k + 0.5) * model.positions / count - 0.5) for k in range(count)]
+
+    def draw() -> Tensor:
+        return model.sample(images, rng=torch.Generator().manual_seed(1))
+
+    drawn = draw()  # also the warm-up
+    logits = cached_logits(model, drawn)
+    reference_step(net, model.table, drawn.clone(), 0, u[:, 0])
+    run_cached_at = {timed[k * count // repeats] for k in range(repeats)}
+    x, naive, library, cached, difference = torch.zeros_like(drawn), [], [], [], 0.0
+    library_every = max(count // 32, 1)
+    for i in range(model.positions):
+        if i not in timed:
+            model.to_sequence(x)[:, i] = model.to_sequence(drawn)[:, i]
+            continue
+        start = time.perf_counter()
+        own_logits = reference_step(net, model.table, x, i, u[:, i])
+        naive.append(time.perf_counter() - start)
+        difference = max(difference, (own_logits - logits[:, i]).abs().max().item())
+        if len(naive) % library_every == 0:
+            with torch.inference_mode():
+                library.append(seconds(lambda: model(x)))
+        if i in run_cached_at:
+            cached.append(seconds(draw))
+    seconds_naive = sum(naive) if count == model.positions else statistics.median(naive) * model.positions
+    seconds_cached = statistics.median(cached)
+    return {
+        "model": name,
+        "images": images,
+        "seconds_naive": round(seconds_naive, 3),
+        "seconds_cached": round(seconds_cached, 4),
+        "ratio": round(seconds_naive / seconds_cached, 1),
+        "max_logit_difference": difference,
+        "max_logit": round(logits.abs().max().item(), 2),
+        "same_images": torch.equal(x, drawn),
+        "naive_extrapolated": count < model.positions,
+        "positions_timed": count,
+        "seconds_library_naive": round(statistics.median(library) * model.positions, 3),  # always extrapolated
+        "ms_per_position_naive": round(1e3 * seconds_naive / model.positions, 3),
+        "ms_per_position_cached": round(1e3 * seconds_cached / model.positions, 4),
+        "seconds_cached_runs": [round(s, 4) for s in sorted(cached)],
+        "shape": list(shape),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters_dense": sum(p.numel() for p in net.parameters()),
+        **machine(),
+    }
+
+
+def measure_batch(name: str, images: int, repeats: int = 5, shape=SHAPE) -> dict:
+    """One row: cost of an image, and bytes of the cache, when this many are drawn together."""
+    kind, arguments, _ = JOBS[name]
+    model = build(kind, arguments, shape)
+    with torch.inference_mode():
+        state = model.start(images)
+        model.step(state, 0, None)
+    model.sample(images)
+    seconds_cached = statistics.median(seconds(lambda: model.sample(images)) for _ in range(repeats))
+    return {
+        "model": name,
+        "images": images,
+        "seconds_cached": round(seconds_cached, 4),
+        "seconds_per_image": round(seconds_cached / images, 5),
+        "cache_bytes": cache_bytes(state),
+        **machine(),
+    }
+
+
+def cache_bytes(state: object) -> int:
+    """Bytes of all tensors of a sampling state that are not parameters; views count once."""
+    storages, seen, waiting = {}, set(), [state]
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen or isinstance(item, (nn.Module, nn.Parameter)):
+            continue
+        seen.add(id(item))
+        if isinstance(item, Tensor):
+            storages[item.untyped_storage().data_ptr()] = item.untyped_storage().nbytes()
+        elif isinstance(item, (list, tuple)):
+            waiting.extend(item)
+        elif hasattr(item, "__dict__"):
+            waiting.extend(vars(item).values())
+    return sum(storages.values())
+
+
+def machine() -> dict:
+    """What the figures depend on besides the code."""
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "hardware": f"{name}, {os.cpu_count()} cores",
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,  # > cores: others compute too
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object a row, with all fields")
+    parser.add_argument("--all", action="store_true", help="all jobs, not only the two of the aims")
+    parser.add_argument("--batches", action="store_true", help="cost of an image and bytes of the cache, by batch size")
+    parser.add_argument("--images", type=int, default=16, help="images drawn at a time (16)")
+    parser.add_argument("--positions", type=int, help="positions of the naive loop to time; the rest is extrapolated")
+    parser.add_argument("--repeats", type=int, default=7, help="runs of the cached sampler (7)")
+    parser.add_argument("--threads", type=int, help="threads of torch, for both sides (torch's default)")
+    options = parser.parse_args(arguments)
+    for name in ("images", "positions", "repeats", "threads"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            parser.error(f"expected --{name} >= 1, got {getattr(options, name)}")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    jobs = list(JOBS) if options.all else DEFAULT_JOBS
+    for name in jobs:
+        if options.batches:
+            rows = (measure_batch(name, n, options.repeats) for n in (1, 16, 64))
+        else:
+            rows = (measure(name, options.images, options.positions, options.repeats) for _ in range(1))
+        for row in rows:
+            print(json.dumps(row) if options.json else describe(row), flush=True)
+
+
+def describe(row: dict) -> str:
+    """The row as a sentence."""
+    where = f"[torch {row['torch']}, {row['threads']} thread{'s' * (row['threads'] > 1)}, load {row['load']}]"
+    if "ratio" not in row:
+        return (
+            f"{row['model']}, {row['images']} images: {1e3 * row['seconds_per_image']:.1f} ms an image, "
+            f"cache {row['cache_bytes'] / 2**20:.1f} MiB {where}"
+        )
+    how = f"extrapolated from {row['positions_timed']} positions" if row["naive_extrapolated"] else "all positions"
+    return (
+        f"{row['model']}, {row['images']} images: reference loop {row['seconds_naive']:.1f} s ({how}), cached "
+        f"{row['seconds_cached']:.3f} s: {row['ratio']:.0f} times faster; images "
+        f"{'equal' if row['same_images'] else 'NOT equal'}, logits within {row['max_logit_difference']:.1e} {where}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
