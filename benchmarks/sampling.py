@@ -5,10 +5,10 @@ mask, and for each position a full forward pass over all pixels of all images. I
 model and draws with the same uniforms, so both sides must draw the same images; the largest difference of their logits
 is part of each row. The runs of the cached sampler are spread over the naive loop: both sides see the same load.
 
-    python benchmarks/sampling.py                  a table of the two jobs of the aims; some minutes
+    python benchmarks/sampling.py                  three jobs in words; two to six minutes
     python benchmarks/sampling.py --json           one JSON object a row
     python benchmarks/sampling.py --positions 49   naive time extrapolated from 49 of the 784 positions
-    python benchmarks/sampling.py --all            two more jobs, extrapolated from a few positions
+    python benchmarks/sampling.py --all            a large model too, extrapolated from 8 positions
     python benchmarks/sampling.py --batches        cost of an image and size of the cache for 1, 16 and 64 images
 """
 
@@ -38,7 +38,7 @@ JOBS = {
     "pixelcnn 7x7 + 5 blocks of 32": (PixelCNN, {"channels": 32, "layers": 5}, 98),
     "gated 7x7 + 10 layers of 128": (GatedPixelCNN, {"channels": 128, "layers": 10}, 8),
 }
-DEFAULT_JOBS = list(JOBS)[:2]
+DEFAULT_JOBS = list(JOBS)[:3]
 SHAPE = (1, 28, 28)  # binary
 
 
@@ -232,7 +232,7 @@ def measure(name: str, images: int = 16, positions: int | None = None, repeats: 
         "seconds_cached_runs": [round(s, 4) for s in sorted(cached)],
         "shape": list(shape),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "parameters_dense": sum(p.numel() for p in net.parameters()),
+        "parameters_dense": sum(p.numel() for p in net.parameters()),  # as others count: with what is under the masks
         **machine(),
     }
 
@@ -290,7 +290,7 @@ def machine() -> dict:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object a row, with all fields")
-    parser.add_argument("--all", action="store_true", help="all jobs, not only the two of the aims")
+    parser.add_argument("--all", action="store_true", help="a large model too")
     parser.add_argument("--batches", action="store_true", help="cost of an image and bytes of the cache, by batch size")
     parser.add_argument("--images", type=int, default=16, help="images drawn at a time (16)")
     parser.add_argument("--positions", type=int, help="positions of the naive loop to time; the rest is extrapolated")

@@ -148,7 +148,7 @@ class ConvCache:
     """One causal convolution while an image is being drawn: computes each output feature once, pixel by pixel.
 
     Keeps the current row of inputs, and the rows above that the kernel still reaches. What the rows above contribute to
-    the current row is one ordinary convolution a row; what remains for a pixel is one matrix product. At this size an
+    the current row is one matrix product a row; what remains for a pixel is another one. At this size an
     operation costs more to call than to compute, so the line is cut into its slots and windows (views) once.
     """
 
@@ -157,7 +157,7 @@ class ConvCache:
         taps = weight.shape[-1]
         self.conv, self.width = conv, width
         self.line = weight.new_zeros(n, conv.reach + width, conv.c_in)  # the current row, with its left padding
-        self.rows = weight.new_zeros(n, conv.c_in, conv.reach, width)  # the rows above
+        self.rows = weight.new_zeros(n, conv.reach, width + 2 * conv.reach, conv.c_in)  # the rows above, padded
         # per color: (taps * c_in, parts * group) matrix that maps a flattened window to the features of this color
         weight = weight.permute(3, 1, 0, 2).reshape(taps * conv.c_in, conv.c_out)
         self.weights = [by_color(weight, conv.parts, conv.colors)[color].contiguous() for color in range(conv.colors)]
@@ -168,25 +168,25 @@ class ConvCache:
         self.base = None
 
     def start_row(self, extra: Tensor | None = None) -> None:
-        """Prepare a row: bias, rows above, and `extra` ((n, c_out) or (n, c_out, W)) become the base of each pixel."""
+        """Prepare a row: bias, rows above, and `extra` (added to (W, n, c_out)) become the base of each pixel."""
         conv, n = self.conv, self.line.shape[0]
         if self.base is not None and conv.above is None and extra is None:
             return  # nothing but the bias: the same for all rows
-        out = conv.bias.detach().expand(n, conv.c_out)[..., None].expand(n, conv.c_out, self.width)
+        out = conv.bias.detach().expand(self.width, n, conv.c_out)
         if conv.above is not None:
-            padded = F.pad(self.rows, (conv.reach, conv.reach))
-            out = out + F.conv2d(padded, conv.above.detach()).squeeze(2)
+            windows = self.rows.unfold(2, 2 * conv.reach + 1, 1).permute(2, 0, 3, 1, 4)  # (W, n, c_in, reach, k)
+            out = out + windows.flatten(2) @ conv.above.detach().flatten(1).T
         if extra is not None:
-            out = out + (extra if extra.ndim == 3 else extra.unsqueeze(-1))
+            out = out + extra
         # per color and column: (n, features of that color), contiguous
-        base = by_color(out.permute(2, 0, 1), conv.parts, conv.colors).contiguous()
+        base = by_color(out, conv.parts, conv.colors).contiguous()
         self.base = [base[color].unbind() for color in range(conv.colors)]
 
     def end_row(self) -> None:
         """The current row is complete: move it up."""
         if self.conv.above is not None:
-            row = self.line[:, self.conv.reach :].transpose(1, 2).unsqueeze(2)  # (n, c_in, 1, W)
-            self.rows = torch.cat([self.rows[:, :, 1:], row], 2)
+            row = F.pad(self.line, (0, 0, 0, self.conv.reach)).unsqueeze(1)  # (n, 1, W + 2 reach, c_in)
+            self.rows = torch.cat([self.rows[:, 1:], row], 1)
 
     def write(self, column: int, color: int, features: Tensor) -> None:
         """Store the input features (n, group) of this color at this column."""

@@ -122,13 +122,15 @@ class PixelModel(Autoregressive):
             (n, levels), or (n,) for binary pixels.
         """
         channels, _, width = self.shape
+        size = state.n * self.config["channels"]  # features of one pixel in all images
         if i:
             column, color = (i - 1) // channels % width, (i - 1) % channels
             self.write_input(state, column, color, self.table[x_prev])
         column, color = i // channels % width, i % channels
         if column == 0 and color == 0:
-            self.start_row(state, first=i == 0)
-        with one_thread(state.n * self.config["channels"]):
+            with one_thread(size * width):
+                self.start_row(state, first=i == 0)
+        with one_thread(size):
             params = _at_least_float32(self.step_pixel(state, column, color))
         return params.squeeze(-1) if self.head.n_params == 1 else params
 
@@ -365,17 +367,17 @@ class GatedPixelCNN(PixelModel):
         for i, (layer, s) in enumerate(zip(self.layers, state.layers, strict=True)):
             v_bias, h_bias = s.bias
             if first:
-                shifted = layer.v_to_h.bias.expand(state.n, -1)  # no row above: the shifted stack is zero
+                shifted = layer.v_to_h.bias  # no row above: the shifted stack is zero
             else:
                 reach = layer.reach
                 s.rows = torch.cat([s.rows[:, :, 1:], F.pad(v, (reach, reach))], 2)
                 a = layer.vertical(s.rows)  # (n, 2C, 1, W)
-                shifted = layer.v_to_h(a).squeeze(2)  # (n, 2C, W)
+                shifted = layer.v_to_h(a).squeeze(2).permute(2, 0, 1)  # (W, n, 2C)
                 if not layer.last:
                     v_new = gated_activation(a if v_bias is None else a + v_bias[..., None, None])
                     v = v + v_new if i else v_new
             if h_bias is not None:
-                shifted = shifted + (h_bias if first else h_bias.unsqueeze(-1))
+                shifted = shifted + h_bias
             s.horizontal.start_row(shifted)
             s.out.start_row()
         for cache in state.head:

@@ -103,12 +103,13 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def one_thread(elements: int) -> Iterator[None]:
-    """Compute on one thread inside the block, where tensors have so few elements that waking another costs more.
+    """Compute on one thread inside the block if tensors have so few elements that waking another costs more.
 
-    Everything that is computed for a single position of a few images is of this kind. Has no effect on a GPU.
+    32,768 is the size from which torch itself splits loops; matrix products and convolutions split earlier. What is
+    computed for one position of a few images is far below it. Has no effect on a GPU.
     """
     threads = torch.get_num_threads()
-    if threads == 1 or elements > 4096:
+    if threads == 1 or elements > 32768:
         yield
         return
     torch.set_num_threads(1)
