@@ -78,7 +78,7 @@ _DIGITS_FIT = {"steps": 900, "batch_size": 32, "lr": 4e-3, "evaluate_every": 50}
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("pixelcnn", "digits", _DIGITS, _DIGITS_FIT, {"steps": 2000}),
+        Recipe("pixelcnn", "digits", {**_DIGITS, "kernel": 5}, _DIGITS_FIT, {"steps": 2000}),
         Recipe("gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000}),
         Recipe("conditional_gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000},
                conditional=True),
