@@ -118,7 +118,7 @@ def test_sampling_switches_dropout_off_and_leaves_the_mode_as_it_was(cls):
     model = build(cls, (1, 4, 5), 3, dropout=0.9)
     expected = model.eval().sample(4, rng=rng())
     model.train()
-    model.dropout.eval()  # a mixture of modes must come back as it was
+    model.head_in.eval()  # a mixture of modes must come back as it was
     modes = [module.training for module in model.modules()]
     for naive in (False, True):
         assert torch.equal(model.sample(4, rng=rng(), naive=naive), expected)
@@ -221,12 +221,13 @@ def test_filters_that_keep_everything_change_nothing():
 
 
 @pytest.mark.parametrize("levels", [2, 5])
-def test_in_bfloat16_samples_still_follow_the_head(levels):
+def test_in_bfloat16_the_draws_are_not_coarse(levels):
+    # only the features are rounded: the uniforms, and what they are compared with, keep float32
     model = build(PixelCNN, (1, 1, 1), levels, layers=0, dtype=torch.bfloat16)
-    x = model.sample(40_000, rng=rng())
-    p = model.head.log_probs(model(x[:1])).exp().flatten()
-    counts = torch.bincount(x.flatten(), minlength=levels) / len(x)
-    assert ((counts - p).abs() < 4 * (p * (1 - p) / len(x)).sqrt()).all()
+    x = model.sample(20_000, rng=rng()).flatten()
+    u = torch.rand(20_000, 1, generator=rng(), dtype=torch.float64).flatten().float()
+    params = model(torch.zeros(1, 1, 1, 1, dtype=torch.long)).flatten(0, 3).float()
+    assert torch.equal(x, model.head.sample(params.expand(20_000, *params.shape[1:]), u))
 
 
 def test_progress_sees_every_position():
