@@ -1,9 +1,10 @@
 """How much faster the cached sampler is than the loop that other libraries use: two sides, one run, the same images.
 
-The naive side is fixed here, so that the ratio keeps its meaning when the library changes: dense k x k kernels times a
-mask, and for each position a full forward pass over all pixels of all images. It loads the weights of the library's
-model and draws with the same uniforms, so both sides must draw the same images; the largest difference of their logits
-is part of each row. The runs of the cached sampler are spread over the naive loop: both sides see the same load.
+The naive side is fixed in `reference.py`, so that the ratio keeps its meaning when the library changes: dense k x k
+kernels times a mask, and for each position a full forward pass over all pixels of all images. It has the weights of the
+library's model and draws with the same uniforms, so both sides must draw the same images; the largest difference of
+their logits is part of each row. The runs of the cached sampler are spread over the naive loop, so that both sides see
+the same load.
 
     python benchmarks/sampling.py                  three jobs in words; two to six minutes
     python benchmarks/sampling.py --json           one JSON object a row
@@ -20,15 +21,13 @@ import statistics
 import sys
 import time
 
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "passive"
-)  # before torch: on shared cores, spinning threads distort both sides
+# before torch is imported: on shared cores, threads that spin while they wait distort both sides
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-import torch.nn.functional as F
+from reference import reference, reference_step
 from torch import Tensor, nn
 
-from garm_course.autoregressive.causal_conv import CausalConv2d, conv_mask
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 
 # name: model, arguments, positions of the naive loop that are timed (None: all of them)
@@ -42,111 +41,10 @@ DEFAULT_JOBS = list(JOBS)[:3]
 SHAPE = (1, 28, 28)  # binary
 
 
-class MaskedConv2d(nn.Module):
-    """A dense convolution whose kernel is multiplied by a 0/1 mask in every pass, as most implementations have it."""
-
-    def __init__(self, weight: Tensor, mask: Tensor, bias: Tensor):
-        super().__init__()
-        # what stands under the mask must not matter, so it is noise
-        self.weight = nn.Parameter(torch.where(mask.bool(), weight, torch.randn_like(weight)))
-        self.bias = nn.Parameter(bias.clone())
-        self.register_buffer("mask", mask.to(weight.dtype))
-
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = self.mask.shape
-        return F.conv2d(x, self.weight * self.mask, self.bias, padding=(height // 2, width // 2))
-
-
-def dense(conv: CausalConv2d) -> MaskedConv2d:
-    """The library's kernel, in two parts, as one k x k kernel; 1 x k where it does not read the rows above."""
-    p, taps = conv.reach, conv.row.shape[-1]
-    mask = conv_mask(2 * p + 1, conv.kind)
-    weight = conv.row.new_zeros(conv.c_out, conv.c_in, 2 * p + 1, 2 * p + 1)
-    weight[:, :, p, :taps] = conv.row[:, :, 0]
-    if conv.above is None:
-        return MaskedConv2d(weight[:, :, p : p + 1], mask[p : p + 1], conv.bias)
-    weight[:, :, :p] = conv.above
-    return MaskedConv2d(weight, mask, conv.bias)
-
-
-def dense_vertical(conv: nn.Conv2d) -> MaskedConv2d:
-    """The library's kernel of the rows up to the current one, as a k x k kernel whose lower rows are masked."""
-    rows, k = conv.kernel_size
-    mask = torch.zeros(k, k)
-    mask[:rows] = 1
-    weight = conv.weight.new_zeros(conv.out_channels, conv.in_channels, k, k)
-    weight[:, :, :rows] = conv.weight
-    return MaskedConv2d(weight, mask, conv.bias)
-
-
-class ReferencePixelCNN(nn.Module):
-    """PixelCNN for grey images without classes: (B, features, H, W) -> logits (B, 1, H, W)."""
-
-    def __init__(self, model: PixelCNN):
-        super().__init__()
-        self.first = dense(model.first)
-        self.blocks = nn.ModuleList(nn.ModuleList(dense(conv) for conv in block) for block in model.blocks)
-        self.head = nn.Sequential(nn.ReLU(), dense(model.head_in), nn.ReLU(), dense(model.head_out))
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.first(x)
-        for down, conv, up in self.blocks:
-            h = h + up(F.relu(conv(F.relu(down(F.relu(h))))))
-        return self.head(h)
-
-
-class ReferenceGatedPixelCNN(nn.Module):
-    """Gated PixelCNN for grey images without classes: (B, features, H, W) -> logits (B, 1, H, W)."""
-
-    def __init__(self, model: GatedPixelCNN):
-        super().__init__()
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                [
-                    dense_vertical(layer.vertical),
-                    dense(layer.horizontal),
-                    MaskedConv2d(layer.v_to_h.weight, torch.ones(1, 1), layer.v_to_h.bias),
-                    dense(layer.out),
-                ]
-            )
-            for layer in model.layers
-        )
-        self.head = nn.Sequential(nn.ReLU(), dense(model.head_in), nn.ReLU(), dense(model.head_out))
-
-    def forward(self, x: Tensor) -> Tensor:
-        v = h = x
-        for i, (vertical, horizontal, v_to_h, out) in enumerate(self.layers):
-            a = vertical(v)
-            shifted = torch.cat([torch.zeros_like(a[:, :, :1]), a[:, :, :-1]], 2)  # down by one row
-            b = horizontal(h) + v_to_h(shifted)
-            v_new, h_new = self.gate(a), out(self.gate(b))
-            v, h = (v + v_new, h + h_new) if i else (v_new, h_new)
-        return self.head(h)
-
-    def gate(self, x: Tensor) -> Tensor:
-        a, b = x.chunk(2, 1)
-        return torch.tanh(a) * torch.sigmoid(b)
-
-
-def reference(model: nn.Module) -> nn.Module:
-    """The fixed reference implementation with the weights of the library's model."""
-    with torch.no_grad():
-        return (ReferenceGatedPixelCNN if isinstance(model, GatedPixelCNN) else ReferencePixelCNN)(model)
-
-
 def uniforms(model: nn.Module, n: int, seed: int) -> Tensor:
     """(n, D): the numbers that `model.sample(n, rng=torch.Generator().manual_seed(seed))` draws with."""
     u = torch.rand(n, model.positions, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return u.to(next(model.parameters()).dtype)
-
-
-@torch.inference_mode()
-def reference_step(net: nn.Module, table: Tensor, x: Tensor, i: int, u: Tensor) -> Tensor:
-    """Draw position i of the binary images x (n, 1, H, W) in place by one full forward pass; its logits (n,)."""
-    row, column = divmod(i, x.shape[3])
-    logits = net(table[x[:, 0]].permute(0, 3, 1, 2))[:, 0, row, column]
-    x[:, 0, row, column] = (u >= torch.sigmoid(-logits)).long()
-    return logits
 
 
 @torch.inference_mode()
@@ -174,7 +72,7 @@ def build(kind: type, arguments: dict, shape: tuple[int, int, int]) -> nn.Module
     return model
 
 
-def measure(name: str, images: int = 16, positions: int | None = None, repeats: int = 7, shape=SHAPE) -> dict:
+def measure(name: str, images: int = 16, positions: int | None = None, repeats: int = 7) -> dict:
     """One row: the reference loop and the cached sampler on the same weights and uniforms.
 
     Args:
@@ -183,10 +81,9 @@ def measure(name: str, images: int = 16, positions: int | None = None, repeats: 
         positions: how many positions of the naive loop are timed, spread evenly; the others take the value that the
             cached sampler drew. None takes the job's own number.
         repeats: runs of the cached sampler; the median counts.
-        shape: (1, H, W).
     """
     kind, arguments, own = JOBS[name]
-    model = build(kind, arguments, shape)
+    model = build(kind, arguments, SHAPE)
     net, u = reference(model), uniforms(model, images, seed=1)
     count = min(positions or own or model.positions, model.positions)
     timed = [round((k + 0.5) * model.positions / count - 0.5) for k in range(count)]
@@ -230,17 +127,17 @@ def measure(name: str, images: int = 16, positions: int | None = None, repeats: 
         "ms_per_position_naive": round(1e3 * seconds_naive / model.positions, 3),
         "ms_per_position_cached": round(1e3 * seconds_cached / model.positions, 4),
         "seconds_cached_runs": [round(s, 4) for s in sorted(cached)],
-        "shape": list(shape),
+        "shape": list(SHAPE),
         "parameters": sum(p.numel() for p in model.parameters()),
         "parameters_dense": sum(p.numel() for p in net.parameters()),  # as others count: with what is under the masks
         **machine(),
     }
 
 
-def measure_batch(name: str, images: int, repeats: int = 5, shape=SHAPE) -> dict:
+def measure_batch(name: str, images: int, repeats: int = 5) -> dict:
     """One row: cost of an image, and bytes of the cache, when this many are drawn together."""
     kind, arguments, _ = JOBS[name]
-    model = build(kind, arguments, shape)
+    model = build(kind, arguments, SHAPE)
     with torch.inference_mode():
         state = model.start(images)
         model.step(state, 0, None)

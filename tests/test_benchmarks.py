@@ -1,0 +1,164 @@
+"""The benchmarks compare like with like: same weights, same uniforms, same images; and their rows can be read."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import reference  # noqa: E402
+import sampling  # noqa: E402
+import startup  # noqa: E402
+
+from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN  # noqa: E402
+
+sys.path.remove(str(BENCHMARKS))
+
+SHAPE = (1, 6, 9)
+MODELS = [
+    (GatedPixelCNN, {"channels": 6, "layers": 2}),
+    (GatedPixelCNN, {"channels": 4, "layers": 0, "first_kernel": 5}),
+    (PixelCNN, {"channels": 4, "layers": 2}),
+    (PixelCNN, {"channels": 4, "layers": 1, "first_kernel": 3, "kernel": 5}),
+]
+FIELDS = {"model", "images", "seconds_naive", "seconds_cached", "ratio", "max_logit_difference"}
+
+
+def features(model, x):
+    return model.table[x[:, 0]].permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(("kind", "arguments"), MODELS)
+def test_reference_computes_what_the_library_computes(kind, arguments):
+    model = sampling.build(kind, arguments, SHAPE).double()
+    x = torch.randint(2, (3, *SHAPE), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        difference = reference.reference(model)(features(model, x)) - model(x)
+    assert difference.abs().max() < 1e-10
+
+
+@pytest.mark.parametrize(("kind", "arguments"), MODELS)
+def test_reference_in_float32_stays_within_the_promised_tolerance(kind, arguments):
+    model = sampling.build(kind, arguments, SHAPE)
+    x = torch.randint(2, (3, *SHAPE), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        difference = reference.reference(model)(features(model, x)) - model(x)
+    assert difference.abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("kind", "arguments"), MODELS[::2])
+def test_only_the_masks_keep_the_noise_in_the_dense_kernels_out(kind, arguments):
+    model = sampling.build(kind, arguments, SHAPE).double()
+    net = reference.reference(model)
+    x = torch.zeros(1, *SHAPE, dtype=torch.long)
+    with torch.no_grad():
+        masked = net(features(model, x))
+        for module in net.modules():
+            if isinstance(module, reference.MaskedConv2d):
+                module.mask.fill_(1)
+        assert (net(features(model, x)) - masked).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("kind", "arguments"), MODELS)
+def test_reference_loop_draws_the_images_of_the_cached_sampler(kind, arguments):
+    model = sampling.build(kind, arguments, SHAPE).double()
+    net, u = reference.reference(model), sampling.uniforms(model, 4, seed=3)
+    x = torch.zeros(4, *SHAPE, dtype=torch.long)
+    logits = [reference.reference_step(net, model.table, x, i, u[:, i]) for i in range(model.positions)]
+    drawn = model.sample(4, rng=torch.Generator().manual_seed(3))
+    assert torch.equal(x, drawn)
+    assert 0.02 < drawn.double().mean() < 0.98  # images of one color would agree too easily
+    assert (torch.stack(logits, 1) - sampling.cached_logits(model, drawn)).abs().max() < 1e-10
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr(sampling, "JOBS", {"tiny": (GatedPixelCNN, {"channels": 4, "layers": 1}, None)})
+    monkeypatch.setattr(sampling, "DEFAULT_JOBS", ["tiny"])
+    monkeypatch.setattr(sampling, "SHAPE", SHAPE)
+
+
+def rows(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_json_rows_of_the_whole_loop(tiny, capsys):
+    sampling.main(["--json", "--images", "3", "--repeats", "2"])
+    (row,) = rows(capsys)
+    assert row.keys() >= FIELDS
+    assert row["images"] == 3
+    assert row["same_images"] is True
+    assert row["naive_extrapolated"] is False
+    assert row["positions_timed"] == 54
+    assert len(row["seconds_cached_runs"]) == 2
+    assert row["ratio"] == pytest.approx(row["seconds_naive"] / row["seconds_cached"], rel=0.2)
+    assert 0 < row["max_logit_difference"] < 1e-5 < row["max_logit"]
+
+
+def test_json_rows_say_that_the_naive_time_is_extrapolated(tiny, capsys):
+    sampling.main(["--json", "--positions", "5", "--repeats", "1"])
+    (row,) = rows(capsys)
+    assert row["naive_extrapolated"] is True
+    assert row["positions_timed"] == 5
+    assert row["same_images"] is True
+    sampling.main(["--positions", "5", "--repeats", "1"])
+    assert "extrapolated from 5 positions" in capsys.readouterr().out
+
+
+def test_a_difference_between_the_two_sides_is_reported(tiny, capsys, monkeypatch):
+    def disturbed(model):
+        net = reference.reference(model)
+        with torch.no_grad():
+            net.head[-1].bias += 5
+        return net
+
+    monkeypatch.setattr(sampling, "reference", disturbed)
+    sampling.main(["--json", "--repeats", "1"])
+    (row,) = rows(capsys)
+    assert row["same_images"] is False
+    assert row["max_logit_difference"] > 1
+
+
+def test_cache_grows_with_the_number_of_images_and_counts_views_once(tiny, capsys):
+    sampling.main(["--batches", "--json", "--repeats", "1"])
+    one, sixteen, many = (row["cache_bytes"] for row in rows(capsys))
+    assert many - sixteen == pytest.approx(48 / 15 * (sixteen - one))  # linear, with the copied weights as offset
+    model = sampling.build(GatedPixelCNN, {"channels": 4, "layers": 1}, SHAPE)
+    cache = model.start(8).head[0]  # line, rows and weights; slots and windows are views into the line
+    assert sampling.cache_bytes(cache) == 4 * (cache.line.numel() + cache.rows.numel() + cache.weights[0].numel())
+
+
+def test_arguments_that_make_no_sense_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        sampling.main(["--positions", "0"])
+    assert "expected --positions >= 1, got 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("images", [2, 9000])
+def test_sampling_leaves_the_number_of_threads_as_it_was(images):
+    threads = torch.get_num_threads()
+    model = PixelCNN((1, 1, 2), 2, channels=4, layers=1, first_kernel=3)
+    try:
+        torch.set_num_threads(2)
+        model.sample(images)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.slow
+def test_import_is_cheap_and_loads_nothing_heavy():
+    row = startup.measure("import garm_course", repeats=3)
+    assert row["heavy_modules"] == []
+    assert row["seconds_beyond_torch"] < 0.3
+
+
+@pytest.mark.slow
+def test_import_row_names_what_is_heavy():
+    row = startup.measure("import typer", repeats=1)
+    assert row["heavy_modules"] == ["typer"]
+    assert row["seconds_beyond_torch"] > 0
