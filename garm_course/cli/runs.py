@@ -1,6 +1,7 @@
 """`garm train`, `garm evaluate`, `garm sample` and `garm recipes`: runs from the command line."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -101,7 +102,7 @@ def sample(
         top_k=top_k,
         top_p=top_p,
         rng=torch.Generator().manual_seed(seed),
-        progress=progress,
+        progress=partial(progress, label="sampling", unit="pixel"),
     )
     figure = panels_figure([(f"{n} samples of {model.name}, seed {seed}", images)], levels=model.levels)
     write_atomically(out, png(figure))

@@ -97,16 +97,20 @@ def dependence(
     for _ in range(images):
         base = torch.randint(levels, (d,), generator=rng)
         step = torch.randint(1, levels, (d,), generator=rng)
-        batch = base.repeat(d + 1, 1)
-        batch[torch.arange(d), torch.arange(d)] = (base + step) % levels  # row j: position j changed; last row: none
-        x = batch.unflatten(1, (height, width, channels)).movedim(3, 1)
-        out = torch.cat([_call(fn, part, y, shape) for part in x.split(128)])
-        rounding = 16 * torch.finfo(out.dtype).eps if out.is_floating_point() else 0.0
-        out = out.double().movedim(1, 3).reshape(d + 1, d, -1)  # (D + 1, D, params)
-        if not torch.isfinite(out).all():
-            raise ValueError("the function returned NaN or infinity; look for a division or a log of zero in it")
-        change = (out[:-1] - out[-1]).abs().amax(2)  # (source j, target i)
-        scale = out.abs().amax() + 1e-30
+        changed = base.repeat(d, 1)
+        changed[torch.arange(d), torch.arange(d)] = (base + step) % levels  # row j: position j changed
+        changes, scale, rounding = [], 1e-30, 0.0
+        for part in changed.split(127):  # a part at a time: all parameters of all D images would fill the memory
+            x = torch.cat([part, base[None]]).unflatten(1, (height, width, channels)).movedim(3, 1)
+            out = _call(fn, x, y, shape)
+            if out.is_floating_point():
+                rounding = 16 * torch.finfo(out.dtype).eps
+            out = out.double().movedim(1, 3).reshape(len(x), d, -1)  # (n + 1, D, params)
+            if not torch.isfinite(out).all():
+                raise ValueError("the function returned NaN or infinity; look for a division or a log of zero in it")
+            changes.append((out[:-1] - out[-1]).abs().amax(2))  # (source j, target i)
+            scale = max(scale, out.abs().amax().item())
+        change = torch.cat(changes).cpu()
         result = torch.maximum(result, torch.where(change > rounding * scale, change, 0.0).T)
     return result
 
