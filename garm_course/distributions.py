@@ -123,8 +123,8 @@ class Bernoulli:
     log p(x) = x·l - softplus(l) = -softplus((1 - 2x)·l), which stays exact where sigmoid(l) rounds to 0 or 1.
 
     Example:
-        >>> Bernoulli().log_prob(torch.tensor([800.0, -800.0]), torch.tensor([1, 1])).tolist()
-        [0.0, -800.0]
+        >>> Bernoulli().log_prob(torch.tensor([800.0, -800.0]), torch.tensor([0, 1])).tolist()
+        [-800.0, -800.0]
     """
 
     levels = 2
