@@ -22,7 +22,7 @@ from garm_course import datasets
 from garm_course.checkpoints import load_model, model_classes, save_model, write_atomically
 from garm_course.evaluation.likelihood import Likelihood, baselines, bits_per_dim, evaluate, kl_divergence
 from garm_course.paths import results_folder
-from garm_course.training import History, fit
+from garm_course.training import History, NonFiniteLossError, fit
 
 BUDGETS = ("smoke", "quick", "full")
 SMOKE = {"steps": 2, "batch_size": 8, "evaluate_every": 2}
@@ -128,13 +128,18 @@ def train(
 
     Raises:
         FileExistsError: the folder holds a run already. OSError: the folder cannot be written.
+        NonFiniteLossError: the loss became NaN or infinite; the best weights until then are in `last_good.safetensors`.
     """
     settings = recipe.settings(budget)
     out = Path(out)
     _prepare_folder(out, overwrite)
     data = {split: recipe.load(split) for split in ("train", "validation")}
     model = recipe.build(seed)
-    history = fit(model, data["train"], validation=data["validation"], seed=seed, label=recipe.name, **settings)
+    try:
+        history = fit(model, data["train"], validation=data["validation"], seed=seed, label=recipe.name, **settings)
+    except NonFiniteLossError as error:
+        save_model(model, out / "last_good.safetensors", {"model": recipe.model, "data": recipe.data, "seed": seed})
+        raise NonFiniteLossError(f"{error}. The best weights so far are in {out / 'last_good.safetensors'}") from None
     result = {
         "model": recipe.model,
         "data": recipe.data,

@@ -310,3 +310,14 @@ def test_recorded_results_belong_to_recipes_and_to_the_stored_weights():
         if result.get("floor"):
             slack = 4 * (result["validation"]["stderr"] + result["floor"]["stderr"])
             assert result["validation"]["nats"] > result["floor"]["nats"] - slack, name
+
+
+def test_a_run_that_diverges_keeps_its_best_weights(tmp_path, monkeypatch):
+    def diverge(model, *args, **settings):
+        raise NonFiniteLossError("the loss became nan at step 7")
+
+    monkeypatch.setattr(recipes, "fit", diverge)
+    with pytest.raises(NonFiniteLossError, match=r"step 7\. The best weights so far are in .*last_good"):
+        recipes.train(recipes.find("gated_pixelcnn", "bars_and_stripes"), tmp_path / "run", budget="smoke")
+    assert load_model(tmp_path / "run" / "last_good.safetensors").shape == (1, 4, 4)
+    assert not (tmp_path / "run" / "result.json").exists()
