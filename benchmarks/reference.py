@@ -50,7 +50,7 @@ def dense_vertical(conv: nn.Conv2d) -> MaskedConv2d:
 
 
 class ReferencePixelCNN(nn.Module):
-    """PixelCNN for grey images without classes: (B, features, H, W) -> logits (B, 1, H, W)."""
+    """PixelCNN for gray images without classes: (B, features, H, W) -> logits (B, 1, H, W)."""
 
     def __init__(self, model: PixelCNN):
         super().__init__()
@@ -66,7 +66,7 @@ class ReferencePixelCNN(nn.Module):
 
 
 class ReferenceGatedPixelCNN(nn.Module):
-    """Gated PixelCNN for grey images without classes: (B, features, H, W) -> logits (B, 1, H, W)."""
+    """Gated PixelCNN for gray images without classes: (B, features, H, W) -> logits (B, 1, H, W)."""
 
     def __init__(self, model: GatedPixelCNN):
         super().__init__()

@@ -148,7 +148,7 @@ class Bernoulli:
 
 
 def output_head(levels: int) -> Categorical | Bernoulli:
-    """The head for pixels of this many grey levels: one logit for two levels, a softmax for more."""
+    """The head for pixels of this many gray levels: one logit for two levels, a softmax for more."""
     if not isinstance(levels, int) or levels < 2:
         raise ValueError(f"expected an integer number of levels, at least 2, got {levels!r}")
     return Bernoulli() if levels == 2 else Categorical(levels)

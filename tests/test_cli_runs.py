@@ -158,7 +158,7 @@ def test_sampling_writes_a_picture_that_shows_the_samples(garm, digits, tmp_path
     image = pixels(tmp_path / "a.png")
     assert image.shape[0] > 100
     assert image.std() > 0.1
-    # a quarter of the picture or more are pixels of samples: 17 greys, of which an untrained model draws all
+    # a quarter of the picture or more are pixels of samples: 17 grays, of which an untrained model draws all
     assert len(np.unique((image * 255).round().astype(int).reshape(-1, 3), axis=0)) >= 17
     garm("sample", digits[0], "--out", tmp_path / "b.png", "--seed", 1)
     garm("sample", digits[0], "--out", tmp_path / "c.png", "--seed", 0)

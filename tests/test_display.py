@@ -204,12 +204,12 @@ def test_given_pixels_are_tinted_and_outlined_and_no_others():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x.float(), "whole grey levels"),
+        (lambda x: x.float(), "whole gray levels"),
         (lambda x: x[0], r"shape \(N, C, H, W\)"),
         (lambda x: x[:0], "N at least 1"),
         (lambda x: x.expand(-1, 2, -1, -1), "C 1 or 3"),
-        (lambda x: x + 1, r"grey levels 0\.\.16, got 1\.\.17"),
-        (lambda x: x - 1, r"grey levels 0\.\.16, got -1\.\.15"),
+        (lambda x: x + 1, r"gray levels 0\.\.16, got 1\.\.17"),
+        (lambda x: x - 1, r"gray levels 0\.\.16, got -1\.\.15"),
     ],
 )
 def test_images_that_are_none_are_refused(change, message):

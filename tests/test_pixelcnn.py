@@ -321,7 +321,7 @@ def test_classes_that_do_not_fit_are_refused(cls, y, error, message):
         ({"channels": 0}, "channels >= 1"),
         ({"layers": -1}, "layers >= 0"),
         ({"shape": (3, 4, 5), "channels": 4}, "divisible by 3"),
-        ({"encoding": "grey"}, "encoding"),
+        ({"encoding": "gray"}, "encoding"),
     ],
 )
 def test_models_that_cannot_be_built_are_refused(cls, arguments, message):

@@ -38,7 +38,7 @@ class FakeModel:
 
 
 SHAPES = [((1, 8, 8), 17), ((1, 5, 7), 2), ((3, 4, 5), 256)]
-each_shape = pytest.mark.parametrize(("shape", "levels"), SHAPES, ids=["grey", "binary", "color"])
+each_shape = pytest.mark.parametrize(("shape", "levels"), SHAPES, ids=["gray", "binary", "color"])
 
 
 def drawing(shape, levels, seed=0):

@@ -17,7 +17,7 @@ class Autoregressive(nn.Module):
     Position i of an image (C, H, W) is row i // (W C), column (i // C) mod W, channel i mod C.
 
     Attributes:
-        shape: (C, H, W). levels: number of grey levels. n_classes: 0 for a model without classes.
+        shape: (C, H, W). levels: number of gray levels. n_classes: 0 for a model without classes.
         head: the output distribution. config: constructor arguments, ready for JSON.
     """
 

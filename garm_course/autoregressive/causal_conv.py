@@ -52,7 +52,7 @@ def rgb_center_mask(c_in: int, c_out: int, kind: str, colors: int = 3) -> Tensor
     Args:
         c_in, c_out: numbers of features, each divisible by `colors`.
         kind: "A" or "B".
-        colors: 3 for RGB, 1 for grey.
+        colors: 3 for RGB, 1 for gray.
 
     Returns:
         (c_out, c_in) of 0 and 1: the row is the output feature, as in a convolution's weight.

@@ -58,10 +58,10 @@ def gated_activation(x: Tensor) -> Tensor:
 
 
 def level_features(levels: int, encoding: str) -> Tensor:
-    """How a grey level enters the network: a table with one row of features per level.
+    """How a gray level enters the network: a table with one row of features per level.
 
     Args:
-        levels: number of grey levels.
+        levels: number of gray levels.
         encoding: "thermometer" (feature k is 1 where x >= k: neighbors in value share features), "one_hot", or
             "scaled" (x mapped to [-1, 1], one feature).
 
@@ -92,7 +92,7 @@ def _at_least_float32(params: Tensor) -> Tensor:
 
 
 class PixelModel(Autoregressive):
-    """The frame that both models share: grey levels in, parameters of the output head out."""
+    """The frame that both models share: gray levels in, parameters of the output head out."""
 
     def __init__(self, shape, levels, n_classes, *, channels, layers, encoding, **config):
         super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding, **config)
@@ -140,7 +140,7 @@ class PixelCNN(PixelModel):
 
     Args:
         shape: (C, H, W) of the images.
-        levels: number of grey levels of a pixel.
+        levels: number of gray levels of a pixel.
         n_classes: 0, or the number of classes of a class-conditional model.
         channels: width h of the bottleneck; the residual stream has 2 h features (divisible by C).
         layers: number of residual blocks.
@@ -269,7 +269,7 @@ class GatedPixelCNN(PixelModel):
 
     Args:
         shape: (C, H, W) of the images.
-        levels: number of grey levels of a pixel.
+        levels: number of gray levels of a pixel.
         n_classes: 0, or the number of classes of a class-conditional model.
         channels: features of each stack (divisible by C).
         layers: gated layers after the first one.

@@ -1,4 +1,4 @@
-"""Real handwriting: 1,797 digits of 8x8 pixels with 17 grey levels, from scikit-learn's own files.
+"""Real handwriting: 1,797 digits of 8x8 pixels with 17 gray levels, from scikit-learn's own files.
 
 Each pixel counts the black dots, 0 to 16, in a 4x4 block of a 32x32 bitmap. The order of the file is kept, because
 neighboring images come from the same writer: a shuffle would put the same hand into training and test.

@@ -1,11 +1,11 @@
-"""The predictive distribution of one pixel over its grey levels, as bars."""
+"""The predictive distribution of one pixel over its gray levels, as bars."""
 
 import numpy as np
 
 from .figures import LABEL, SMALL, TITLE, WIDTH, new_figure, palette, readable, show, style, text_width, wrap
 
 
-def distribution(probs, *, alt, drawn=None, title=None, xlabel="grey level", display_id=None):
+def distribution(probs, *, alt, drawn=None, title=None, xlabel="gray level", display_id=None):
     """Show a distribution over levels; the level that was drawn is hatched and named.
 
     Args:
@@ -16,7 +16,7 @@ def distribution(probs, *, alt, drawn=None, title=None, xlabel="grey level", dis
     show(distribution_figure(probs, drawn=drawn, title=title, xlabel=xlabel), alt, display_id=display_id)
 
 
-def distribution_figure(probs, *, drawn=None, title=None, xlabel="grey level"):
+def distribution_figure(probs, *, drawn=None, title=None, xlabel="gray level"):
     """The figure that `distribution` shows; arguments as there."""
     with style():
         title = wrap(title, WIDTH - 0.3, TITLE, "bold") if title else ""
@@ -30,7 +30,7 @@ def distribution_figure(probs, *, drawn=None, title=None, xlabel="grey level"):
     return fig
 
 
-def draw_bars(ax, probs, drawn=None, xlabel="grey level"):
+def draw_bars(ax, probs, drawn=None, xlabel="gray level"):
     """Draw the bars into `ax`; the vertical axis ends at 1, 0.5, 0.3, 0.2, ... whichever is just enough."""
     probs = np.asarray(probs.detach().cpu() if hasattr(probs, "detach") else probs).astype(float)
     if probs.ndim != 1 or not np.isfinite(probs).all() or probs.min() < 0 or abs(probs.sum() - 1) > 1e-3:

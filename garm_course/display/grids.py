@@ -31,7 +31,7 @@ def grid(
 
     Args:
         images: whole numbers (N, C, H, W) of levels 0..levels-1, C = 1 or 3.
-        levels: number of grey levels.
+        levels: number of gray levels.
         alt: alternative text, also the caption.
         titles: one short text above each image.
         rows, cols: how many, or a list of labels, one for each row or column.
@@ -146,10 +146,10 @@ def check_images(images, levels):
             f"expected images of shape (N, C, H, W), C 1 or 3, N at least 1, got {x.shape}; one image is x[None]"
         )
     if not np.issubdtype(x.dtype, np.integer):
-        raise ValueError(f"expected whole grey levels (LongTensor), got {x.dtype}; round and convert with .long()")
+        raise ValueError(f"expected whole gray levels (LongTensor), got {x.dtype}; round and convert with .long()")
     if x.min() < 0 or x.max() >= levels:
         raise ValueError(
-            f"expected grey levels 0..{levels - 1}, got {x.min()}..{x.max()}; is levels={levels} the model's?"
+            f"expected gray levels 0..{levels - 1}, got {x.min()}..{x.max()}; is levels={levels} the model's?"
         )
     return x
 

@@ -140,7 +140,7 @@ class Drawing:
                 bars,
                 self.probs[c, r, w],
                 int(self.image[c, r, w]),
-                f"{self._color(c) or 'grey'} level of the framed pixel",
+                f"{self._color(c) or 'gray'} level of the framed pixel",
             )
             words = "Prediction for the framed pixel"
             fig.text((left - 0.6) / WIDTH, 1 - 0.12 / 3.2, words, fontsize=LABEL, fontweight="bold", va="top")

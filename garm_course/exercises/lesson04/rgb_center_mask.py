@@ -125,7 +125,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda c_in, c_out, kind: torch.full((c_out, c_in), float(kind == "B")),
-            "This is the rule for grey pixels (A nothing, B everything). With colors, R comes before G before B.",
+            "This is the rule for gray pixels (A nothing, B everything). With colors, R comes before G before B.",
         ),
         (
             lambda c_in, c_out, kind: _by_colors(c_in, c_out, lambda i, o: i == o and kind == "B"),
