@@ -9,7 +9,7 @@ ALT = (
     "given all before it; trained by exact log-likelihood; a sample of D pixels costs D passes. "
     "Variational autoencoder: a decoder turns noise z into an image, an encoder guesses z from an image; "
     "trained by a lower bound of the "
-    "log-likelihood; one pass. Adversarial network: a generator turns noise z into an image, a critic tells "
+    "log-likelihood; one pass. Adversarial network: a generator turns noise z into an image, a discriminator tells "
     "images of the data from generated ones; no likelihood; one pass."
 )
 
@@ -77,13 +77,13 @@ def _adversarial(ax, y, color):
     _picture(ax, 2.4, down, THREE)
     ax.text(2.4, up - 0.34, "$G(z)$", fontsize=LABEL, ha="center", va="center")
     ax.text(2.08, down, "$x$, from the data", fontsize=LABEL, ha="right", va="center")
-    _network(ax, 3.4, y + 0.07, "critic", color, 0.32)
+    _network(ax, 3.37, y + 0.07, "discriminator", color, 0.52)
     _arrow(ax, (0.77, up), (0.95, up), color)
     _arrow(ax, (1.89, up), (2.13, up), color)
-    _arrow(ax, (2.7, up), (3.08, y - 0.02), color, dashed=True)
-    _arrow(ax, (2.7, down), (3.08, y + 0.16), color, dashed=True)
-    _arrow(ax, (3.75, y + 0.07), (3.96, y + 0.07), color, dashed=True)
-    ax.text(4.0, y + 0.07, "real or\nfake?", fontsize=SMALL, va="center", linespacing=1.1)
+    _arrow(ax, (2.64, up), (2.84, y - 0.02), color, dashed=True)
+    _arrow(ax, (2.64, down), (2.84, y + 0.16), color, dashed=True)
+    _arrow(ax, (3.92, y + 0.07), (4.02, y + 0.07), color, dashed=True)
+    ax.text(4.05, y + 0.07, "real or\nfake?", fontsize=SMALL, va="center", linespacing=1.1)
 
 
 ROWS = (
@@ -113,10 +113,10 @@ ROWS = (
         _adversarial,
         "vermillion",
         "Adversarial networks",
-        "the critic learns to tell, the generator to deceive it",
+        "solid: to draw an image;  dashed: in training only",
         (
-            ("plays", "$\\mathrm{min}_G\\,\\mathrm{max}_C\\ E[\\log C(x)]$\n$+\\,E[\\log(1-C(G(z)))]$"),
-            ("likelihood", "none"),
+            ("plays", "$\\mathrm{min}_G\\,\\mathrm{max}_D\\ E[\\log D(x)]$\n$+\\,E[\\log(1-D(G(z)))]$"),
+            ("likelihood", "none that can be computed"),
             ("a sample costs", "1 pass"),
         ),
     ),
