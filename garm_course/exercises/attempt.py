@@ -147,13 +147,15 @@ class Attempt:
             return "It does not come to an end within the time limit: look for a loop that never ends."
         if got.error:
             expects = "" if use else self._misfit(args)
-            return expects or f"{call} raises {got.error}{got.where}."
+            return expects or f"{call} raises {got.error}{got.where}.{_remedy(got.error)}"
         exercise = self.exercise
         options = dict(any_dtype=exercise.any_dtype, rtol=exercise.rtol, atol=exercise.atol)
         if got.changed:
             remedy = f"work on a copy, `{got.changed}.clone()`"
             return f"{call} changes its argument {got.changed} in place, which its caller still needs: {remedy}."
-        cause = difference(got.value, want.value, axes=exercise.axes, values=values, **options)
+        named = [] if use else zip(self._argument_names(len(args)), args, strict=True)
+        like = {a.dtype: name for name, a in named if isinstance(a, Tensor)}
+        cause = difference(got.value, want.value, axes=exercise.axes, values=values, like=like, **options)
         if cause:
             return f"{call}: {cause}."
         if grad and values:
@@ -212,6 +214,13 @@ def _parameters(function: Any) -> list[str]:
         return [name for name in inspect.signature(function).parameters if name != "self"]
     except (TypeError, ValueError):
         return []
+
+
+def _remedy(error: str) -> str:
+    """What to do about an error whose own text does not say it."""
+    if "converted to Python scalars" in error or "cannot be converted to Scalar" in error:
+        return " The functions of `math` and float() take single numbers: use those of torch for whole tensors."
+    return ""
 
 
 def without_addresses(text: str) -> str:

@@ -24,6 +24,7 @@ def difference(
     rtol: float = 1e-6,
     atol: float = 1e-8,
     values: bool = True,
+    like: dict[torch.dtype, str] | None = None,
 ) -> str:
     """What is wrong with `got`, or "" when it equals `want`.
 
@@ -34,15 +35,16 @@ def difference(
         any_dtype: compare only the numbers.
         rtol, atol: tolerance |got - want| <= atol + rtol |want|.
         values: False to compare only type, shape and dtype, and that NaN appears only where expected.
+        like: for a dtype, the name of an argument that has it, to say where the answer can take it from.
     """
-    options = dict(axes=axes, any_dtype=any_dtype, rtol=rtol, atol=atol, values=values)
+    options = dict(axes=axes, any_dtype=any_dtype, rtol=rtol, atol=atol, values=values, like=like)
     if type(want) is torch.Tensor:
         return _tensors(got, want, **options)
     if type(want) in _NUMBERS:
         if type(got) not in _NUMBERS and not isinstance(got, (np.floating, np.integer)):
             return f"expected a number, got {kind_of(got)}"
         got, close = float(got), math.isclose(float(got), float(want), rel_tol=rtol, abs_tol=atol)
-        return "" if close or not values or (got != got and want != want) else f"expected {want:.6g}, got {got:.6g}"
+        return "" if close or not values or (got != got and want != want) else _expected(want, got, digits=6)
     if type(want) in (list, tuple):
         if type(got) not in (list, tuple) and type(got) is not type(want):
             return f"expected {kind_of(want)}, got {kind_of(got)}"
@@ -65,7 +67,7 @@ def difference(
     return ""
 
 
-def _tensors(got: Any, want: Tensor, *, axes, any_dtype, rtol, atol, values) -> str:
+def _tensors(got: Any, want: Tensor, *, axes, any_dtype, rtol, atol, values, like) -> str:
     if type(got) is torch.nn.Parameter:
         return "it returns a trainable nn.Parameter; return a plain tensor"
     if type(got) is not torch.Tensor:
@@ -79,7 +81,12 @@ def _tensors(got: Any, want: Tensor, *, axes, any_dtype, rtol, atol, values) -> 
     if got.is_complex() and not want.is_complex():
         return "expected real numbers, got complex ones"
     if got.dtype != want.dtype and not any_dtype:
-        remedy = "take it from the argument, as in torch.zeros_like(x) or x.new_zeros(...)"
+        name = (like or {}).get(want.dtype)
+        remedy = (
+            f"take it from {name}, as in torch.zeros_like({name}) or {name}.new_zeros(...)"
+            if name
+            else (f"say dtype={want.dtype} where you make it, or convert it with .to({want.dtype})")
+        )
         return f"expected the dtype {want.dtype}, got {got.dtype}: {remedy}"
     if got.requires_grad and not want.requires_grad:
         return "it asks for a gradient although no argument does; leave requires_grad alone"
@@ -88,7 +95,8 @@ def _tensors(got: Any, want: Tensor, *, axes, any_dtype, rtol, atol, values) -> 
         a, b = a.double(), b.double()  # exact for masks of any dtype, harmless for float32
     strange = torch.isnan(a) & ~torch.isnan(b)
     if strange.any():
-        return f"NaN {_position(strange, axes)}"
+        at = f" at {_position(strange, axes)}" if strange.ndim else ""
+        return f"NaN{at}; look for inf / inf, inf - inf, 0 / 0, or the logarithm or root of a negative number"
     if not values:
         return ""
     wrong = ~torch.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
@@ -96,21 +104,29 @@ def _tensors(got: Any, want: Tensor, *, axes, any_dtype, rtol, atol, values) -> 
         return ""
     first = tuple(wrong.nonzero()[0].tolist())
     many = f" ({int(wrong.sum())} of {wrong.numel()} numbers differ)" if wrong.numel() > 1 else ""
-    return f"{_position(wrong, axes)}expected {_number(b[first])}, got {_number(a[first])}{many}"
+    at = f"at {_position(wrong, axes)}: " if first else ""
+    return f"{at}{_expected(b[first].item(), a[first].item())}{many}"
 
 
 def _position(wrong: Tensor, axes: tuple[str, ...]) -> str:
     first = wrong.nonzero()[0].tolist()
-    if not first:
-        return ""
     if len(axes) == len(first):
-        return f"at {', '.join(f'{name} {i}' for name, i in zip(axes, first, strict=True))}: "
-    return f"at {first}: "
+        return ", ".join(f"{name} {i}" for name, i in zip(axes, first, strict=True))
+    return str(first)
 
 
-def _number(value: Tensor) -> str:
-    value = value.item()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _expected(want: Any, got: Any, digits: int = 4) -> str:
+    """Both numbers, with as many digits as they need to look different.
+
+    >>> _expected(0.5, 0.25), _expected(1.0, math.log(2) / 0.693)
+    ('expected 0.5, got 0.25', 'expected 1, got 1.0002')
+    """
+    texts = str(want), str(got)
+    for n in range(digits, 18):  # 17 digits tell any two float64 apart
+        texts = tuple(f"{x:.{n}g}" if isinstance(x, float) else str(x) for x in (want, got))
+        if texts[0] != texts[1]:
+            break
+    return "expected {}, got {}".format(*texts)
 
 
 def kind_of(value: Any) -> str:

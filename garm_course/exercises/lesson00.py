@@ -23,6 +23,14 @@ def nats_to_bits(nats: Tensor) -> Tensor:
     return nats / math.log(2)
 
 
+def _divided_by(constant: str):
+    return lambda nats: nats / float(constant), f"{constant} is rounded: use math.log(2)."
+
+
+def _multiplied_by(constant: str):
+    return lambda nats: nats * float(constant), f"{constant} is rounded: divide by math.log(2)."
+
+
 _nats = torch.tensor([math.log(2), 79.2, 0.0, 3.4012, -1.25], dtype=torch.float64)
 
 EXERCISES = [
@@ -39,7 +47,10 @@ EXERCISES = [
             same(_nats, grad=True),
         ],
         mistakes=[
-            (lambda nats: nats + 0, "These are still nats. A bit is the smaller unit: divide by ln 2 = 0.693."),
+            (
+                lambda nats: nats + 0,
+                "These are still nats. Divide by the natural logarithm, math.log(2): math.log2(2) is 1.",
+            ),
             (
                 lambda nats: nats * math.log(2),
                 "Divide instead of multiplying: a bit is smaller than a nat, so there are more.",
@@ -48,13 +59,25 @@ EXERCISES = [
                 lambda nats: nats / math.log(10),
                 "You divided by ln 10, which gives decimal digits. A bit has two values: ln 2.",
             ),
-            (lambda nats: nats / 2, "Divide by the logarithm of 2, which is 0.693, and not by 2 itself."),
-            (lambda nats: nats * 2, "Divide by the logarithm of 2, which is 0.693; the 2 itself is not a factor."),
+            (lambda nats: nats / 2, "Divide by the logarithm of 2, math.log(2), and not by 2 itself."),
+            (lambda nats: nats * 2, "Divide by the logarithm of 2, math.log(2); the 2 itself is not a factor."),
+            (lambda nats: nats / 0.693, "0.693 is rounded (as is its inverse, 1.443): use math.log(2)."),
+            *(_divided_by(constant) for constant in ("0.69", "0.6931", "0.69315")),
+            *(_multiplied_by(constant) for constant in ("1.44", "1.4427")),
             (
                 lambda nats: nats / math.log10(2),
                 "math.log10 is the logarithm to base 10; nats need the natural one, math.log.",
             ),
             (torch.log2, "nats is already a logarithm: do not take log2 of it, change its unit by dividing by ln 2."),
+            (
+                math.log2,
+                "nats is already a logarithm: take that of 2 alone, math.log(2), and divide by it.",
+            ),
+            (
+                math.log,
+                "nats is already a natural logarithm: do not take it again, divide by that of 2, math.log(2).",
+            ),
+            (torch.log, "nats is already a logarithm: do not take another, divide by math.log(2)."),
             (torch.exp2, "2 to the power of nats is a number of possibilities and not an amount of information."),
             (
                 lambda nats: torch.round(nats / math.log(2)),

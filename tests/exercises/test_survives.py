@@ -1,6 +1,7 @@
 """A check survives every kind of answer, names the cause, and leaves the world as it was."""
 
 import functools
+import math
 import os
 import random
 import signal
@@ -16,7 +17,7 @@ import torch
 from torch import nn
 
 from garm_course.autoregressive.pixelcnn import conv_mask as right
-from garm_course.exercises import STUB, grade
+from garm_course.exercises import STUB, grade, same
 from garm_course.exercises.registry import STUB_TEXT
 
 matplotlib.use("agg")
@@ -400,7 +401,10 @@ def test_answer_cannot_spoil_the_next_call():
 @pytest.mark.parametrize(
     ("answer", "cause"),
     [
-        (lambda v: torch.zeros(v.shape), "expected the dtype torch.float64, got torch.float32"),
+        (
+            lambda v: torch.zeros(v.shape),
+            "expected the dtype torch.float64, got torch.float32: take it from v, as in torch.zeros_like(v) or",
+        ),
         (lambda v: nn.functional.pad(v, (0, 0, 1, -1)).double(), "expected the dtype torch.float32, got torch.float64"),
         (lambda v: v.resize_(1), "changes its argument v in place"),
         (
@@ -418,6 +422,70 @@ def test_down_shift_causes(answer, cause):
     result = grade("down_shift", answer)
     assert result.status == "not yet"
     assert cause in result.hint + result.detail
+
+
+def test_dtype_that_no_argument_has(make):
+    def ramp(n):
+        return torch.arange(n) / 4
+
+    make(ramp, [same(3)])
+    hint = grade("ramp", lambda n: torch.arange(n, dtype=torch.float64) / 4).hint
+    assert "got torch.float64: say dtype=torch.float32 where you make it, or convert it with .to(torch.float32)" in hint
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cause"),
+    [
+        (lambda x: x * 1.0002, "at [0]: expected 1, got 1.0002 (3 of 3 numbers differ)."),
+        (lambda x: x * (1 + 3e-6), "at [0]: expected 1, got 1.000003 (3 of 3"),
+        (lambda x: torch.cat([x[:1], 0 * x[1:] / 0]), "NaN at [1]; look for inf / inf"),
+    ],
+)
+def test_numbers_are_printed_as_exactly_as_they_differ(make, wrong, cause):
+    def same_again(x):
+        return x.clone()
+
+    make(same_again, [same(torch.tensor([1.0, -2.5, 4.25], dtype=torch.float64))])
+    assert cause in grade("same_again", wrong).hint
+
+
+def test_numbers_without_a_position(make):
+    def total(x):
+        return x.sum()
+
+    def count(x):
+        return 3.0
+
+    make(total, [same(torch.ones(3))])
+    assert ": expected 3, got 3.00003. The rule" in grade("total", lambda x: 1.00001 * x.sum()).hint
+    assert "total(x) with x of shape (3,): NaN; look for" in grade("total", lambda x: 0 * x.sum() / 0).hint
+    make(count, [same(torch.ones(3))])
+    assert "expected 3, got 3.00001." in grade("count", lambda x: 3.00001).hint
+
+
+def test_nan_in_the_gate_is_a_whole_sentence():
+    gate = lambda a, b: a.tanh() * (b.exp() / (1 + b.exp()))  # noqa: E731
+    result = grade("gated_activation", lambda x: gate(*x.chunk(2, 1)))
+    assert ": ." not in result.hint + result.detail
+    assert result.hint.startswith("Your sigmoid by exponentials overflows")
+    assert "NaN at image 0, channel 0, row 0, column 2; look for inf / inf" in result.detail
+
+
+@pytest.mark.parametrize("answer", [lambda nats: math.log(nats, 2), math.log2])
+def test_functions_of_math_on_a_tensor(answer):
+    result = grade("nats_to_bits", answer)
+    assert result.hint.startswith("nats is already a logarithm")
+    assert "The functions of `math` and float() take single numbers" in result.detail
+    elsewhere = grade("gated_activation", lambda x: torch.sigmoid(x) * math.tanh(x))
+    assert "take single numbers: use those of torch for whole tensors. tanh of the first half" in elsewhere.hint
+
+
+def test_rounded_logarithm_of_two():
+    for answer in (lambda nats: nats / 0.693, lambda nats: nats * 1.443):
+        result = grade("nats_to_bits", answer)
+        assert result.hint.startswith("0.693 is rounded")
+        assert "expected 1, got 1.0002 (4 of 5 numbers differ)" in result.detail
+    assert grade("nats_to_bits", lambda nats: nats / math.log2(2)).hint.endswith("math.log2(2) is 1.")
 
 
 def test_wrong_gradient_with_right_values():

@@ -31,6 +31,15 @@ def _first(n: int, k: int) -> Tensor:
     return (torch.arange(k * k) < n).float().view(k, k)
 
 
+def _rows(k: int, kind: str, above: slice, left: slice | None = None) -> Tensor:
+    """A mask of these rows, and of these columns in the row of the center (all to its left by default)."""
+    mask = torch.zeros(k, k)
+    mask[above] = 1
+    mask[k // 2, slice(k // 2) if left is None else left] = 1
+    mask[k // 2, k // 2] = kind == "B"
+    return mask
+
+
 def _loop_mask(k, kind):
     mask = torch.ones((k, k), dtype=torch.int64)
     for row in range(k):
@@ -160,6 +169,30 @@ EXERCISE = Exercise(
         (
             lambda k, kind: _kernel(k, lambda r, c: (r < 0 and c < 0) or (r == 0 and c < (kind == "B"))),
             "Of the rows above, only the part to the left is visible: all of their pixels come earlier.",
+        ),
+        (
+            lambda k, kind: _rows(k, kind, slice(1)),
+            "Of the rows above, only the top one, mask[0], is visible. All of them are known: mask[: k // 2].",
+        ),
+        (
+            lambda k, kind: _rows(k, kind, slice(1), slice(0)),
+            "Only the top row is visible: all rows above the center and its left neighbors must be 1.",
+        ),
+        (
+            lambda k, kind: _rows(k, kind, slice(k // 2 - 1, k // 2)),
+            "Of the rows above, only the nearest one is visible. All of them are known: mask[: k // 2].",
+        ),
+        (
+            lambda k, kind: _rows(k, kind, slice(k // 2), slice(k // 2 - 1, k // 2)),
+            "Of the left neighbors, only the nearest one is visible: all of them are known, mask[k // 2, : k // 2].",
+        ),
+        (
+            lambda k, kind: _rows(k, kind, slice(k // 2), slice(1)),
+            "Of the left neighbors, only the leftmost one is visible: all of them are known, mask[k // 2, : k // 2].",
+        ),
+        (
+            lambda k, kind: _rows(k, kind, slice(k // 2 - 1, k // 2), slice(k // 2 - 1, k // 2)),
+            "Only the nearest row above and the nearest neighbor on the left are visible: all of them come earlier.",
         ),
         (
             lambda k, kind: torch.ones(k, k).tril(-1 if kind == "A" else 0),

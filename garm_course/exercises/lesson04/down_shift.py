@@ -34,6 +34,17 @@ def _first_row_zero(v: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(v[:, :, :1]), v[:, :, 1:]], 2)
 
 
+def _rolled(zeros: tuple):
+    """Rows moved around by one, then zeros at an index that is not the top row."""
+
+    def shift(v: Tensor) -> Tensor:
+        rolled = v.roll(1, dims=2)
+        rolled[zeros] = 0
+        return rolled
+
+    return shift
+
+
 def _shift_by_loop(v: Tensor) -> Tensor:
     shifted = torch.zeros_like(v)
     for row in range(v.shape[2] - 1):
@@ -80,6 +91,22 @@ EXERCISE = Exercise(
         (
             lambda v: v.roll(1, dims=2),
             "The last row came back at the top (torch.roll goes around): row 0 would see the bottom. Zeros go there.",
+        ),
+        (
+            _rolled((0,)),
+            "out[0] is the first image, not the first row: after torch.roll, out[:, :, 0] must become zero.",
+        ),
+        (
+            _rolled((slice(None), 0)),
+            "out[:, 0] is the first channel, not the first row: after torch.roll, out[:, :, 0] must become zero.",
+        ),
+        (
+            _rolled((..., 0)),
+            "The first column became zero. Rows are the third axis: after torch.roll, out[:, :, 0] must become zero.",
+        ),
+        (
+            _rolled((slice(None), slice(None), -1)),
+            "The last row became zero. torch.roll brought it to the top: it is out[:, :, 0] that must become zero.",
         ),
         (
             lambda v: v.roll(-1, dims=2),

@@ -31,6 +31,26 @@ def _tanh_by_exp(x: Tensor) -> Tensor:
     return (a.exp() - (-a).exp()) / (a.exp() + (-a).exp()) * b.sigmoid()
 
 
+def _sigmoid_by_exp(x: Tensor) -> Tensor:
+    a, b = _halves(x)
+    return a.tanh() * (b.exp() / (1 + b.exp()))
+
+
+def _both_by_exp(x: Tensor) -> Tensor:
+    a, b = _halves(x)
+    return (a.exp() - (-a).exp()) / (a.exp() + (-a).exp()) * (b.exp() / (1 + b.exp()))
+
+
+def _parts_of_two(x: Tensor) -> Tensor:
+    parts = torch.split(x, 2, dim=1)
+    return _gate(parts[0], parts[1])
+
+
+def _unpacked_parts_of_two(x: Tensor) -> Tensor:
+    a, b = torch.split(x, 2, dim=1)
+    return _gate(a, b)
+
+
 def _of_halves(function):
     return lambda x: function(*_halves(x))
 
@@ -96,6 +116,26 @@ EXERCISE = Exercise(
             "The batch was split into halves. The channels are the second axis of (B, 2C, H, W): dim=1.",
         ),
         (
+            _parts_of_two,
+            "torch.split(x, 2, dim=1) makes parts of 2 channels: the 2 is a size. torch.chunk makes 2 parts.",
+        ),
+        (
+            _unpacked_parts_of_two,
+            "In torch.split(x, 2, dim=1) the 2 is the size of a part and not how many there are; use torch.chunk.",
+        ),
+        (
+            lambda x: _gate(x[:, 0], x[:, 1]),
+            "x[:, 0] and x[:, 1] are single channels, and their axis is gone. Take halves: x[:, :C] and x[:, C:].",
+        ),
+        (
+            lambda x: _gate(x[:, :1], x[:, 1:2]),
+            "Only the first two channels are used, one for each factor. Take halves: x[:, :C] and x[:, C:].",
+        ),
+        (
+            lambda x: _gate(x[0], x[1]),
+            "x[0] and x[1] are two images of the batch. The channels are the second axis: x[:, :C] and x[:, C:].",
+        ),
+        (
             lambda x: _gate(x[:, 0::2], x[:, 1::2]),
             "Even and odd channels were taken in turns. The first half is channels 0 to C - 1, the second the rest.",
         ),
@@ -153,6 +193,14 @@ EXERCISE = Exercise(
         (
             _tanh_by_exp,
             "Your tanh by exponentials overflows for large inputs: inf / inf is NaN. torch.tanh does not.",
+        ),
+        (
+            _sigmoid_by_exp,
+            "Your sigmoid by exponentials overflows for large inputs: inf / inf is NaN. torch.sigmoid does not.",
+        ),
+        (
+            _both_by_exp,
+            "tanh and sigmoid by exponentials overflow for large inputs: inf / inf is NaN. Those of torch do not.",
         ),
         (
             lambda x: gated_activation(x.detach()),

@@ -21,6 +21,11 @@ def _earlier(kind: str):
     return (lambda i, o: i < o) if kind == "A" else (lambda i, o: i <= o)
 
 
+def _without_diagonal(c_in, c_out, kind):
+    mask = rgb_center_mask(c_in, c_out, "B")
+    return mask.fill_diagonal_(0) if kind == "A" else mask
+
+
 def _loop_colors(c_in, c_out, kind):
     mask = torch.zeros(c_out, c_in, dtype=torch.int64)
     for o in range(c_out):
@@ -114,6 +119,16 @@ EXERCISE = Exercise(
         (
             lambda c_in, c_out, kind: _by_colors(c_in, c_out, _earlier(kind), lambda i: i, lambda o: o),
             "Feature by feature instead of color by color: all features of a color are treated alike.",
+        ),
+        (
+            lambda c_in, c_out, kind: _by_colors(
+                c_in, c_out, _earlier(kind), lambda i: i / (c_in / 3), lambda o: o / (c_out / 3)
+            ),
+            "The colors come out as fractions: they are 0, 1 and 2 only with the whole quotient, i // (c_in // 3).",
+        ),
+        (
+            _without_diagonal,
+            "fill_diagonal_ hides single features. Kind A hides the whole block of a color: 3 blocks, not a diagonal.",
         ),
         (
             lambda c_in, c_out, kind: rgb_center_mask(c_in, c_out, kind) * (kind == "B"),
