@@ -104,7 +104,10 @@ def sample(
         rng=torch.Generator().manual_seed(seed),
         progress=partial(progress, label="sampling", unit="pixel"),
     )
-    figure = panels_figure([(f"{n} samples of {model.name}, seed {seed}", images)], levels=model.levels)
+    columns = min(n, 8)
+    figure = panels_figure(
+        [(f"{n} samples of {model.name}, seed {seed}", images)], levels=model.levels, cols=columns, rows=-(-n // columns)
+    )
     write_atomically(out, png(figure))
     typer.echo(f"written: {out}")
 
