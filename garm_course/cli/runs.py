@@ -105,9 +105,8 @@ def sample(
         progress=partial(progress, label="sampling", unit="pixel"),
     )
     columns = min(n, 8)
-    figure = panels_figure(
-        [(f"{n} samples of {model.name}, seed {seed}", images)], levels=model.levels, cols=columns, rows=-(-n // columns)
-    )
+    title = f"{n} samples of {model.name}, seed {seed}"
+    figure = panels_figure([(title, images)], levels=model.levels, cols=columns, rows=-(-n // columns))
     write_atomically(out, png(figure))
     typer.echo(f"written: {out}")
 
