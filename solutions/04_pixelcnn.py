@@ -37,13 +37,11 @@ garm_course.seed(0)
 print(garm_course.lesson.device_line())
 
 # %%
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, display, load_pretrained, report
+from garm_course import budget, check, claims, display, load_pretrained, report, seed
 from garm_course.autoregressive.causal_conv import CausalConv2d
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.datasets import load
@@ -56,8 +54,8 @@ from garm_course.training import fit
 # %% [markdown]
 # ## 1 The question, in pictures
 #
-# The data of this lesson are real: 1,797 handwritten digits of 8 x 8 pixels with 17 grey levels (a pixel counts black dots, 0 to 16). We train on
-# 1,257 of them and make every choice on 180 others, the *validation* split. Look at how much one pixel tells about its neighbors.
+# The data of this lesson are real: 1,797 handwritten digits of 8 x 8 pixels with 17 gray levels (a pixel counts black dots, 0 to 16). We train on
+# 1,257 of them and make every choice on 180 others, the *validation* split. The remaining 360 are the *test* split: it is looked at once, when a result is recorded. Look at how much one pixel tells about its neighbors.
 
 # %%
 train, validation = load("digits", "train"), load("digits", "validation")
@@ -83,7 +81,7 @@ def naive_logits(x: Tensor) -> Tensor:
     return net(F.one_hot(x[:, 0], 17).movedim(-1, 1).float())  # (B, 17, 8, 8)
 
 
-rng = torch.Generator().manual_seed(0)
+rng = seed(0)
 optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
 for _ in range(budget(smoke=2, quick=200, full=200)):
     x = train.x[torch.randint(len(train), (64,), generator=rng)]  # (64, 1, 8, 8)
@@ -102,7 +100,7 @@ for name, figure in floor_of_sense.items():
     print(f"{name:16s} {figure}")
 with torch.no_grad():
     nll = F.cross_entropy(naive_logits(validation.x), validation.x[:, 0], reduction="none").sum((1, 2)).mean().item()
-report("validation NLL of the naive network", nll, claimed=1.5, tolerance=1.5, unit="nats")
+report("validation NLL of the naive network", nll, claimed=0.1, tolerance=0.1, unit="nats")
 
 # %% [markdown]
 # Nearly 0 nats: it claims to be certain of every pixel of images that it has never seen. A number that is too good is a reason to look, so we **draw** from it, in raster order:
@@ -121,10 +119,14 @@ display.grid(
 
 # %% [markdown]
 # It learned to copy. Each prediction sees the very pixel that it predicts; while drawing, that pixel is still empty, so it predicts *empty*. The course has a tool that
-# finds such leaks in any function, by changing one pixel at a time and watching which predictions move:
+# finds such leaks in any function, by changing one pixel at a time and watching which predictions move. It wants parameters per pixel, levels last, hence the change of axes:
 
 # %%
-print(causality(lambda x: naive_logits(x).movedim(1, -1)[:, None], shape=(1, 8, 8), levels=17))
+def naive_params(x: Tensor) -> Tensor:
+    return naive_logits(x).movedim(1, -1)[:, None]  # (B, 1, 8, 8, 17)
+
+
+print(causality(naive_params, shape=(1, 8, 8), levels=17))
 
 # %% [markdown]
 # The rest of this lesson makes a convolution that cannot cheat.
@@ -142,10 +144,10 @@ print(causality(lambda x: naive_logits(x).movedim(1, -1)[:, None], shape=(1, 8, 
 # %% [markdown]
 # **Exercise 1 · `conv_mask`** · ●○○ · 5 minutes
 #
-# Write the mask of equation (4.1).
+# Write the mask of equation (4.1). Every causal convolution of this lesson is built on it.
 #
-# - `k`: an odd kernel size. `kind`: `"A"` (center hidden) or `"B"` (center kept).
-# - Returns a tensor `(k, k)` of 0 and 1; any dtype will do.
+# - `k`: an odd kernel size, at least 3. `kind`: `"A"` (center hidden) or `"B"` (center kept).
+# - Returns a torch tensor `(k, k)` of 0 and 1; any dtype will do.
 #
 # Example: `conv_mask(3, "A")` is `[[1, 1, 1], [1, 0, 0], [0, 0, 0]]`.
 #
@@ -182,19 +184,20 @@ display.masks(
 # **Step 2: why two kinds?** The first layer reads pixels, so it must not read the pixel that it predicts: kind A. What it puts out at a pixel is a feature of *earlier* pixels only.
 # From the second layer on, the feature at the center is harmless and useful: kind B.
 #
-# **Step 3: do not compute with zeros.** Multiplying weights by a mask wastes almost half of the arithmetic. The library's `CausalConv2d` holds only the taps that are known: one kernel for the
-# rows above, one for the current row. Check that this is the same function:
+# **Step 3: do not compute with zeros.** Multiplying weights by a mask wastes about half of the arithmetic. The library's `CausalConv2d` holds only the taps that are known: one kernel for the
+# rows above, `above` (c_out, c_in, 2, 5) here, and one for the current row, `row` (c_out, c_in, 1, 2 or 3). Check that this is the same function:
 
 # %%
-conv = CausalConv2d(2, 3, 5, "A").double()
-dense = torch.randn(3, 2, 5, 5, dtype=torch.float64)  # what the mask hides may be anything
-with torch.no_grad():
-    dense[:, :, :2] = conv.above
-    dense[:, :, 2, :2] = conv.row[:, :, 0]
-    x = torch.randn(4, 2, 6, 9, dtype=torch.float64)
-    masked = F.conv2d(x, dense * conv_mask(5, "A"), conv.bias, padding=2)
-    print("equal:", torch.allclose(masked, conv(x), atol=1e-12))
-print(f"multiplications per output and channel: {conv.above[0, 0].numel() + conv.row[0, 0].numel()} of {5 * 5}")
+x = torch.randn(4, 2, 6, 9, dtype=torch.float64)
+for kind in ("A", "B"):
+    conv = CausalConv2d(2, 3, 5, kind).double()
+    taps = conv.row.shape[-1]  # 2 for kind A, 3 for kind B
+    dense = torch.randn(3, 2, 5, 5, dtype=torch.float64)  # what the mask hides may be anything
+    with torch.no_grad():
+        dense[:, :, :2], dense[:, :, 2, :taps] = conv.above, conv.row[:, :, 0]
+        masked = F.conv2d(x, dense * conv_mask(5, kind), conv.bias, padding=2)
+        same = torch.allclose(masked, conv(x), atol=1e-12)
+    print(f"kind {kind}: equal {same}, with {conv.above[0, 0].numel() + taps} of 25 multiplications")
 
 # %% [markdown]
 # **PixelCNN** is one kind A layer, then blocks with kind B kernels, then two 1 x 1 convolutions that put out 17 numbers per pixel. An untrained one is causal already, because causality is a
@@ -207,13 +210,14 @@ print(causality(pixelcnn))
 # %% [markdown]
 # ## 3 The blind spot
 #
-# Causal means that a prediction sees *nothing but* the past. Does it see the *whole* past? Follow one path of influence backwards through a stack of masked $3 \times 3$ kernels. Each layer moves
-# it one pixel to the left in the same row, or up by one row and sideways by at most one column. To get one column further to the *right* it has to climb one row. So after climbing
-# $\Delta r$ rows it is at most $\Delta r$ columns to the right, however many layers there are:
+# Causal means that a prediction sees *nothing but* the past. Does it see the *whole* past? Follow one path of influence backwards through a stack of masked $3 \times 3$ kernels. Each layer lets
+# it stay (kind B), moves it one pixel to the left in the same row, or up by one row and sideways by at most one column. To get one column further to the *right* it has to climb one row. So after climbing
+# $\Delta r$ rows it is at most $\Delta r$ columns to the right. For *any* number of layers,
 #
 # $$\text{the prediction at } (r, c) \text{ never sees } (r - \Delta r,\; c + \Delta c) \iff \Delta c > \Delta r, \qquad \Delta r \ge 1 \tag{4.2}$$
 #
-# To check it, predict pixel (9, 5) of an 11 x 11 image, with enough layers to reach every row, and compare the measured blind pixels with the set that (4.2) names.
+# To check it, predict pixel (9, 5) of an 11 x 11 image, with enough layers to reach every row, and compare the measured blind pixels with the set that (4.2) names. `receptive_field` changes each input
+# pixel in turn and measures how much the prediction at one position moves.
 
 # %%
 deep = PixelCNN((1, 11, 11), levels=2, channels=8, layers=9, first_kernel=3)
@@ -225,7 +229,7 @@ print("measured set == set of (4.2):", measured == named)
 report("blind pixels, 3x3 kernels everywhere", len(measured), claimed=10, tolerance=0, exact=True)
 
 # %% [markdown]
-# Ten of 104 past pixels are invisible, a wedge to the upper right, and more depth does not help. The original PixelCNN softens this with a $7 \times 7$ first layer, which jumps three columns at once.
+# Ten of 104 past pixels are invisible, a wedge to the upper right, and more depth does not help. The original PixelCNN softens this with a $7 \times 7$ first layer, which jumps three columns at once: its wedge begins two columns further out, at $\Delta c > \Delta r + 2$.
 # In the picture, look at the hatched wedge.
 
 # %%
@@ -241,14 +245,16 @@ display.fields(
 # %% [markdown]
 # ## 4 Gates, and two stacks
 #
-# The second paper replaces the rectifier by a **gate**. Half of the channels propose a value in $(-1, 1)$, the other half decides how much of it passes. A class $h$ (a one-hot vector) adds a bias to both halves:
+# The second paper replaces the rectifier by a **gate**. Half of the channels propose a value in $(-1, 1)$, the other half decides how much of it passes. A class $y$, as a one-hot vector $e_y$, picks a row of a table $V$, which is added as a bias to both halves:
 #
-# $$y = \tanh\!\left(W_f * x + V_f^{\top} h\right) \odot \sigma\!\left(W_g * x + V_g^{\top} h\right) \tag{4.3}$$
+# $$\text{out} = \tanh\!\left(W_f * x + V_f^{\top} e_y\right) \odot \sigma\!\left(W_g * x + V_g^{\top} e_y\right) \tag{4.3}$$
 #
-# Here $*$ is a causal convolution, $\odot$ multiplies element by element, $\sigma$ is the logistic function. In code one convolution computes both halves: the first half of its channels is $f$, the second half is $g$.
+# Here $*$ is a convolution (causal in the model, which does not matter for this identity), $\odot$ multiplies element by element, $\sigma$ is the logistic function. In code one convolution computes both halves: the first half of its channels is $f$, the second half is $g$.
 
 # %% [markdown]
 # **Exercise 2 · `gated_activation`** · ●○○ · 3 minutes
+#
+# Write the gate of (4.3). It lets the network multiply features, and switch them off, which a rectifier cannot.
 #
 # - `x`: `(B, 2C, H, W)`. The *first* half of the channels goes through tanh, the second through the logistic function.
 # - Returns `(B, C, H, W)`.
@@ -269,28 +275,31 @@ def gated_activation(x: Tensor) -> Tensor:
 # %%
 W_f, W_g = torch.randn(2, 4, 3, 2, 3, dtype=torch.float64)  # two kernels (4, 3, 2, 3)
 V_f, V_g = torch.randn(2, 10, 4, dtype=torch.float64)
-x, h = torch.randn(5, 3, 6, 7, dtype=torch.float64), F.one_hot(torch.arange(5), 10).double()
-by_hand = torch.tanh(F.conv2d(x, W_f) + (h @ V_f)[..., None, None]) * torch.sigmoid(
-    F.conv2d(x, W_g) + (h @ V_g)[..., None, None]
-)
-at_once = F.conv2d(x, torch.cat([W_f, W_g])) + (h @ torch.cat([V_f, V_g], 1))[..., None, None]
+x, e_y = torch.randn(5, 3, 6, 7, dtype=torch.float64), F.one_hot(torch.arange(5), 10).double()
+f, g = (F.conv2d(x, W) + (e_y @ V)[..., None, None] for W, V in ((W_f, V_f), (W_g, V_g)))
+by_hand = torch.tanh(f) * torch.sigmoid(g)
+at_once = F.conv2d(x, torch.cat([W_f, W_g])) + (e_y @ torch.cat([V_f, V_g], 1))[..., None, None]
 print("equation (4.3), half by half == all at once:", torch.allclose(by_hand, gated_activation(at_once), atol=1e-12))
 
 # %% [markdown]
 # **Step: two stacks.** The blind spot exists because one mask has to serve two purposes. Split them. A *vertical* stack reads whole rows, left and right, with no mask at all. A *horizontal* stack
 # reads to the left in the current row. The horizontal stack may use what the vertical stack found, **but only from the row above**, since the vertical features of the current row have seen the current row to its end.
-# Shifting the vertical features down by one row arranges exactly that:
+# Shifting the vertical features down by one row arranges exactly that. Let $v$ and $h$ be what the two stacks receive (in the first layer both are the image), $a$ and $b$ the inputs of their gates, and $U$ a $1 \times 1$ convolution:
 #
-# $$b_{r,c} = W_h * h_{r,\,\le c} \;+\; U\, a_{r-1,\,c}, \qquad a_{r,c} = W_v * v_{\le r,\,\cdot}
-# \quad\Longrightarrow\quad \text{the prediction at } (r,c) \text{ sees every } (r', c') \text{ with } r' < r \text{ or } (r' = r,\, c' < c) \tag{4.4}$$
+# $$\begin{aligned}
+# a_{r,c} &= (W_v * v)_{r,c} && W_v \text{ reads rows up to } r \\
+# b_{r,c} &= (W_h * h)_{r,c} + U\, a_{r-1,\,c} && W_h \text{ reads columns up to } c \text{ of row } r
+# \end{aligned} \tag{4.4}$$
 #
-# ($W_h$ is of kind A in the first layer, so that $\le c$ reads $< c$ there.)
+# In the first layer $W_h$ is of kind A and reads columns up to $c - 1$. With enough layers, the prediction at $(r, c)$ then sees all rows above and everything to its left, and nothing else.
 
 # %% [markdown]
 # **Exercise 3 · `down_shift`** · ●○○ · 3 minutes
 #
+# Write the shift $a_{r-1,\,c}$ of (4.4). Without it, a pixel sees its own row to the end.
+#
 # - `v`: `(B, C, H, W)`.
-# - Returns the same shape: row $r$ of the result is row $r - 1$ of `v`; the first row is zero; the last row of `v` drops out. `v` itself stays as it is.
+# - Returns the same shape and dtype: row $r$ of the result is row $r - 1$ of `v`; the first row is zero; the last row of `v` drops out. `v` itself stays as it is.
 #
 # Example: a single column `[1, 2, 3]` becomes `[0, 1, 2]`.
 #
@@ -305,7 +314,7 @@ def down_shift(v: Tensor) -> Tensor:
     ### END SOLUTION
 
 # %% [markdown]
-# **Build it.** With your three functions, a gated layer with two stacks is fifteen lines. Read `forward` with (4.4) beside it.
+# **Build it.** With your three functions, a gated layer with two stacks is fifteen lines. Read `forward` with (4.4) beside it. (It multiplies by the mask, which is easier to read than two kernels.)
 
 # %%
 class TwoStackLayer(nn.Module):
@@ -351,12 +360,12 @@ display.fields(
 )  # fmt: skip
 
 # %% [markdown]
-# The wedge is gone, and the last picture shows the most common mistake of implementations: without the shift six values leak, the target itself and the five to its right. The loss would look wonderful.
+# The wedge is gone, and the last picture shows a common mistake: without the shift six values leak, the target itself and the five to its right. The loss would look wonderful.
 #
 # ## 5 Is it a distribution?
 #
 # A model with causal conditionals sums to one whatever its weights are: the last pixel's probabilities sum to one given all others, then the one before it, and so on. On images small enough to enumerate
-# we can check it, here all $2^9$ binary images of 3 x 3 pixels, with random weights:
+# we can check it (the audit computes in float64), here all $2^9$ binary images of 3 x 3 pixels, with random weights:
 #
 # $$\sum_{x \in \{0,1\}^{9}} p(x) = 1 \tag{4.5}$$
 
@@ -375,15 +384,29 @@ stripes = load("bars_and_stripes")
 expert = load_pretrained("gated_pixelcnn-bars_and_stripes")
 gap = kl_divergence(stripes, expert)
 print(f"NLL {evaluate(expert, stripes).nats:.4f} nats, entropy of the data {stripes.entropy().nats:.4f} nats")
-report("KL divergence on bars and stripes", gap.nats, claimed=0.0, tolerance=0.005, unit="nats")
+report("KL divergence on bars and stripes", gap.nats, claimed=0.0, tolerance=0.001, unit="nats")
 
 # %% [markdown]
-# And do its *samples* follow its *probabilities*? Draw 20,000 images and compare the frequency of every image with its probability:
+# That was easy: 30 images. `glyphs` is harder and still has a known density: binary digits of 28 x 28 pixels in eleven fonts, three sizes, three slants and nine shifts, each pixel flipped with probability 1 %. Its entropy is 53.0 nats. The recorded model trained for eight
+# minutes of one core:
 
 # %%
-samples = expert.sample(budget(smoke=200, quick=20_000, full=20_000), rng=torch.Generator().manual_seed(4))
-audit = calibration(expert, samples)
-report("chi-square of 20,000 samples, as z", audit.z, claimed=0.0, tolerance=4.0, unit="standard deviations")
+glyphs = recorded("gated_pixelcnn-glyphs")
+print(f"NLL {glyphs['validation']['nats']:.1f} nats, entropy of the data {glyphs['floor']['nats']:.1f} nats")
+report("KL divergence on glyphs, recorded", glyphs["validation"]["kl"]["nats"], claimed=27.6, tolerance=0.1, unit="nats")
+
+# %% [markdown]
+# Many of its samples look plausible at a glance, others break apart (`garm sample gated_pixelcnn-glyphs --out glyphs.png`): it is 28 nats from the truth. A curve without a floor would not tell.
+#
+# And do the *samples* of the small model follow its *probabilities*? Draw 20,000 images and compare the frequency of every image with its probability. The audit computes $\chi^2 = \sum_k (n_k - n p_k)^2 / (n p_k)$ over all images and
+# turns it into a standard normal $z$: a sampler that is right stays within a few units of 0. For comparison, the same from a sampler that is slightly wrong, at temperature 1.1 (every probability to the power 1/1.1, renormalized):
+
+# %%
+n = budget(smoke=200, quick=20_000, full=20_000)
+right = calibration(expert, expert.sample(n, rng=seed(4)))
+wrong = calibration(expert, expert.sample(n, temperature=1.1, rng=seed(4)))
+report("z of 20,000 samples", right.z, claimed=0.0, tolerance=4.0, unit="standard deviations")
+report("z at temperature 1.1", wrong.z, claimed=9, tolerance=5, unit="standard deviations")
 
 # %% [markdown]
 # ## 6 Train it on real digits
@@ -392,7 +415,7 @@ report("chi-square of 20,000 samples, as z", audit.z, claimed=0.0, tolerance=4.0
 # section 1 inside `fit`, with an average of the weights over the last steps. Before running: the class marginals score 100 nats. What do you expect from a model that sees the strokes?
 
 # %%
-garm_course.seed(0)
+seed(0)
 model = GatedPixelCNN((1, 8, 8), levels=17, channels=32, layers=5, first_kernel=3, dropout=0.3)
 history = fit(
     model, train, validation=validation, steps=budget(smoke=2, quick=500, full=900), batch_size=32, lr=5e-3,
@@ -406,41 +429,46 @@ display.curves(
     {"training batches (dropout on)": history.train, "validation": history.validation},
     baselines={name: figure.nats for name, figure in floor_of_sense.items() if name != "uniform"},
     title="It leaves every model without neighbors behind within 100 steps",
-    alt="Learning curve: the validation NLL falls below the class marginals (about 100 nats) within 100 steps and ends near 81 nats.",
+    alt="Learning curve: the validation NLL falls below the class marginals (about 100 nats) within 100 steps "
+    "and ends near 81 nats.",
 )  # fmt: skip
 
 # %% [markdown]
-# One model was trained here. The others of the family were trained the same way for about half a minute each, over three seeds, and recorded with the command `garm train MODEL --data digits --seed 0` (then 1, 2). These are validation figures, since choices were
-# made on them.
+# One model was trained here. The others of the family have settings of their own (`garm_course/recipes.py`), took 30 to 60 seconds of one processor core each, over three seeds, and were recorded with the command `garm train MODEL --data digits --seed 0`
+# (then 1, 2). These are validation figures, since choices were made on them; ± is the standard error over the 180 images.
 
 # %%
-names = ["pixelcnn", "gated_pixelcnn", "conditional_gated_pixelcnn"]
-records = {name: recorded(f"{name}-digits") for name in names}
+records = {name: recorded(f"{name}-digits") for name in ("pixelcnn", "gated_pixelcnn", "conditional_gated_pixelcnn")}
+titles = ["PixelCNN", "Gated PixelCNN", "Gated PixelCNN, given the class"]
 display.ladder(
-    {name.replace("_", " "): record["validation"] for name, record in records.items()},
+    {title: record["validation"] for title, record in zip(titles, records.values(), strict=True)},
     baselines={name: figure.nats for name, figure in floor_of_sense.items()}, dims=64,
 )  # fmt: skip
 
+# %%
+gain = records["pixelcnn"]["validation"]["nats"] - records["gated_pixelcnn"]["validation"]["nats"]
+report("PixelCNN minus Gated PixelCNN, recorded", gain, claimed=0.1, tolerance=0.1, unit="nats")
+
 # %% [markdown]
-# The two unconditional models are close: on 8 x 8 pixels the blind spot of a 7 x 7 first layer is small. What the label adds is the subject of section 7.
+# The two unconditional models are equal within their errors. They differ in gate, kernels, size and blind spot at once, so this says nothing about any one of these; on 8 x 8 pixels they do not decide. The last row is told the class of each image, so it answers an easier question: section 7 makes it comparable.
 #
-# **Sampling** draws pixel after pixel, 64 steps for an image. The plain way runs the whole network for every pixel; the library computes each feature once. From the same random numbers both draw the same images:
+# **Sampling** draws pixel after pixel, 64 steps for an image. The plain way runs the whole network for every pixel; the library computes each feature once. From the same random numbers both draw the same images (how much faster that is, is the subject of lesson 06):
 
 # %%
-fast = model.sample(16, rng=torch.Generator().manual_seed(0))
-slow = model.sample_naive(16, rng=torch.Generator().manual_seed(0))
-print(f"share of equal pixels: {(fast == slow).double().mean().item():.2f}")
+fast = model.sample(16, rng=seed(0))
+slow = model.sample_naive(16, rng=seed(0))
+report("pixels of 1,024 that differ", int((fast != slow).sum()), claimed=0, tolerance=2)
 display.panels(
     {"validation data": validation.x[:16],
-     "PixelCNN": load_pretrained("pixelcnn-digits").sample(16, rng=torch.Generator().manual_seed(0)),
+     "PixelCNN": load_pretrained("pixelcnn-digits").sample(16, rng=seed(0)),
      "gated, trained here": fast},
     levels=17, title="First 16 of each, nothing selected",
-    alt="Three grids of 16: real digits, samples of a PixelCNN and samples of the gated PixelCNN trained above. Most samples are "
-    "legible digits, some are strokes that belong to no digit.",
+    alt="Three grids of 16: real digits, samples of a PixelCNN and samples of the gated PixelCNN trained above. "
+    "About half of the samples are legible digits, the others are strokes that belong to no digit.",
 )  # fmt: skip
 
 # %% [markdown]
-# Strokes have the right width and connect, and most samples can be read. Some are no digit at all: each pixel is drawn from local evidence, and an early accident in the first rows is never taken back.
+# Strokes have the right width and connect, and about half of the samples can be read. The others are no digit at all: an early accident in the first rows is never taken back, and nothing in the likelihood of a pixel asks for a whole digit.
 #
 # **Completion.** The model knows $p(\text{rest} \mid \text{top half})$ exactly, because the top half comes first in raster order. Give it the top four rows and draw the others three times. Look for completions that differ and are all plausible.
 
@@ -448,14 +476,30 @@ display.panels(
 given = validation.x[:8].repeat(4, 1, 1, 1)
 mask = torch.zeros(32, 1, 8, 8, dtype=torch.bool)
 mask[8:, :, :4] = True
-drawn = model.sample(32, given=given, mask=mask, rng=torch.Generator().manual_seed(1))
+drawn = model.sample(32, given=given, mask=mask, rng=seed(1))
 display.grid(
-    torch.cat([validation.x[:8], drawn[8:]]), levels=17, given_mask=mask, cols=8, rows=["original", "drawn 1", "drawn 2", "drawn 3"],
-    title="Three futures for each top half",
-    alt="Eight validation digits and three completions of each from its top four rows; most completions are digits, not always the original one.",
+    torch.cat([validation.x[:8], drawn[8:]]), levels=17, given_mask=mask,
+    rows=["original", "drawn 1", "drawn 2", "drawn 3"], cols=8, title="Three futures for each top half",
+    alt="Eight validation digits and three completions of each from its top four rows: many are digits, often the "
+    "original one, some are blobs.",
 )  # fmt: skip
 
 # %% [markdown]
+# Seeing is not measuring. A judge that has nothing to do with the model, a support vector machine trained on the real training digits, reads 99 % of the validation digits correctly. How often does it read a completion as the original digit?
+
+# %%
+from sklearn.svm import SVC
+
+judge = SVC(gamma=0.001).fit(train.x.flatten(1), train.y)
+top = (torch.arange(8) < 4)[None, :, None].expand(1, 8, 8)
+completed = model.sample(180, given=validation.x, mask=top, rng=seed(1))
+right = (judge.predict(completed.flatten(1)) == validation.y.numpy()).mean()
+report("the judge on real digits", judge.score(validation.x.flatten(1), validation.y), claimed=0.99, tolerance=0.01)
+report("completions read as the original digit", right, claimed=0.74, tolerance=0.08)
+
+# %% [markdown]
+# About three quarters: the top half leaves some doubt, and some completions go wrong.
+#
 # ## 7 Conditioning on the class
 #
 # With a class in (4.3) the network models $p(x \mid y)$. By the rules of probability it then also gives $p(x)$, and a classifier, without ever being trained as one:
@@ -481,35 +525,49 @@ with torch.no_grad():
     log_joint = log_prior + conditional.class_log_probs(validation.x)  # (180, 10) log p(y) + log p(x | y)
 marginal = -log_joint.logsumexp(1).mean().item()
 accuracy = (log_joint.argmax(1) == validation.y).double().mean().item()
-report("NLL given the class", evaluate(conditional, validation).nats, claimed=76.3, tolerance=1.0, unit="nats")
-report("NLL of the same model without the class", marginal, claimed=78.6, tolerance=1.0, unit="nats")
-report("accuracy of its Bayes classifier", accuracy, claimed=0.98, tolerance=0.02, unit="")
+report("NLL given the class", evaluate(conditional, validation).nats, claimed=75.90, tolerance=0.05, unit="nats")
+report("NLL of the same model without the class", marginal, claimed=78.18, tolerance=0.05, unit="nats")
+report("accuracy of its Bayes classifier", accuracy, claimed=0.994, tolerance=0.006, unit="")
 
 # %% [markdown]
-# Knowing the class can save at most $\ln 10 = 2.3$ nats, the entropy of ten equally frequent labels, and it saves almost that. Yet even without the class this model is better than the unconditional one: labels at training time are information
-# about the images too.
+# Knowing the class can save at most $\ln 10 = 2.3$ nats, the entropy of ten equally frequent labels, and it saves almost that. One image of 180 is misread. Both figures flatter: these weights are the best of three seeds *on these very images*. So look at
+# the test split as well, as it was recorded over three seeds. And compare the marginal, the fair figure, with the model that never saw a label:
+
+# %%
+tested = records["conditional_gated_pixelcnn"]["test"]["nats"]
+unconditional = evaluate(load_pretrained("gated_pixelcnn-digits"), validation).nats
+report("recorded test NLL given the class", tested, claimed=76.95, tolerance=0.05, unit="nats")
+report("what training with labels gains without using them", unconditional - marginal, claimed=2.16, tolerance=0.1, unit="nats")
+
+# %% [markdown]
+# Even without the class it is better than the unconditional model: labels at training time are information about the images too.
 #
 # One row per class, the first eight samples of each:
 
 # %%
 y = torch.arange(10).repeat_interleave(8)
 display.grid(
-    conditional.sample(80, y, rng=torch.Generator().manual_seed(0)), levels=17, rows=[str(k) for k in range(10)], cols=8,
-    title="The class decides what is drawn", alt="Ten rows of eight samples, one row for each digit from 0 to 9; nearly all show the digit asked for.",
+    conditional.sample(80, y, rng=seed(0)), levels=17, rows=[str(k) for k in range(10)], cols=8,
+    title="The class decides what is drawn",
+    alt="Ten rows of eight samples, one row for each digit from 0 to 9; nearly all show the digit asked for.",
 )  # fmt: skip
 
 # %% [markdown]
-# Seeing is not measuring. Ask a classifier that has nothing to do with the model, a support vector machine trained on the real training digits, how many of 200 samples show the digit that was asked for:
+# Ask the judge how many of 200 samples show the digit that was asked for. Then the alternative that the article of section 11 suggests, "hyper-parameters": the unconditional model at several temperatures. Which classes does it draw?
 
 # %%
-from sklearn.svm import SVC
-
-judge = SVC(gamma=0.001).fit(train.x.flatten(1), train.y)
 y = torch.arange(10).repeat(20)
-obeyed = judge.predict(conditional.sample(200, y, rng=torch.Generator().manual_seed(0)).flatten(1)) == y.numpy()
-by_chance = judge.predict(model.sample(200, temperature=0.7, rng=torch.Generator().manual_seed(0)).flatten(1)) == y.numpy()
-report("samples of the class asked for", obeyed.mean(), claimed=0.95, tolerance=0.05, unit="")
-report("the same for the unconditional model at temperature 0.7", by_chance.mean(), claimed=0.1, tolerance=0.1, unit="")
+obeyed = (judge.predict(conditional.sample(200, y, rng=seed(0)).flatten(1)) == y.numpy()).mean()
+report("samples of the class asked for", obeyed, claimed=0.95, tolerance=0.04)
+largest = {}
+for temperature in (1.0, 0.3):
+    drawn = judge.predict(model.sample(200, temperature=temperature, rng=seed(0)).flatten(1))
+    largest[temperature] = torch.bincount(torch.tensor(drawn), minlength=10).max().item() / 200
+report("share of the most frequent class at temperature 1", largest[1.0], claimed=0.17, tolerance=0.07)
+report("the same at temperature 0.3", largest[0.3], claimed=0.45, tolerance=0.2)
+
+# %% [markdown]
+# A class as input is obeyed 19 times in 20. Temperature shifts the mixture towards what is easy to draw (mostly the digit 1), but no setting of it asks for a 7.
 
 # %% [markdown]
 # ## 8 Color: an order inside the pixel
@@ -519,6 +577,8 @@ report("the same for the unconditional model at temperature 0.7", by_chance.mean
 
 # %% [markdown]
 # **Exercise 4 · `rgb_center_mask`** · ●●○ · 8 minutes
+#
+# Write the mask of the center tap. Without it a red value sees the blue one that is drawn after it.
 #
 # - `c_in`, `c_out`: numbers of input and output features, both divisible by 3; the first third belongs to R, the second to G, the last to B.
 # - `kind`: `"A"`: an output group sees strictly earlier colors. `"B"`: also its own.
@@ -532,7 +592,7 @@ report("the same for the unconditional model at temperature 0.7", by_chance.mean
 # %%
 @check
 def rgb_center_mask(c_in: int, c_out: int, kind: str) -> Tensor:
-    """(c_out, c_in) mask at the center of a kernel; groups RR..GG..BB; kind "A" strictly earlier colors, "B" own too."""
+    """(c_out, c_in) mask of 0 and 1 for the center of a kernel; features in groups RR..GG..BB."""
     ### BEGIN SOLUTION
     source = torch.arange(c_in) // (c_in // 3)
     target = torch.arange(c_out) // (c_out // 3)
@@ -542,9 +602,10 @@ def rgb_center_mask(c_in: int, c_out: int, kind: str) -> Tensor:
 
 # %%
 display.masks(
-    {"kind A, 3 -> 3": rgb_center_mask(3, 3, "A"), "kind B, 3 -> 3": rgb_center_mask(3, 3, "B"), "kind B, 6 -> 6": rgb_center_mask(6, 6, "B")},
+    {f"kind {kind}, {n} -> {n}": rgb_center_mask(n, n, kind) for kind, n in (("A", 3), ("B", 3), ("B", 6))},
     title="At the center, colors are ordered too", center=False,
-    alt="Center masks over colors: strictly lower triangular for kind A, lower triangular for kind B, in blocks of two for six features.",
+    alt="Center masks over colors: strictly lower triangular for kind A, lower triangular for kind B, "
+    "in blocks of two for six features.",
 )  # fmt: skip
 color = PixelCNN((3, 4, 5), levels=4, channels=6, layers=1)
 print(causality(color))
@@ -554,11 +615,20 @@ print("the blue value of a pixel sees its red, green, blue:", inside.tolist())
 # %% [markdown]
 # ## 9 See it: an image, pixel by pixel
 #
-# Teacher forcing gives all conditionals of a finished image in one pass. Move the slider: the image up to that pixel is on the left, the distribution of the next one on the right. Look for pixels where the model is certain (background, the middle of a stroke)
-# and for those where it is not (where strokes end).
+# Given a finished image, one pass gives every conditional, each with the true earlier pixels as its input; this is called *teacher forcing*. Move the slider: the image up to that pixel is on the left, the distribution of the next one on the right. Look for pixels where the model is certain and for those where it is not.
 
 # %%
-display.pixel_by_pixel(conditional, y=3, rng=torch.Generator().manual_seed(3))
+display.pixel_by_pixel(conditional, y=3, rng=seed(3))
+
+# %%
+with torch.no_grad():
+    log_p = conditional(validation.x, validation.y).log_softmax(-1)  # (180, 1, 8, 8, 17)
+entropy = -(log_p.exp() * log_p).sum(-1)  # nats per pixel
+report("entropy of a prediction where the paper is empty", entropy[validation.x == 0].mean().item(), claimed=0.30, tolerance=0.02, unit="nats")
+report("entropy where there is ink", entropy[validation.x > 0].mean().item(), claimed=2.0, tolerance=0.02, unit="nats")
+
+# %% [markdown]
+# It is nearly certain of the empty background, and unsure of the exact level wherever there is ink (a uniform choice among 17 levels has $\ln 17 = 2.83$ nats).
 
 # %% [markdown]
 # ## 10 Break it
@@ -566,7 +636,7 @@ display.pixel_by_pixel(conditional, y=3, rng=torch.Generator().manual_seed(3))
 # The classic fault: kind B in the first layer. One letter, and every pixel sees itself. The loss falls far below what honest models reach:
 
 # %%
-garm_course.seed(0)
+seed(0)
 broken = PixelCNN((1, 8, 8), levels=17, channels=16, layers=2)
 broken.first = CausalConv2d(broken.first.c_in, broken.first.c_out, 7, "B")  # should be "A"
 broken_history = fit(
@@ -577,21 +647,22 @@ display.curves(
     {"first layer of kind A (section 6)": history.validation, "first layer of kind B": broken_history.validation},
     baselines={"recorded PixelCNN": records["pixelcnn"]["validation"]["nats"]},
     title="A curve that is too good",
-    alt="Validation NLL: within 200 steps the model with a broken mask falls below 20 nats; the honest one stays above 80.",
+    alt="Validation NLL: within 200 steps the model with a broken mask falls below 20 nats; "
+    "the honest one stays near 80.",
 )  # fmt: skip
 
 # %%
-report("validation NLL of the broken model", evaluate(broken, validation).nats, claimed=12, tolerance=10, unit="nats")
+report("validation NLL of the broken model", evaluate(broken, validation).nats, claimed=10, tolerance=4, unit="nats")
 print(causality(broken))
 
 # %% [markdown]
-# No honest model of these digits scores below about 75 nats, so a validation figure of 12 is not a success but an alarm. The curve alone does not say what is wrong; the audit names the position.
+# No causal model in this lesson scores below 75 nats, so a validation figure of 10 is not a success but an alarm. The curve alone does not say what is wrong; the audit names the position.
 #
 # **A second fault, which no curve shows.** Transpose the mask, so that it reads column by column. Its conditionals still form a chain, only in another order, so the probabilities *sum to one*. Sampled in raster order the model is
 # wrong all the same: enumeration is blind to this fault, causality is not.
 
 # %%
-weight = torch.randn(1, 1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+weight = torch.randn(1, 1, 3, 3, dtype=torch.float64, generator=seed(0))
 
 
 def transposed(x: Tensor) -> Tensor:
@@ -604,20 +675,23 @@ print(causality(transposed, shape=(1, 3, 3), levels=2))
 # %% [markdown]
 # ## 11 What the article says
 #
-# The course answers an article that introduces these models. One of its claims can be measured right here. It recommends data augmentation in general; but augmentation changes the distribution that is fitted. Mirror the validation digits and ask the model:
+# The course grew out of a Chinese article, 生成式AIGC：AI技术的前沿探索 (*Generative AIGC: exploring the frontier of AI*), and checks its claims, lesson by lesson. Two of those that belong here can be measured: section 7 did the control by hyper-parameters, and this cell does augmentation.
+# The article lists it as a step of preprocessing; but augmentation changes the distribution that is fitted. Mirror the validation digits and ask the model:
 
 # %%
 mirrored = -torch.cat([model.log_prob(part.flip(3)).detach() for part in validation.x.split(60)]).mean().item()
-report("NLL of mirrored digits minus NLL of digits", mirrored - live.nats, claimed=12, tolerance=6, unit="nats")
+report("NLL of mirrored digits minus NLL of digits", mirrored - live.nats, claimed=15, tolerance=5, unit="nats")
 
 # %% [markdown]
-# | the article | verdict | what this lesson measured |
+# | the article | verdict | what this lesson says |
 # |---|---|---|
-# | "preprocessing and augmentation" improve the model | imprecise | a mirrored digit is mostly no digit: on average the model finds it 12 nats, a factor of $e^{12} \approx 160{,}000$, less likely, although 0, 1 and 8 are in the mean. Augment only by what leaves the data's distribution alone, and never the test data |
-# | training autoregressive models is "complex" | imprecise | the loss is one sum, in one parallel pass; section 6 trained in seconds. Sampling is what is sequential: 64 steps here |
-# | style and content are controlled by "hyper-parameters" | wrong | temperature gives the class asked for about one time in ten; a class as input gives it nearly always (section 7) |
-# | the core idea is "a prior and a conditional model jointly" | wrong | the core is the chain rule over pixels, by masks. The one prior in this lesson is $p(y)$ in (4.6) |
-# | PixelCNN was proposed in *"PixelCNN++: Pixelwise Generative Neural Networks: From One Pixel to Images"* | wrong | no such title. PixelCNN is from the PixelRNN paper (1601.06759); PixelCNN++ is Salimans, Karpathy, Chen, Kingma, ICLR 2017 (1701.05517), lesson 05 |
+# | preprocessing and augmentation are steps of the method | imprecise | a mirrored digit is mostly no digit: on average the model finds it about 15 nats less likely, a factor of $e^{15}$, three million, although 0, 1 and 8 are in the mean. Augment only by what leaves the data's distribution alone, and never the test data |
+# | training is complex and needs much compute | imprecise | the loss is one sum, computed in one parallel pass, and section 6 trained in seconds. Sampling is what is sequential: 64 steps here. At the size of the papers, training is expensive as well |
+# | style and content are controlled by hyper-parameters | wrong | temperature changes how often each class comes, but asks for none; a class as input is obeyed 19 times in 20 (section 7) |
+# | the conditional model is an RNN or a Transformer | right, incomplete | or a masked convolution, as here |
+# | the core idea of PixelRNN is "a prior and a conditional model jointly" | wrong | it is the chain rule over pixels, computed by two-dimensional LSTMs there and by masks here. The one prior in this lesson is $p(y)$ in (4.6) |
+# | the data are pairs $(x, y)$ | imprecise | only $p(x \mid y)$ needs pairs; sections 1 to 6 used none |
+# | PixelCNN was proposed in *"PixelCNN++: Pixelwise Generative Neural Networks: From One Pixel to Images"* | wrong | no paper of that title was found. PixelCNN is from the PixelRNN paper (1601.06759); PixelCNN++ is by Salimans, Karpathy, Chen and Kingma, ICLR 2017 (1701.05517), lesson 05 |
 #
 # ## 12 Check yourself
 
@@ -640,7 +714,7 @@ report("NLL of mirrored digits minus NLL of digits", mirrored - live.nats, claim
 #
 # 5. The class label saves the trained model nearly all of $\ln 10 = 2.3$ nats. What would it mean if it saved only 1 nat?
 #
-# <details><summary>Answer</summary>The saving is the information that image and label share under the model. It equals the entropy of the label, 2.3 nats, if the model is always sure of the label once it has seen the image, and this one nearly is: its Bayes classifier errs on at most a few of 180 digits. A saving of 1 nat would leave 1.3 nats of doubt about the label: images that fit several classes.</details>
+# <details><summary>Answer</summary>The saving is the information that image and label share under the model. It equals the entropy of the label, 2.3 nats, if the model is always sure of the label once it has seen the image, and this one nearly is: its Bayes classifier errs on one of 180 digits. A saving of 1 nat would leave 1.3 nats of doubt about the label: images that fit several classes.</details>
 
 # %% [markdown]
 # ## Take-aways
@@ -654,7 +728,8 @@ report("NLL of mirrored digits minus NLL of digits", mirrored - live.nats, claim
 #
 # - van den Oord, Kalchbrenner, Kavukcuoglu, *Pixel Recurrent Neural Networks*, ICML 2016, arXiv 1601.06759: section 3.4 introduces the masks, section 3.5 the PixelCNN.
 # - van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu, *Conditional Image Generation with PixelCNN Decoders*, NIPS 2016, arXiv 1606.05328: the blind spot, gates and conditioning.
-# - Salimans, Karpathy, Chen, Kingma, *PixelCNN++*, ICLR 2017, arXiv 1701.05517: lesson 05, with compression. Ramachandran et al., *Fast Generation for Convolutional Autoregressive Models*, ICLR 2017 workshop, arXiv 1704.06001: lesson 06, sampling with caches.
+# - Salimans, Karpathy, Chen, Kingma, *PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood and Other Modifications*, ICLR 2017, arXiv 1701.05517: the subject of lesson 05.
+# - Ramachandran, Le Paine, Khorrami, Babaeizadeh, Chang, Zhang, Hasegawa-Johnson, Campbell, Huang, *Fast Generation for Convolutional Autoregressive Models*, ICLR 2017 workshop, arXiv 1704.06001: the subject of lesson 06.
 # - In the library, read [`pixelcnn.py`](../garm_course/autoregressive/pixelcnn.py): `forward` and `step_pixel` stand side by side.
 
 # %%
