@@ -224,6 +224,7 @@ def _remedy(error: str) -> str:
 
 
 def without_addresses(text: str) -> str:
+    """The text with memory addresses replaced: they differ from run to run."""
     return re.sub(r"0x[0-9a-fA-F]{6,}", "0x...", text)
 
 

@@ -73,6 +73,7 @@ class Recorder(io.StringIO):
 
 @contextmanager
 def recorded_output() -> Iterator[Recorder]:
+    """Catch what is printed inside the block, on both streams, and keep it in a Recorder."""
     recorder = Recorder()
     with redirect_stdout(recorder), redirect_stderr(recorder):
         yield recorder
