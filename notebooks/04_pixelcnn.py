@@ -353,15 +353,30 @@ display.fields(
 # ## 5 Is it a distribution?
 #
 # A model with causal conditionals sums to one whatever its weights are: the last pixel's probabilities sum to one given all others, then the one before it, and so on. On images small enough to enumerate
-# we can check it (the audit computes in float64), here all $2^9$ binary images of 3 x 3 pixels, with random weights:
+# we can check it (the audit computes in float64), here all $2^9$ binary images of 3 x 3 pixels, with random weights, made larger so that the distribution is not flat:
 #
 # $$\sum_{x \in \{0,1\}^{9}} p(x) = 1 \tag{4.5}$$
 
 # %%
+seed(0)
 tiny = GatedPixelCNN((1, 3, 3), levels=2, channels=8, layers=2)
+with torch.no_grad():
+    for parameter in tiny.parameters():
+        parameter *= 4
 total = normalization(tiny)
 print(total)
 report("total probability of all 512 images", total.total, claimed=1.0, tolerance=1e-9, unit="")
+
+# %% [markdown]
+# **Do its samples follow its probabilities?** Draw 20,000 images and compare the frequency of every image with its probability. The audit computes $\chi^2 = \sum_k (n_k - n p_k)^2 / (n p_k)$ over all images and
+# turns it into a standard normal $z$: a sampler that is right stays within a few units of 0. For comparison, the same from a sampler that is slightly wrong, at temperature 1.1 (every probability to the power 1/1.1, renormalized):
+
+# %%
+n = budget(smoke=200, quick=20_000, full=20_000)
+right = calibration(tiny, tiny.sample(n, rng=seed(4)))
+wrong = calibration(tiny, tiny.sample(n, temperature=1.1, rng=seed(4)))
+report("z of 20,000 samples", right.z, claimed=0.0, tolerance=4.0, unit="standard deviations")
+report("z at temperature 1.1", wrong.z, claimed=16, tolerance=6, unit="standard deviations")
 
 # %% [markdown]
 # **How far is it from the truth?** For most data nobody knows. `bars_and_stripes` is an exception: 30 images of 4 x 4 pixels, each with probability 1/30, so the entropy is $\ln 30 = 3.401$ nats. No model can score less on average;
@@ -385,16 +400,6 @@ report("KL divergence on glyphs, recorded", glyphs["validation"]["kl"]["nats"], 
 
 # %% [markdown]
 # Many of its samples look plausible at a glance, others break apart (`garm sample gated_pixelcnn-glyphs --out glyphs.png`): it is 28 nats from the truth. A curve without a floor would not tell.
-#
-# And do the *samples* of the small model follow its *probabilities*? Draw 20,000 images and compare the frequency of every image with its probability. The audit computes $\chi^2 = \sum_k (n_k - n p_k)^2 / (n p_k)$ over all images and
-# turns it into a standard normal $z$: a sampler that is right stays within a few units of 0. For comparison, the same from a sampler that is slightly wrong, at temperature 1.1 (every probability to the power 1/1.1, renormalized):
-
-# %%
-n = budget(smoke=200, quick=20_000, full=20_000)
-right = calibration(expert, expert.sample(n, rng=seed(4)))
-wrong = calibration(expert, expert.sample(n, temperature=1.1, rng=seed(4)))
-report("z of 20,000 samples", right.z, claimed=0.0, tolerance=4.0, unit="standard deviations")
-report("z at temperature 1.1", wrong.z, claimed=9, tolerance=5, unit="standard deviations")
 
 # %% [markdown]
 # ## 6 Train it on real digits
@@ -406,11 +411,11 @@ report("z at temperature 1.1", wrong.z, claimed=9, tolerance=5, unit="standard d
 seed(0)
 model = GatedPixelCNN((1, 8, 8), levels=17, channels=32, layers=5, first_kernel=3, dropout=0.3)
 history = fit(
-    model, train, validation=validation, steps=budget(smoke=2, quick=500, full=900), batch_size=32, lr=5e-3,
-    evaluate_every=budget(smoke=2, quick=25, full=50), seed=0, label="gated PixelCNN",
+    model, train, validation=validation, steps=budget(smoke=2, quick=380, full=900), batch_size=32, lr=5e-3,
+    evaluate_every=budget(smoke=2, quick=38, full=50), seed=0, label="gated PixelCNN",
 )  # fmt: skip
 live = evaluate(model, validation)
-report("validation NLL of the gated PixelCNN trained here", live.nats, claimed=81.0, tolerance=1.5, unit="nats")
+report("validation NLL of the gated PixelCNN trained here", live.nats, claimed=82.0, tolerance=1.5, unit="nats")
 
 # %%
 display.curves(
@@ -418,7 +423,7 @@ display.curves(
     baselines={name: figure.nats for name, figure in floor_of_sense.items() if name != "uniform"},
     title="It leaves every model without neighbors behind within 100 steps",
     alt="Learning curve: the validation NLL falls below the class marginals (about 100 nats) within 100 steps "
-    "and ends near 81 nats.",
+    "and ends near 82 nats.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -458,13 +463,14 @@ display.panels(
 # %% [markdown]
 # Strokes have the right width and connect, and about half of the samples can be read. The others are no digit at all: an early accident in the first rows is never taken back, and nothing in the likelihood of a pixel asks for a whole digit.
 #
-# **Completion.** The model knows $p(\text{rest} \mid \text{top half})$ exactly, because the top half comes first in raster order. Give it the top four rows and draw the others three times. Look for completions that differ and are all plausible.
+# **Completion.** The recorded model, which trained longer, knows $p(\text{rest} \mid \text{top half})$ exactly, because the top half comes first in raster order. Give it the top four rows and draw the others three times. Look for completions that differ and are all plausible.
 
 # %%
 given = validation.x[:8].repeat(4, 1, 1, 1)
 mask = torch.zeros(32, 1, 8, 8, dtype=torch.bool)
 mask[8:, :, :4] = True
-drawn = model.sample(32, given=given, mask=mask, rng=seed(1))
+trained = load_pretrained("gated_pixelcnn-digits")
+drawn = trained.sample(32, given=given, mask=mask, rng=seed(1))
 display.grid(
     torch.cat([validation.x[:8], drawn[8:]]), levels=17, given_mask=mask,
     rows=["original", "drawn 1", "drawn 2", "drawn 3"], cols=8, title="Three futures for each top half",
@@ -480,10 +486,10 @@ from sklearn.svm import SVC
 
 judge = SVC(gamma=0.001).fit(train.x.flatten(1), train.y)
 top = (torch.arange(8) < 4)[None, :, None].expand(1, 8, 8)
-completed = model.sample(180, given=validation.x, mask=top, rng=seed(1))
+completed = trained.sample(180, given=validation.x, mask=top, rng=seed(1))
 right = (judge.predict(completed.flatten(1)) == validation.y.numpy()).mean()
 report("the judge on real digits", judge.score(validation.x.flatten(1), validation.y), claimed=0.99, tolerance=0.01)
-report("completions read as the original digit", right, claimed=0.74, tolerance=0.08)
+report("completions read as the original digit", right, claimed=0.77, tolerance=0.03)
 
 # %% [markdown]
 # About three quarters: the top half leaves some doubt, and some completions go wrong.
@@ -523,7 +529,7 @@ report("accuracy of its Bayes classifier", accuracy, claimed=0.994, tolerance=0.
 
 # %%
 tested = records["conditional_gated_pixelcnn"]["test"]["nats"]
-unconditional = evaluate(load_pretrained("gated_pixelcnn-digits"), validation).nats
+unconditional = evaluate(trained, validation).nats
 report("recorded test NLL given the class", tested, claimed=76.95, tolerance=0.05, unit="nats")
 report("what training with labels gains without using them", unconditional - marginal, claimed=2.16, tolerance=0.1, unit="nats")
 
@@ -541,7 +547,7 @@ display.grid(
 )  # fmt: skip
 
 # %% [markdown]
-# Ask the judge how many of 200 samples show the digit that was asked for. Then the alternative that the article of section 11 suggests, "hyper-parameters": the unconditional model at several temperatures. Which classes does it draw?
+# Ask the judge how many of 200 samples show the digit that was asked for. Then the alternative that the article of section 11 suggests, "hyper-parameters": the unconditional model at two temperatures. Which classes does it draw?
 
 # %%
 y = torch.arange(10).repeat(20)
@@ -549,10 +555,10 @@ obeyed = (judge.predict(conditional.sample(200, y, rng=seed(0)).flatten(1)) == y
 report("samples of the class asked for", obeyed, claimed=0.95, tolerance=0.04)
 largest = {}
 for temperature in (1.0, 0.3):
-    drawn = judge.predict(model.sample(200, temperature=temperature, rng=seed(0)).flatten(1))
+    drawn = judge.predict(trained.sample(200, temperature=temperature, rng=seed(0)).flatten(1))
     largest[temperature] = torch.bincount(torch.tensor(drawn), minlength=10).max().item() / 200
-report("share of the most frequent class at temperature 1", largest[1.0], claimed=0.17, tolerance=0.07)
-report("the same at temperature 0.3", largest[0.3], claimed=0.45, tolerance=0.2)
+report("share of the most frequent class at temperature 1", largest[1.0], claimed=0.17, tolerance=0.03)
+report("the same at temperature 0.3", largest[0.3], claimed=0.47, tolerance=0.05)
 
 # %% [markdown]
 # A class as input is obeyed 19 times in 20. Temperature shifts the mixture towards what is easy to draw (mostly the digit 1), but no setting of it asks for a 7.
@@ -631,7 +637,7 @@ display.curves(
     baselines={"recorded PixelCNN": records["pixelcnn"]["validation"]["nats"]},
     title="A curve that is too good",
     alt="Validation NLL: within 200 steps the model with a broken mask falls below 20 nats; "
-    "the honest one stays near 80.",
+    "the honest one stays above 80.",
 )  # fmt: skip
 
 # %%
@@ -662,13 +668,14 @@ print(causality(transposed, shape=(1, 3, 3), levels=2))
 # The article lists it as a step of preprocessing; but augmentation changes the distribution that is fitted. Mirror the validation digits and ask the model:
 
 # %%
-mirrored = -torch.cat([model.log_prob(part.flip(3)).detach() for part in validation.x.split(60)]).mean().item()
-report("NLL of mirrored digits minus NLL of digits", mirrored - live.nats, claimed=15, tolerance=5, unit="nats")
+with torch.no_grad():
+    mirrored = -trained.log_prob(validation.x.flip(3)).mean().item()
+report("NLL of mirrored digits minus NLL of digits", mirrored - unconditional, claimed=18.4, tolerance=0.5, unit="nats")
 
 # %% [markdown]
 # | the article | verdict | what this lesson says |
 # |---|---|---|
-# | preprocessing and augmentation are steps of the method | imprecise | a mirrored digit is mostly no digit: on average the model finds it about 15 nats less likely, a factor of $e^{15}$, three million, although 0, 1 and 8 are in the mean. Augment only by what leaves the data's distribution alone, and never the test data |
+# | preprocessing and augmentation are steps of the method | imprecise | a mirrored digit is mostly no digit: on average the model finds it about 18 nats less likely, a factor of $e^{18}$, 65 million, although 0, 1 and 8 are in the mean. Augment only by what leaves the data's distribution alone, and never the test data |
 # | training is complex and needs much compute | imprecise | the loss is one sum, computed in one parallel pass, and section 6 trained in seconds. Sampling is what is sequential: 64 steps here. At the size of the papers, training is expensive as well |
 # | style and content are controlled by hyper-parameters | wrong | temperature changes how often each class comes, but asks for none; a class as input is obeyed 19 times in 20 (section 7) |
 # | the conditional model is an RNN or a Transformer | right, incomplete | or a masked convolution, as here |
