@@ -330,7 +330,8 @@ def test_a_run_that_diverges_is_told(fails, tmp_path, monkeypatch):
     monkeypatch.setattr(GatedPixelCNN, "log_prob", lambda self, x, y=None: log_prob(self, x, y) * math.nan)
     line = fails("train", "gated_pixelcnn", "--data", "bars_and_stripes", "--budget", "smoke", "--out", tmp_path / "r")
     assert line.startswith("the loss became nan at step 1")
-    assert not list((tmp_path / "r").iterdir())
+    assert "last_good.safetensors" in line
+    assert [path.name for path in (tmp_path / "r").iterdir()] == ["last_good.safetensors"]
 
 
 def test_an_interrupted_run_says_so(garm, tmp_path, monkeypatch):
