@@ -119,7 +119,7 @@ def train(
     Args:
         recipe: see `find`.
         out: folder of the run; it is made if it does not exist.
-        budget: "smoke" (two steps), "quick" (about half a minute) or "full".
+        budget: "smoke" (two steps), "quick" (a minute or less) or "full".
         seed: of weights, order of the data and dropout.
         overwrite: replace a run that is in the folder already.
 

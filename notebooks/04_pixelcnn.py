@@ -380,7 +380,7 @@ report("z at temperature 1.1", wrong.z, claimed=16, tolerance=6, unit="standard 
 
 # %% [markdown]
 # **How far is it from the truth?** For most data nobody knows. `bars_and_stripes` is an exception: 30 images of 4 x 4 pixels, each with probability 1/30, so the entropy is $\ln 30 = 3.401$ nats. No model can score less on average;
-# what it scores more is its KL divergence from the truth. A small gated PixelCNN that was trained on it (`garm train gated_pixelcnn --data bars_and_stripes`, half a minute) comes with the course:
+# what it scores more is its KL divergence from the truth. A small gated PixelCNN that was trained on it (`garm train gated_pixelcnn --data bars_and_stripes`, some seconds) comes with the course:
 
 # %%
 stripes = load("bars_and_stripes")

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def train(
     model: Annotated[str, typer.Argument(help="Model, as `garm recipes` lists them.")],
     data: Annotated[str, typer.Option(help="Data set.")] = "digits",
-    budget: Annotated[str, typer.Option(help="smoke (two steps), quick (about half a minute) or full.")] = "quick",
+    budget: Annotated[str, typer.Option(help="smoke (two steps), quick (a minute or less) or full.")] = "quick",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of the data and dropout.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the run [runs/MODEL-DATA-SEED].")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in that folder.")] = False,
