@@ -247,7 +247,7 @@ display.fields(
 # %% [markdown]
 # **Exercise 2 · `gated_activation`** · ●○○ · 3 minutes
 #
-# Write the gate of (4.3). It lets the network multiply features, and switch them off, which a rectifier cannot.
+# Write the gate of (4.3). It lets the network multiply features: one decides how much of another passes.
 #
 # - `x`: `(B, 2C, H, W)`. The *first* half of the channels goes through tanh, the second through the logistic function.
 # - Returns `(B, C, H, W)`.
