@@ -205,7 +205,7 @@ print(causality(pixelcnn))
 #
 # Causal means that a prediction sees *nothing but* the past. Does it see the *whole* past? Follow one path of influence backwards through a stack of masked $3 \times 3$ kernels. Each layer lets
 # it stay (kind B), moves it one pixel to the left in the same row, or up by one row and sideways by at most one column. To get one column further to the *right* it has to climb one row. So after climbing
-# $\Delta r$ rows it is at most $\Delta r$ columns to the right. For *any* number of layers,
+# $\Delta r$ rows it is at most $\Delta r$ columns to the right. However many layers there are:
 #
 # $$\text{the prediction at } (r, c) \text{ never sees } (r - \Delta r,\; c + \Delta c) \iff \Delta c > \Delta r, \qquad \Delta r \ge 1 \tag{4.2}$$
 #
@@ -368,8 +368,8 @@ print(total)
 report("total probability of all 512 images", total.total, claimed=1.0, tolerance=1e-9, unit="")
 
 # %% [markdown]
-# **Do its samples follow its probabilities?** Draw 20,000 images and compare the frequency of every image with its probability. The audit computes $\chi^2 = \sum_k (n_k - n p_k)^2 / (n p_k)$ over all images and
-# turns it into a standard normal $z$: a sampler that is right stays within a few units of 0. For comparison, the same from a sampler that is slightly wrong, at temperature 1.1 (every probability to the power 1/1.1, renormalized):
+# **Do its samples follow its probabilities?** Draw 20,000 images and compare the frequency of every image with its probability. The audit computes $\chi^2 = \sum_k (n_k - n p_k)^2 / (n p_k)$ over the images, those expected fewer than five times taken together, and
+# turns it into a nearly standard normal $z$: a sampler that is right stays within a few units of 0. For comparison, the same from a sampler that is slightly wrong, at temperature 1.1 (the probabilities of each pixel, given those before it, to the power 1/1.1 and renormalized):
 
 # %%
 n = budget(smoke=200, quick=20_000, full=20_000)
@@ -464,7 +464,7 @@ display.panels(
 # %% [markdown]
 # Strokes have the right width and connect, and about half of the samples can be read. The others are no digit at all: an early accident in the first rows is never taken back, and nothing in the likelihood of a pixel asks for a whole digit.
 #
-# **Completion.** The recorded model, which trained longer, knows $p(\text{rest} \mid \text{top half})$ exactly, because the top half comes first in raster order. Give it the top four rows and draw the others three times. Look for completions that differ and are all plausible.
+# **Completion.** The recorded model, which trained longer, knows $p(\text{rest} \mid \text{top half})$ exactly, because the top half comes first in raster order. Give it the top four rows and draw the others three times. Look for completions that differ and are still plausible.
 
 # %%
 given = validation.x[:8].repeat(4, 1, 1, 1)

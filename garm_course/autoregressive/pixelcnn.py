@@ -347,9 +347,8 @@ class GatedPixelCNN(PixelModel):
                 SimpleNamespace(
                     horizontal=ConvCache(layer.horizontal, n, width),
                     out=ConvCache(layer.out, n, width),
-                    rows=self.table.new_zeros(
-                        n, v_in, reach + 1, width + 2 * reach
-                    ),  # padded rows of the vertical stack
+                    # the rows that the vertical stack still reaches, padded at both ends
+                    rows=self.table.new_zeros(n, v_in, reach + 1, width + 2 * reach),
                     bias=layer.class_bias(y),
                 )
             )
