@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from garm_course.autoregressive.base import Autoregressive
 from garm_course.autoregressive.causal_conv import CausalConv2d, ConvCache, conv_mask, rgb_center_mask
 from garm_course.autoregressive.sampling import one_thread
+from garm_course.transforms import one_hot, scale, thermometer
 
 __all__ = ["GatedPixelCNN", "PixelCNN", "conv_mask", "down_shift", "gated_activation", "rgb_center_mask"]
 
@@ -76,11 +77,11 @@ def level_features(levels: int, encoding: str) -> Tensor:
     """
     x = torch.arange(levels)
     if encoding == "thermometer":
-        table = (x[:, None] >= torch.arange(1, levels)).float()
+        table = thermometer(x, levels)
     elif encoding == "one_hot":
-        table = F.one_hot(x, levels).float()
+        table = one_hot(x, levels)
     elif encoding == "scaled":
-        table = (2 * x / (levels - 1) - 1)[:, None]
+        table = scale(x, levels)[:, None]
     else:
         raise ValueError(f'expected the encoding "thermometer", "one_hot" or "scaled", got {encoding!r}')
     return torch.cat([table, torch.ones(levels, 1)], 1)

@@ -1,36 +1,45 @@
-"""What every data set of the course is: images and classes held in memory, with where they come from."""
+"""What every data set of the course is: examples and classes held in memory, with where they come from."""
 
+import hashlib
+import re
+from functools import cached_property
+from inspect import cleandoc
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 SPLITS = ("train", "validation", "test")
+CARD = ("What", "Source", "Licence", "Size", "Cite", "Flaws")  # the parts of a card, in their order
 
 
 class Entropy(NamedTuple):
-    """The entropy of a known distribution in nats per image, and the standard error of that figure (0: exact)."""
+    """The entropy of a known distribution in nats per example, and the standard error of that figure (0: exact)."""
 
     nats: float
     stderr: float
 
 
 class Dataset(torch.utils.data.Dataset):
-    """Pairs (image, class) in memory.
+    """Pairs (example, class) in memory.
 
     Attributes:
         name, split: what it is called.
-        x: LongTensor (N, C, H, W), values 0..levels-1.
+        x: LongTensor (N, *shape) of values 0..levels-1, or float tensor (N, *shape) where `levels` is None.
         y: LongTensor (N,), values 0..n_classes-1 (all 0 where n_classes is 0).
-        shape: (C, H, W).
-        levels: how many values a pixel can take.
+        shape: of one example: (C, H, W) of an image, (T,) of text or sound, (C, T, H, W) of a clip, (2,) of a point.
+        levels: how many values a pixel, sample or character can take; None for real numbers.
         n_classes: 0 where there are no classes.
-        source, licence: where the images come from, and under which terms.
+        source, licence: where the examples come from, and under which terms.
+        called: what its examples are called, in the plural.
     """
 
+    called = "images"
+
     def __init__(
-        self, name: str, split: str, x: Tensor, y: Tensor, *, levels: int, n_classes: int, source: str, licence: str
-    ):
+        self, name: str, split: str, x: Tensor, y: Tensor, *, levels: int | None, n_classes: int, source: str,
+        licence: str,
+    ):  # fmt: skip
         self.name, self.split = name, split
         self.x, self.y = x, y
         self.shape = tuple(x.shape[1:])
@@ -38,16 +47,52 @@ class Dataset(torch.utils.data.Dataset):
         self.source, self.licence = source, licence
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.y)
 
     def __getitem__(self, index) -> tuple[Tensor, Tensor]:
         return self.x[index], self.y[index]
 
+    @property
+    def plain(self) -> "Dataset":
+        """The same examples without augmentation or fresh draws: what evaluation looks at."""
+        return self
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the examples and their classes: equal where two machines have the same data, bit for bit."""
+        digest = hashlib.sha256()
+        for tensor in (self.x, self.y):
+            tensor = tensor.to(torch.int32) if not tensor.is_floating_point() else tensor
+            array = tensor.contiguous().numpy()
+            digest.update(str((array.dtype.str.lstrip("<>=|"), array.shape)).encode())
+            digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
+        return digest.hexdigest()
+
     def __repr__(self) -> str:
         size = "x".join(map(str, self.shape))
+        values = f"{self.levels} levels" if self.levels else "real numbers"
         classes = f"{self.n_classes} classes" if self.n_classes else "no classes"
-        head = f"{self.name} ({self.split}): {len(self):,} images {size}, {self.levels} levels, {classes}"
+        head = f"{self.name} ({self.split}): {len(self):,} {self.called} {size}, {values}, {classes}"
         return f"{head}\nsource: {self.source}\nlicence: {self.licence}"
+
+
+def card(cls: type[Dataset]) -> dict[str, str]:
+    """The card of a data set, from the section "Card:" of its class's docstring.
+
+    Returns:
+        One text for each part of CARD: what it is, its source, licence and size, how to cite it, its known flaws.
+
+    Raises:
+        ValueError: the docstring has no card, or one with other parts.
+    """
+    section = re.search(r"^Card:\n((?:    .*\n|\n)+)", cleandoc(cls.__doc__ or "") + "\n", re.MULTILINE)
+    text = cleandoc(section[1]) if section else ""
+    parts = {
+        name: " ".join(words.split()) for name, words in re.findall(r"^(\w+): ((?:.*\n?)(?:    .*\n?)*)", text, re.M)
+    }
+    if tuple(parts) != CARD:
+        raise ValueError(f"expected a card with {', '.join(CARD)} in the docstring of {cls.__name__}, got {list(parts)}")
+    return parts
 
 
 def check_split(split: str, allowed: tuple[str, ...] = SPLITS) -> None:
