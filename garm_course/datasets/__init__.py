@@ -1,43 +1,83 @@
-"""Data that needs no network, behind one function: `load(name, split, **options)`.
+"""Data behind one function: `load(name, split, **options)`.
 
-`bars_and_stripes` and `glyphs` have a known distribution, so a model's distance to the truth can be measured; `digits`
-is real handwriting. Each lives in a module of its own, read when first asked for: importing this package reads no data.
+What comes along needs no network: distributions that are known (`bars_and_stripes`, `ring`, `grid`, `glyphs`,
+`plucked`), so that a model's distance to the truth can be measured, and real data out of installed packages (`digits`,
+`patches`, `pydoc`, `moving_digits`). The benchmarks (`mnist` and its variants, `binarized_mnist`, `fashion_mnist`,
+`cifar10`, `tinyshakespeare`) are downloaded once, or read from the folder that the environment variable GARM_DATA
+names. Each lives in a module of its own, read when first asked for: importing this package reads no data.
 """
 
 import inspect
+from difflib import get_close_matches
 from importlib import import_module
 
-from garm_course.datasets.base import SPLITS, Dataset, Entropy
+from garm_course.datasets.base import SPLITS, Dataset, Entropy, card
+from garm_course.datasets.downloads import DownloadError
 
-__all__ = ["SPLITS", "Dataset", "Entropy", "load", "names"]
+__all__ = ["SPLITS", "Dataset", "DownloadError", "Entropy", "augment", "card", "dataset_class", "load", "names"]
 
-# name -> class, in the module of the same name
-_CLASSES = {"bars_and_stripes": "BarsAndStripes", "digits": "Digits", "glyphs": "Glyphs"}
+# name -> module and class
+_CLASSES = {
+    "bars_and_stripes": ("bars_and_stripes", "BarsAndStripes"),
+    "binarized_mnist": ("binarized_mnist", "BinarizedMNIST"),
+    "cifar10": ("cifar10", "CIFAR10"),
+    "digits": ("digits", "Digits"),
+    "fashion_mnist": ("fashion_mnist", "FashionMNIST"),
+    "glyphs": ("glyphs", "Glyphs"),
+    "grid": ("grid", "Grid"),
+    "mnist": ("mnist", "MNIST"),
+    "mnist_dynamic": ("mnist", "MNISTDynamic"),
+    "mnist_thresholded": ("mnist", "MNISTThresholded"),
+    "moving_digits": ("moving_digits", "MovingDigits"),
+    "patches": ("patches", "Patches"),
+    "plucked": ("plucked", "Plucked"),
+    "pydoc": ("pydoc", "Pydoc"),
+    "ring": ("ring", "Ring"),
+    "tinyshakespeare": ("tinyshakespeare", "TinyShakespeare"),
+}
 
 
 def names() -> list[str]:
     """The names that `load` knows, in alphabetical order.
 
     Example:
-        >>> names()
-        ['bars_and_stripes', 'digits', 'glyphs']
+        >>> names()[:4]
+        ['bars_and_stripes', 'binarized_mnist', 'cifar10', 'digits']
     """
     return sorted(_CLASSES)
 
 
-def load(name: str, split: str = "train", **options) -> Dataset:
+def dataset_class(name: str) -> type[Dataset]:
+    """The class behind a name; its docstring has the card and the options.
+
+    Raises:
+        ValueError: for an unknown name; the message has the nearest known one.
+    """
+    if name not in _CLASSES:
+        near = get_close_matches(str(name), _CLASSES, n=1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown data set {name!r}; {guess}choose one of: {', '.join(names())}")
+    module, cls = _CLASSES[name]
+    return getattr(import_module(f"{__name__}.{module}"), cls)
+
+
+def load(name: str, split: str = "train", *, offline: str | None = None, **options) -> Dataset:
     """Load a data set by name.
 
     Args:
         name: one of `names()`.
         split: "train", "validation" or "test"; `bars_and_stripes` is a whole distribution and always gives all of it.
-        options: of this data set; its class lists them (`garm_course.datasets.glyphs.Glyphs`, for example).
+        offline: the name of another data set, to be loaded instead where this one is not here and cannot be downloaded.
+            A line is printed then. Of the options, it gets those that it knows.
+        options: of this data set; its class lists them (`help(dataset_class("glyphs"))`, or `garm data show glyphs`).
 
     Returns:
-        Dataset of pairs (x, y): x LongTensor (C, H, W) of levels 0..levels-1, y a LongTensor () with the class.
+        Dataset of pairs (x, y): x LongTensor (C, H, W) of levels 0..levels-1 for images, y a LongTensor () with the
+        class; other kinds of data have other shapes, see `Dataset`.
 
     Raises:
-        ValueError: unknown name, split or option, or an option out of range.
+        ValueError: unknown name, split or option, an option out of range, or a file of yours that does not fit.
+        DownloadError: a file is not here and could not be downloaded.
 
     Example:
         >>> load("bars_and_stripes")
@@ -48,12 +88,31 @@ def load(name: str, split: str = "train", **options) -> Dataset:
         >>> x.shape, y
         (torch.Size([1, 8, 8]), tensor(4))
     """
-    if name not in _CLASSES:
-        raise ValueError(f"unknown data set {name!r}; choose one of: {', '.join(names())}")
-    cls = getattr(import_module(f"{__name__}.{name}"), _CLASSES[name])
-    known = [p for p in inspect.signature(cls).parameters if p != "split"]
+    cls = dataset_class(name)
+    known = _options(cls)
     for option in options:
         if option not in known:
             takes = f"its options are: {', '.join(known)}" if known else "it takes no options"
             raise ValueError(f"data set {name!r} has no option {option!r}; {takes}")
-    return cls(split, **options)
+    if offline is None:
+        return cls(split, **options)
+    instead = dataset_class(offline)
+    try:
+        return cls(split, **options)
+    except DownloadError:
+        kept = {option: value for option, value in options.items() if option in _options(instead)}
+        left = "".join(f", without {option}" for option in options if option not in kept)
+        data = instead(split, **kept)
+        print(f"{name} is not here and could not be downloaded; this is {offline} instead{left}")
+        return data
+
+
+def augment(data: Dataset, **options) -> Dataset:
+    """Training images, shifted or bent anew each time: see `garm_course.datasets.augmentation.augment`."""
+    from garm_course.datasets.augmentation import augment
+
+    return augment(data, **options)
+
+
+def _options(cls: type[Dataset]) -> list[str]:
+    return [parameter for parameter in inspect.signature(cls).parameters if parameter != "split"]

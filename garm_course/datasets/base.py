@@ -91,7 +91,9 @@ def card(cls: type[Dataset]) -> dict[str, str]:
         name: " ".join(words.split()) for name, words in re.findall(r"^(\w+): ((?:.*\n?)(?:    .*\n?)*)", text, re.M)
     }
     if tuple(parts) != CARD:
-        raise ValueError(f"expected a card with {', '.join(CARD)} in the docstring of {cls.__name__}, got {list(parts)}")
+        raise ValueError(
+            f"expected a card with {', '.join(CARD)} in the docstring of {cls.__name__}, got {list(parts)}"
+        )
     return parts
 
 

@@ -4,7 +4,7 @@ import os
 import warnings
 
 
-def progress(iterable=None, total=None, label="", unit="it", disable=False):
+def progress(iterable=None, total=None, label="", unit="it", initial=0, disable=False):
     """Wrap an iterable in a progress bar, or with `total` alone return a bar to be moved by `bar.update()`.
 
     The bar is a widget in a notebook and text in a terminal. `release` and the tests switch it off by the environment
@@ -14,7 +14,8 @@ def progress(iterable=None, total=None, label="", unit="it", disable=False):
         iterable: what to loop over, or None.
         total: number of steps, if the iterable does not know it.
         label: what is being done, in front of the bar.
-        unit: what is counted, as in "step".
+        unit: what is counted, as in "step"; "B" shows bytes as kB, MB and GB.
+        initial: steps that are done already.
         disable: switch it off here.
     """
     if disable or switched_off():
@@ -25,7 +26,7 @@ def progress(iterable=None, total=None, label="", unit="it", disable=False):
         warnings.simplefilter("ignore")  # without ipywidgets tqdm warns and draws a text bar: nothing to act upon
         from tqdm.auto import tqdm
 
-    return tqdm(iterable, total=total, desc=label or None, unit=unit)
+    return tqdm(iterable, total=total, desc=label or None, unit=unit, unit_scale=unit == "B", initial=initial)
 
 
 def switched_off():

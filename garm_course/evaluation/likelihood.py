@@ -45,7 +45,8 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
 
     Args:
         model: anything with `log_prob(x, y=None) -> (B,)` in nats.
-        dataset: examples (x, y).
+        dataset: examples (x, y); of data that change at each access (augmented, drawn afresh), their fixed copy
+            `plain`.
         batch_size: examples at a time; it changes the memory, not the result.
 
     Returns:
@@ -53,6 +54,7 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
     """
     if len(dataset) == 0:
         raise ValueError("expected at least one example to evaluate on, got an empty data set")
+    dataset = getattr(dataset, "plain", dataset)
     network = isinstance(model, nn.Module)
     classes = network and bool(getattr(model, "n_classes", 0))
     device = next((p.device for p in model.parameters()), None) if network else None

@@ -1,0 +1,53 @@
+"""Training data that change each time they are asked for, beside a fixed copy that evaluation looks at."""
+
+import torch
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from garm_course.datasets.base import Dataset
+
+
+class Fresh(Dataset):
+    """Examples that are drawn anew at each access while training; validation and test, and `x`, never change.
+
+    A subclass says in `draw` how. The draws follow from the seed and the order of the accesses; each worker of a
+    DataLoader has draws of its own.
+
+    Args:
+        fixed: the data set as evaluation, baselines and pictures see it; it gives the name, split, levels and so on.
+        seed: of the draws.
+    """
+
+    def __init__(self, fixed: Dataset, seed: int):
+        super().__init__(
+            fixed.name,
+            fixed.split,
+            fixed.x,
+            fixed.y,
+            levels=fixed.levels,
+            n_classes=fixed.n_classes,
+            source=fixed.source,
+            licence=fixed.licence,
+        )
+        self.called = fixed.called
+        self._fixed, self._seed, self._rngs = fixed, seed, {}
+
+    def draw(self, index, rng: torch.Generator) -> Tensor:
+        """Fresh examples at an index, which may be a number, a slice or a tensor, as LongTensor."""
+        raise NotImplementedError
+
+    def __getitem__(self, index) -> tuple[Tensor, Tensor]:
+        if self.split != "train":
+            return self.x[index], self.y[index]
+        return self.draw(index, self._rng()), self.y[index]
+
+    @property
+    def plain(self) -> Dataset:
+        return self._fixed
+
+    def _rng(self) -> torch.Generator:
+        worker = get_worker_info()
+        seed = self._seed if worker is None else worker.seed + self._seed  # another one for each worker and epoch
+        if seed not in self._rngs:
+            self._rngs[seed] = torch.Generator().manual_seed(seed)
+        return self._rngs[seed]
