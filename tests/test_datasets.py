@@ -7,10 +7,22 @@ import sys
 
 import pytest
 import torch
+from fake_data import cifar_members, small_mnist, write_amat, write_idx, write_tar
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader
 
-from garm_course.datasets import Dataset, load, names
+from garm_course.datasets import (
+    SPLITS,
+    Dataset,
+    binarized_mnist,
+    card,
+    cifar10,
+    dataset_class,
+    load,
+    names,
+    source_of,
+    tinyshakespeare,
+)
 from garm_course.datasets.bars_and_stripes import BarsAndStripes
 
 
@@ -20,23 +32,110 @@ def every_image(height, width, levels=2, channels=1):
     return torch.tensor(list(itertools.product(range(levels), repeat=pixels))).view(-1, channels, height, width)
 
 
+@pytest.fixture
+def everything(monkeypatch, tmp_path):
+    """Small files for all the data sets that are downloaded."""
+    small_mnist(monkeypatch)
+    monkeypatch.setattr(binarized_mnist, "COUNTS", {"train": 6, "validation": 3, "test": 2})
+    monkeypatch.setattr(cifar10, "PER_BATCH", 10)
+    monkeypatch.setattr(cifar10, "VALIDATION", 10)
+    monkeypatch.setattr(tinyshakespeare, "CHARACTERS", 6500)
+    write_idx(tmp_path / "mnist")
+    write_idx(tmp_path / "fashion_mnist")
+    write_amat(tmp_path / "binarized_mnist")
+    write_tar(tmp_path / "cifar10" / "cifar-10-binary.tar.gz", cifar_members())
+    (tmp_path / "tinyshakespeare.txt").write_text(tinyshakespeare.VOCABULARY * 100, newline="")
+    monkeypatch.setenv("GARM_DATA", str(tmp_path))
+
+
+AXES = {"images": 3, "patches": 3, "clips": 4, "windows": 1, "notes": 1, "points": 1}
+
+
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_contract(name, split):
+def test_contract(everything, name, split):
     data = load(name, split)
     assert isinstance(data, Dataset)
+    assert isinstance(data, dataset_class(name))
     assert data.name == name
-    assert data.x.dtype == data.y.dtype == torch.long
+    assert data.x.dtype == (torch.long if data.levels else torch.float32)
+    assert data.y.dtype == torch.long
     assert data.x.shape == (len(data), *data.shape)
+    assert len(data.shape) == AXES[data.called]
     assert data.y.shape == (len(data),)
-    assert data.x.min() >= 0
-    assert data.x.max() == data.levels - 1
+    if data.levels:
+        assert data.x.min() >= 0
+        assert 0.9 * data.levels < data.x.max() + 1 <= data.levels
+    else:
+        assert data.x.isfinite().all()
     assert set(data.y.tolist()) == set(range(max(1, data.n_classes)))
-    x, y = next(iter(DataLoader(data, batch_size=7)))
-    assert torch.equal(x, data.x[:7])
+    loader = DataLoader(data, batch_size=min(7, len(data)))
+    x, y = next(iter(loader))
+    if data.plain is data:
+        assert torch.equal(x, data.x[:7])
+    assert x.shape[1:] == data.shape
+    assert x.dtype == data.x.dtype
     assert torch.equal(y, data.y[:7])
-    for part in (name, f"{len(data):,} images", f"{data.levels} levels", data.source, data.licence):
+    values = f"{data.levels} levels" if data.levels else "real numbers"
+    for part in (name, f"{len(data):,} {data.called}", values, data.source, data.licence):
         assert part in repr(data)
+    assert len(data.fingerprint) == 64
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_data_set_has_its_card(name):
+    parts = card(dataset_class(name))
+    assert list(parts) == ["What", "Source", "Licence", "Size", "Cite", "Flaws"]
+    for words in parts.values():
+        assert len(words) >= 4
+        assert words.endswith(".")
+        assert "  " not in words
+    assert "Example" not in " ".join(parts.values())
+
+
+@pytest.mark.parametrize("text", [None, "A set.\n\nCard:\n    What: this.\n", "Card:\n    Source: x.\n    What: y.\n"])
+def test_a_class_without_a_whole_card_is_noticed(text):
+    with pytest.raises(ValueError, match="What, Source, Licence, Size, Cite, Flaws"):
+        card(type("Bare", (), {"__doc__": text}))
+
+
+# SHA-256 of what comes along, (train, validation, test). They tell when data changed, and recorded figures with them.
+# `digits` and `patches` may change with scikit-learn (and patches with the decoder of JPEG), `pydoc` with each Python.
+FINGERPRINTS = {
+    "bars_and_stripes": ("55f9706563daf3c0", "55f9706563daf3c0", "55f9706563daf3c0"),
+    "digits": ("58b22e6773db7d8b", "7257ee4c8f122e4e", "ad97d6c4b06c0902"),
+    "grid": ("66292473db742117", "0225b1f4aa2287f2", "516f619277de3e45"),
+    "moving_digits": ("add41915d1769e68", "2671dbc9445507b7", "ee5f808e5a8d2a70"),
+    "patches": ("151232d27ac5a49d", "26ad931f46261363", "b491c9f350a3d474"),
+    "plucked": ("c6a85b9e30af970b", "ca3252e2509995e7", "121bcd5b545aa656"),
+    "ring": ("2ee6e0df4f684b46", "5b22f012b2425f7a", "be3165d78eda72d8"),
+}
+PYDOC = {(3, 11, 7): ("9bed3bcf3fd1a3a4", "ec19e5fd33c4dd0c", "7cebe777858ad159")}  # by version of Python
+
+
+@pytest.mark.parametrize("name", sorted(FINGERPRINTS))
+def test_the_data_have_not_changed(name):
+    assert tuple(load(name, split).fingerprint[:16] for split in SPLITS) == FINGERPRINTS[name]
+
+
+def test_the_text_has_not_changed_for_this_python():
+    found = tuple(load("pydoc", split).fingerprint[:16] for split in SPLITS)
+    if sys.version_info[:3] not in PYDOC:
+        pytest.skip(f"pydoc of Python {sys.version.split()[0]} is not recorded; its fingerprint is {found}")
+    assert found == PYDOC[sys.version_info[:3]]
+
+
+def test_a_fingerprint_sees_every_value_and_shape():
+    def fingerprint(x, y=(0, 1)):
+        return Dataset("d", "train", x, torch.tensor(y), levels=9, n_classes=2, source="", licence="").fingerprint
+
+    x = torch.arange(8).view(2, 1, 2, 2)
+    changed = x.clone()
+    changed[1, 0, 1, 1] = 8
+    known = [fingerprint(x), fingerprint(changed), fingerprint(x.view(2, 1, 4, 1)), fingerprint(x, (1, 0))]
+    known += [fingerprint(x.float()), fingerprint(x.transpose(2, 3))]
+    assert len(set(known)) == 6
+    assert fingerprint(x.clone()) == known[0]
 
 
 def test_iterating_ends():
@@ -51,7 +150,7 @@ def test_digits_keep_the_order_of_the_file():
     assert torch.equal(torch.cat([s.y for s in splits]), torch.tensor(file.target))
 
 
-@pytest.mark.parametrize("name", ["digits", "glyphs"])
+@pytest.mark.parametrize("name", [name for name in names() if source_of(name) is None and name != "bars_and_stripes"])
 def test_writing_into_one_data_set_leaves_the_next_alone(name):
     first = load(name, "test")
     before = first.x.clone(), first.y.clone()
@@ -93,7 +192,7 @@ def test_every_split_of_bars_and_stripes_is_the_whole_distribution():
 def test_importing_reads_no_data():
     code = (
         "import sys, garm_course.datasets as d; d.names(); d.load('bars_and_stripes'); "
-        "print([m for m in ('sklearn', 'matplotlib') if m in sys.modules])"
+        "print([m for m in ('sklearn', 'matplotlib', 'pooch', 'requests', 'pydoc_data') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
@@ -102,7 +201,7 @@ def test_importing_reads_no_data():
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
-        (("mnist",), {}, ["'mnist'", "bars_and_stripes, digits, glyphs"]),
+        (("minst",), {}, ["'minst'", "did you mean 'mnist'", "bars_and_stripes, binarized_mnist, cifar10"]),
         (("digits", "valid"), {}, ["'valid'", "train, validation, test"]),
         (("glyphs", "all"), {}, ["'all'", "train, validation, test"]),
         (("bars_and_stripes", "dev"), {}, ["'dev'", "all, train, validation, test"]),

@@ -1,4 +1,4 @@
-"""Transforms: what they promise of values, ranges, inverses and errors, and the figures of the lessons that use them."""
+"""Transforms: what they promise of values, ranges, inverses and errors, and the figures of the lessons."""
 
 import math
 

@@ -16,7 +16,13 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("lab", "doctor", "runs", "release")  # modules of this package, in the order in which --help lists them
+COMMANDS = (
+    "lab",
+    "doctor",
+    "data",
+    "runs",
+    "release",
+)  # modules of this package, in the order in which --help lists them
 
 
 class _Group(TyperGroup):

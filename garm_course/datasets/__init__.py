@@ -12,9 +12,20 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from garm_course.datasets.base import SPLITS, Dataset, Entropy, card
-from garm_course.datasets.downloads import DownloadError
+from garm_course.datasets.downloads import DownloadError, Source
 
-__all__ = ["SPLITS", "Dataset", "DownloadError", "Entropy", "augment", "card", "dataset_class", "load", "names"]
+__all__ = [
+    "SPLITS",
+    "Dataset",
+    "DownloadError",
+    "Entropy",
+    "augment",
+    "card",
+    "dataset_class",
+    "load",
+    "names",
+    "source_of",
+]
 
 # name -> module and class
 _CLASSES = {
@@ -59,6 +70,12 @@ def dataset_class(name: str) -> type[Dataset]:
         raise ValueError(f"unknown data set {name!r}; {guess}choose one of: {', '.join(names())}")
     module, cls = _CLASSES[name]
     return getattr(import_module(f"{__name__}.{module}"), cls)
+
+
+def source_of(name: str) -> Source | None:
+    """The files of a data set that is downloaded, or None for one that comes along."""
+    dataset_class(name)  # refuses an unknown name
+    return getattr(import_module(f"{__name__}.{_CLASSES[name][0]}"), "FILES", None)
 
 
 def load(name: str, split: str = "train", *, offline: str | None = None, **options) -> Dataset:

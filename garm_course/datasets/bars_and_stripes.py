@@ -25,6 +25,16 @@ class BarsAndStripes(Dataset):
     give the same images, and `split` reads "all". First come the 2^H images of stripes, all-black and all-white among
     them, then the 2^W - 2 of bars that are left.
 
+    Card:
+        What: small black and white images of bars or stripes, every one of them, equally probable; no classes.
+        Source: computed; after D. J. C. MacKay (2003).
+        Licence: none needed.
+        Size: 30 images of 4x4 pixels, the same in every split.
+        Cite: MacKay (2003), Information Theory, Inference, and Learning Algorithms, Cambridge University Press, chapter
+            43.
+        Flaws: nothing is held out, so it shows how well a model fits, not how well it generalizes. Some papers draw
+            the all-black and the all-white image twice as often (32 cases); here each is one image.
+
     Args:
         split: "all", "train", "validation" or "test", without effect.
         size: the side of a square image, 1..12, or (height, width).

@@ -88,7 +88,8 @@ def card(cls: type[Dataset]) -> dict[str, str]:
     section = re.search(r"^Card:\n((?:    .*\n|\n)+)", cleandoc(cls.__doc__ or "") + "\n", re.MULTILINE)
     text = cleandoc(section[1]) if section else ""
     parts = {
-        name: " ".join(words.split()) for name, words in re.findall(r"^(\w+): ((?:.*\n?)(?:    .*\n?)*)", text, re.M)
+        name: " ".join(words.split())
+        for name, words in re.findall(r"^(\w+): (.*\n?(?:    .*\n?)*)", text, re.MULTILINE)
     }
     if tuple(parts) != CARD:
         raise ValueError(

@@ -26,6 +26,16 @@ def _all() -> tuple[Tensor, Tensor]:
 class Digits(Dataset):
     """Handwritten digits 0-9: train are images 0..1256, validation 1257..1436, test the last 360, never reshuffled.
 
+    Card:
+        What: handwritten digits of 8x8 pixels; a pixel counts the black dots, 0..16, in a 4x4 block of a bitmap.
+        Source: E. Alpaydin and C. Kaynak, the test part of Optical Recognition of Handwritten Digits, in scikit-learn.
+        Licence: CC BY 4.0.
+        Size: 1,257 images for training, 180 for validation, 360 for test, in the order of the file.
+        Cite: Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning Repository,
+            doi:10.24432/C50P49.
+        Flaws: few images by 13 writers, in runs of one writer, so validation is about 2 nats harder than test. The
+            standard error of a mean over 360 images is about 0.5 nats: compare models in pairs.
+
     Args:
         split: "train", "validation" or "test".
 

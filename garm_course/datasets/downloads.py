@@ -120,7 +120,7 @@ def supplied(source: Source, role: str) -> Path | None:
 
 
 def whereabouts(source: Source) -> str:
-    """Where the files of a data set are: "in GARM_DATA", "in the cache", or "to download" with the size that is missing.
+    """Where the files of a data set are: "in GARM_DATA", "in the cache", or "to download" with the missing size.
 
     It looks at names and sizes only; checksums are compared when the data are loaded.
     """

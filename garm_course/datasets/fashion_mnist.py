@@ -35,6 +35,7 @@ FILES = Source(
     folders=("fashion_mnist", "fashion-mnist", "FashionMNIST/raw", "FashionMNIST"),
     instead="digits",
 )
+COUNTS = {"train": (6000,) * 10, "test": (1000,) * 10}  # images per class
 CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
@@ -63,6 +64,5 @@ class FashionMNIST(IdxImages):
     """
 
     def __init__(self, split: str = "train", *, n: int | None = None):
-        counts = {"train": (6000,) * 10, "test": (1000,) * 10}
         cite = "Fashion-MNIST (Xiao, Rasul, Vollgraf)"
-        super().__init__("fashion_mnist", split, FILES, counts, n, cite, "MIT")
+        super().__init__("fashion_mnist", split, FILES, COUNTS, n, cite, "MIT")

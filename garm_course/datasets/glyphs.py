@@ -116,6 +116,15 @@ class Glyphs(Dataset):
     p(x) = sum_k w_k f^d(x,k) (1 - f)^(D - d(x,k)), with d the Hamming distance. In color the shape takes one hue of the
     palette (drawn uniformly, independent of all else) on black, in 4 levels a channel; the flips act on the shape.
 
+    Card:
+        What: printed digits in 11 fonts with known factors and random pixel flips; every image has a known probability.
+        Source: drawn from the outlines of the fonts inside matplotlib: DejaVu, STIX, Computer Modern.
+        Licence: of the fonts: Bitstream Vera (DejaVu), STIX, BaKoMa (Computer Modern).
+        Size: 5,000 images for training, 1,000 each for validation and test, or as many as you ask for.
+        Cite: this course; the fonts as their licences say.
+        Flaws: flips are independent, which no camera's or scanner's noise is. Prototypes are shared by the splits, so
+            it cannot show generalization to new shapes. A new matplotlib may bring new fonts; the fingerprint tells.
+
     Args:
         split: "train", "validation" or "test": independent draws, from generators with different seeds.
         fonts: a name or several of `glyph_outlines.FONTS`; None for the 11 of DEFAULT_FONTS.
@@ -179,7 +188,6 @@ class Glyphs(Dataset):
         slants = tuple(map(float, slants))
         self._table = tabulate(fonts, sizes, slants, shift)
         self.mixture = mixture(fonts, sizes, slants, shift, float(flip), hues)
-        self.fingerprint = self._table.fingerprint
         self._hues = hues
         # 3 seed + split is a different number for every pair of seed and split
         x, combination, hue = self._draw(n, torch.Generator().manual_seed(3 * seed + SPLITS.index(split)))
@@ -197,6 +205,10 @@ class Glyphs(Dataset):
             source=f"digits of {len(fonts)} fonts in matplotlib ({len(self.mixture):,} prototypes), flips {flip:g}",
             licence="fonts under the Bitstream Vera (DejaVu), STIX and BaKoMa (Computer Modern) font licences",
         )
+
+    @property
+    def fingerprint(self) -> str:
+        return self._table.fingerprint
 
     @property
     def prototypes(self) -> Tensor:

@@ -56,7 +56,7 @@ class Text(Dataset):
         unknown = sorted(set(text) - token.keys())
         if unknown:
             raise ValueError(
-                f"expected characters of the vocabulary {self.vocabulary!r}, got {''.join(unknown[:10])!r}; replace them"
+                f"expected characters of {self.vocabulary!r}, got {''.join(unknown[:10])!r} as well; replace them"
             )
         return torch.tensor([token[character] for character in text], dtype=torch.long)
 

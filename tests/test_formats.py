@@ -1,0 +1,447 @@
+"""Files of the user and of the cache: read right, split right, and refused where they are not what they should be."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from fake_data import cifar_members, idx_bytes, small_mnist, write_amat, write_idx, write_tar
+
+from garm_course.datasets import binarized_mnist, cifar10, idx, load, mnist, tinyshakespeare
+from garm_course.datasets.downloads import DownloadError
+
+
+@pytest.fixture
+def mine(monkeypatch, tmp_path):
+    """A folder of the user's own files, empty."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    monkeypatch.setenv("GARM_DATA", str(folder))
+    return folder
+
+
+def one_line(error):
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+# --- IDX -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "folder"), [("mnist", "mnist"), ("mnist", "MNIST/raw"), ("mnist", "."),
+                                              ("fashion_mnist", "FashionMNIST/raw")])  # fmt: skip
+@pytest.mark.parametrize("packed", [True, False])
+def test_idx_files_are_split_in_the_order_of_the_file(monkeypatch, mine, name, folder, packed):
+    small_mnist(monkeypatch)
+    arrays = write_idx(mine / folder, packed)
+    for split, part, rows in (
+        ("train", "train", slice(0, 50)),
+        ("validation", "train", slice(50, 60)),
+        ("test", "test", slice(0, 10)),
+    ):
+        data = load(name, split)
+        assert np.array_equal(data.x[:, 0].numpy(), arrays[f"{part} images"][rows])
+        assert np.array_equal(data.y.numpy(), arrays[f"{part} labels"][rows])
+        assert "your own" in data.source
+        few = load(name, split, n=3)
+        assert torch.equal(few.x, data.x[:3])
+        assert torch.equal(few.y, data.y[:3])
+
+
+@pytest.mark.parametrize("piece", [1, 100, 783, 784, 10_000])
+def test_idx_rows_do_not_depend_on_the_size_of_the_pieces(monkeypatch, tmp_path, piece):
+    monkeypatch.setattr(idx, "PIECE", piece)
+    array = np.random.default_rng(0).integers(0, 256, (7, 3, 5))
+    path = tmp_path / "file"
+    path.write_bytes(idx_bytes(array))
+    for first, stop in ((0, 7), (2, 5), (6, 7), (0, 1)):
+        assert np.array_equal(idx.read(path, (7, 3, 5), first, stop).numpy(), array[first:stop])
+
+
+def packed(content):
+    return gzip.compress(content, mtime=0)
+
+
+GOOD = idx_bytes(np.arange(60).reshape(5, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["no IDX file"]),
+        (b"<html>404</html>", ["no IDX file", "3c 68 74 6d"]),
+        (b"\x00\x00\x0d\x03" + GOOD[4:], ["type 0x0d", "unsigned bytes"]),
+        (b"\x00\x00\x08\x01" + GOOD[4:], ["1 axes", "expected 3", "labels"]),
+        (GOOD[:4] + b"\xff\xff\xff\xff" + GOOD[8:], ["4294967295", "(5, 3, 4)"]),
+        (GOOD[:12], ["(5, 3)", "(5, 3, 4)"]),
+        (GOOD[:-1], ["59 of 60 bytes"]),
+        (GOOD + b"x", ["more than 60 bytes"]),
+        (packed(GOOD)[:-9], ["cut or damaged"]),
+        (packed(GOOD)[:-8] + bytes(8), ["cut or damaged"]),
+        (packed(GOOD)[:40] + b"\xff" * 40, ["cut or damaged"]),
+        (b"\x1f\x8bno gzip after all", ["cut or damaged"]),
+        (packed(GOOD[:-1]), ["59 of 60 bytes"]),
+    ],
+    ids=range(13),
+)
+def test_corrupted_idx_files_are_refused_in_one_line(tmp_path, content, words):
+    path = tmp_path / "images"
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        idx.read(path, (5, 3, 4))
+    message = one_line(error)
+    for word in [str(path), *words]:
+        assert word in message
+
+
+def test_a_bomb_in_idx_format_is_not_unpacked(tmp_path):
+    path = tmp_path / "bomb.gz"
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=9) as file:
+        file.write(GOOD)
+        for _ in range(64):
+            file.write(bytes(2**20))
+    path.write_bytes(packed.getvalue())
+    read = []
+
+    class Counted(gzip.GzipFile):
+        def readinto(self, view):
+            read.append(len(view))
+            return super().readinto(view)
+
+    original, gzip.open = gzip.open, lambda path: Counted(path)
+    try:
+        with pytest.raises(ValueError, match="more than 60 bytes"):
+            idx.read(path, (5, 3, 4))
+    finally:
+        gzip.open = original
+    assert sum(read) <= 2 * idx.PIECE
+
+
+def test_data_of_the_same_format_in_the_wrong_folder_are_noticed(monkeypatch, mine):
+    small_mnist(monkeypatch)
+    write_idx(mine / "mnist")
+    monkeypatch.setattr(mnist, "COUNTS", {"train": (7, 5) + (6,) * 8, "test": (1,) * 10})
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        load("mnist")
+    assert "other classes than mnist" in one_line(error)
+    load("mnist", "test")
+
+
+def test_fashion_mnist_does_not_take_files_that_lie_about(monkeypatch, mine):
+    small_mnist(monkeypatch)
+    write_idx(mine)
+    load("mnist")
+    with pytest.raises(DownloadError, match="fashion_mnist/train"):
+        load("fashion_mnist")
+
+
+# --- the variants of MNIST -------------------------------------------------------------------------------------------
+
+
+def test_thresholded_mnist_is_above_127(monkeypatch, mine):
+    small_mnist(monkeypatch)
+    arrays = write_idx(mine / "mnist")
+    for split, rows in (("train", slice(0, 50)), ("validation", slice(50, 60))):
+        data = load("mnist_thresholded", split)
+        assert (data.name, data.levels) == ("mnist_thresholded", 2)
+        assert np.array_equal(data.x[:, 0].numpy(), arrays["train images"][rows] > 127)
+
+
+def test_dynamic_mnist_is_drawn_afresh_in_training_and_fixed_elsewhere(monkeypatch, mine):
+    small_mnist(monkeypatch)
+    arrays = write_idx(mine / "mnist")
+    train = load("mnist_dynamic")
+    first, second = train[:][0], train[:][0]
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, train.x)
+    again = load("mnist_dynamic")
+    assert torch.equal(again[:][0], first)  # the draws follow from the seed and the order of the accesses
+    assert not torch.equal(load("mnist_dynamic", seed=1)[:][0], first)
+    assert torch.equal(load("mnist_dynamic", seed=1).x, train.x)
+    for split in ("validation", "test"):
+        data = load("mnist_dynamic", split)
+        assert torch.equal(data[:][0], data.x)
+        assert torch.equal(data[3][0], data.x[3])
+        assert torch.equal(load("mnist_dynamic", split, seed=5).x, data.x)
+        few = load("mnist_dynamic", split, n=4)
+        assert torch.equal(few.x, data.x[:4])
+    gray = arrays["train images"][:50].astype(float) / 255
+    draws = torch.stack([train[:][0][:, 0] for _ in range(400)]).double().mean(0).numpy()
+    standard_error = np.sqrt(gray * (1 - gray) / 400)
+    assert (np.abs(draws - gray) <= 5.5 * standard_error + 1e-12).all()  # 39,200 comparisons
+    z = (draws - gray).mean() / (np.sqrt((standard_error**2).sum()) / gray.size)
+    assert abs(z) < 4
+
+
+def test_black_and_white_are_never_drawn_otherwise():
+    gray = torch.tensor([0, 255], dtype=torch.uint8).repeat(100_000)
+    assert torch.equal(mnist.binarize(gray, torch.Generator().manual_seed(0)).bool(), gray > 0)
+
+
+def test_workers_draw_differently_and_epochs_too(monkeypatch, mine):
+    small_mnist(monkeypatch)
+    write_idx(mine / "mnist")
+    train = load("mnist_dynamic")
+    train.gray[:] = 127  # all images have the same distribution
+    loader = torch.utils.data.DataLoader(
+        train, batch_size=25, num_workers=2, generator=torch.Generator().manual_seed(0)
+    )
+    epochs = [[x for x, _ in loader] for _ in range(2)]
+    halves = [half for epoch in epochs for half in epoch]
+    assert all(not torch.equal(a, b) for i, a in enumerate(halves) for b in halves[:i])
+
+
+# --- static binarized MNIST ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_amat(monkeypatch):
+    monkeypatch.setattr(binarized_mnist, "COUNTS", {"train": 6, "validation": 3, "test": 2})
+
+
+def test_amat_files_are_read_as_written(small_amat, mine):
+    arrays = write_amat(mine / "binarized_mnist")
+    for split, array in arrays.items():
+        data = load("binarized_mnist", split)
+        assert np.array_equal(data.x.flatten(1).numpy(), array)
+        assert (data.levels, data.n_classes) == (2, 0)
+    assert torch.equal(load("binarized_mnist", n=2).x, load("binarized_mnist").x[:2])
+
+
+ROW = b" ".join([b"0", b"1"] * 392)
+
+
+@pytest.mark.parametrize("content", [ROW + b"\n" + ROW + b"\n", ROW + b"\n" + ROW, ROW + b" \n" + ROW + b" \n",
+                                     ROW + b"\r\n" + ROW + b"\r\n", packed(ROW + b"\n" + ROW)],
+                         ids=range(5))  # fmt: skip
+def test_every_usual_end_of_line_is_fine(tmp_path, content):
+    path = tmp_path / "x.amat"
+    path.write_bytes(content)
+    assert torch.equal(binarized_mnist.read(path, 2).flatten(), torch.arange(2 * 784) % 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["0 pixels"]),
+        (ROW + b"\n", ["784 pixels", "2 lines"]),
+        (ROW + b"\n" + ROW[:-2], ["1,567 pixels", "cut"]),
+        (ROW[:-2] + b"\n" + ROW + b" 1", ["1,568 pixels", "2 lines"]),
+        ((ROW + b"\n") * 3, ["longer than 2 lines"]),
+        (ROW.replace(b"1", b"2", 1) + b"\n" + ROW, ["b'2'", "at 2", "0, 1 and blanks"]),
+        (b"<html>" + ROW, ["b'<'"]),
+        (packed(ROW + b"\n" + ROW)[:-5], ["cut or damaged"]),
+        (packed(bytes(10**7)), ["longer than 2 lines"]),
+    ],
+    ids=range(9),
+)
+def test_amat_files_that_are_none_are_refused(tmp_path, content, words):
+    path = tmp_path / "x.amat"
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        binarized_mnist.read(path, 2)
+    message = one_line(error)
+    for word in [str(path), *words]:
+        assert word in message
+
+
+# --- CIFAR-10 --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_cifar(monkeypatch):
+    monkeypatch.setattr(cifar10, "PER_BATCH", 10)
+    monkeypatch.setattr(cifar10, "VALIDATION", 7)
+
+
+@pytest.mark.parametrize(("name", "mode"), [("cifar-10-binary.tar.gz", "w:gz"), ("cifar-10-binary.tar", "w")])
+def test_cifar_images_are_planes_of_red_green_and_blue(small_cifar, mine, name, mode):
+    members = cifar_members()
+    write_tar(mine / "cifar10" / name, members, mode=mode)
+    raw = {n: np.frombuffer(members[cifar10.FOLDER + n], np.uint8).reshape(10, 3073)
+           for names in cifar10.BATCHES.values() for n in names}  # fmt: skip
+    train = np.concatenate([raw[f"data_batch_{k}.bin"] for k in range(1, 6)])
+    for split, rows in (("train", train[:43]), ("validation", train[43:]), ("test", raw["test_batch.bin"])):
+        data = load("cifar10", split)
+        assert np.array_equal(data.y.numpy(), rows[:, 0])
+        assert np.array_equal(data.x.numpy(), rows[:, 1:].reshape(-1, 3, 32, 32))
+        assert torch.equal(load("cifar10", split, n=3).x, data.x[:3])
+    assert torch.equal(load("cifar10", n=12).x, torch.tensor(train[:12, 1:].reshape(-1, 3, 32, 32)).long())
+
+
+def info(name, size=0, kind=tarfile.REGTYPE, target=""):
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.type, entry.linkname = size, kind, target
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (info("../../escaped.bin"), ["'../../escaped.bin'", "does not belong", "nothing of it was unpacked"]),
+        (info("/etc/escaped.bin"), ["escaped.bin", "does not belong"]),
+        (info(cifar10.FOLDER + "../escaped.bin"), ["does not belong"]),
+        (info(cifar10.FOLDER + "data_batch_1.bin", kind=tarfile.SYMTYPE, target="/etc/passwd"), ["does not belong"]),
+        (info(cifar10.FOLDER + "data_batch_1.bin", kind=tarfile.LNKTYPE, target="x"), ["does not belong"]),
+        (info(cifar10.FOLDER + "data_batch_1.bin", kind=tarfile.CHRTYPE), ["does not belong"]),
+        (info("cifar-10-batches-py/data_batch_1"), ["does not belong"]),
+        (info(cifar10.FOLDER + "data_batch_1.bin"), ["0 bytes", "cannot be"]),
+    ],
+)
+def test_strange_archives_are_refused_and_write_nothing(small_cifar, mine, tmp_path, extra, words):
+    write_tar(mine / "cifar10" / "cifar-10-binary.tar.gz", cifar_members(), extra=[extra])
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        load("cifar10")
+    message = one_line(error)
+    for word in ["cifar-10-binary.tar.gz", *words]:
+        assert word in message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_absurd_sizes_are_refused_before_they_are_read(small_cifar, mine):
+    path = mine / "cifar10" / "cifar-10-binary.tar.gz"
+    path.parent.mkdir()
+    header = info(cifar10.FOLDER + "data_batch_1.bin", size=2**60).tobuf(tarfile.GNU_FORMAT)
+    path.write_bytes(packed(header + bytes(10**6)))
+    with pytest.raises(ValueError, match="1,152,921,504,606,846,976 bytes, which cannot be"):
+        load("cifar10")
+
+
+def test_a_bomb_in_the_archive_is_not_unpacked(small_cifar, mine):
+    """A stream that goes on for gigabytes after its first header is left at the first member that does not belong."""
+    path = mine / "cifar10" / "cifar-10-binary.tar.gz"
+    path.parent.mkdir()
+    with gzip.open(path, "wb", 1) as file:
+        file.write(info("bomb", size=2**36).tobuf(tarfile.GNU_FORMAT))
+        for _ in range(50):
+            file.write(bytes(2**20))
+    with pytest.raises(ValueError, match="'bomb' that does not belong"):
+        load("cifar10")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda content: content[: len(content) // 2], ["cut, damaged"]),
+        (lambda content: content[:1000] + bytes(2000) + content[3000:], ["cifar-10-binary.tar.gz"]),
+        (lambda content: b"", ["cut, damaged or no tar archive"]),
+        (lambda content: b"<html>404</html>", ["cut, damaged or no tar archive"]),
+    ],
+)
+def test_damaged_archives_are_refused(small_cifar, mine, damage, words):
+    path = mine / "cifar10" / "cifar-10-binary.tar.gz"
+    write_tar(path, cifar_members())
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        load("cifar10")
+    message = one_line(error)
+    for word in words:
+        assert word in message
+
+
+def test_archives_that_lack_a_batch_or_have_a_strange_class_are_refused(small_cifar, mine):
+    path = mine / "cifar10" / "cifar-10-binary.tar.gz"
+    members = cifar_members()
+    del members[cifar10.FOLDER + "data_batch_3.bin"]
+    write_tar(path, members)
+    with pytest.raises(ValueError, match=r"lacks data_batch_3\.bin.*binary version"):
+        load("cifar10")
+    members = cifar_members()
+    members[cifar10.FOLDER + "test_batch.bin"] = bytes([10]) + members[cifar10.FOLDER + "test_batch.bin"][1:]
+    write_tar(path, members)
+    with pytest.raises(ValueError, match=r"class 10, expected 0\.\.9"):
+        load("cifar10", "test")
+
+
+# --- Tiny Shakespeare ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_text(monkeypatch):
+    monkeypatch.setattr(tinyshakespeare, "CHARACTERS", 650)
+    return tinyshakespeare.VOCABULARY * 10
+
+
+@pytest.mark.parametrize("place", ["text/tinyshakespeare.txt", "tinyshakespeare/input.txt", "tinyshakespeare.txt"])
+def test_a_text_is_cut_where_the_card_says(small_text, mine, place):
+    (mine / place).parent.mkdir(exist_ok=True)
+    (mine / place).write_text(small_text, encoding="utf-8", newline="\r\n")
+    parts = [load("tinyshakespeare", split, length=10) for split in ("train", "validation", "test")]
+    assert [len(part.text) for part in parts] == [520, 65, 65]
+    assert "".join(part.text for part in parts) == small_text
+    assert parts[0].levels == 65
+
+
+@pytest.mark.parametrize("wrong", ["too short", "\u00e9" * 650, "a" * 650, "".join(map(chr, range(300, 950)))])
+def test_another_text_is_refused(small_text, mine, wrong):
+    (mine / "tinyshakespeare.txt").write_text(wrong, encoding="utf-8")
+    with pytest.raises(ValueError, match="is it another text") as error:
+        load("tinyshakespeare")
+    assert "tinyshakespeare.txt" in one_line(error)
+
+
+# --- from the cache, and instead -------------------------------------------------------------------------------------
+
+
+def test_the_cache_is_used_and_checked(monkeypatch, tmp_path):
+    """Files that `garm data fetch` left in the cache load like the user's own, and their checksums are compared."""
+    small_mnist(monkeypatch)
+    arrays = write_idx(tmp_path / "cache" / "data" / "mnist")
+    monkeypatch.setenv("GARM_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(DownloadError):  # random numbers do not have MNIST's checksum
+        load("mnist")
+    files = {}
+    for role, file in mnist.FILES.files.items():
+        content = (tmp_path / "cache" / "data" / "mnist" / file.name).read_bytes()
+        files[role] = file._replace(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(mnist, "FILES", mnist.FILES._replace(files=files))
+    data = load("mnist")
+    assert np.array_equal(data.x[:, 0].numpy(), arrays["train images"][:50])
+    assert "downloaded" in data.source
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist_thresholded", "mnist_dynamic", "binarized_mnist", "fashion_mnist",
+                                  "cifar10", "tinyshakespeare"])  # fmt: skip
+def test_without_files_and_network_the_message_says_what_to_do(name):
+    with pytest.raises(DownloadError) as error:
+        load(name)
+    message = one_line(error)
+    for word in ("GARM_OFFLINE", "GARM_DATA", 'load("', 'offline="'):
+        assert word in message
+
+
+def test_another_data_set_instead_is_announced(capsys):
+    data = load("mnist", "validation", offline="digits")
+    assert (data.name, data.split) == ("digits", "validation")
+    assert capsys.readouterr().out == "mnist is not here and could not be downloaded; this is digits instead\n"
+    assert len(load("mnist_dynamic", "test", offline="glyphs", n=7, seed=3).x) == 7
+    assert "this is glyphs instead\n" in capsys.readouterr().out
+    load("tinyshakespeare", offline="digits", length=5)
+    assert "this is digits instead, without length\n" in capsys.readouterr().out
+
+
+def test_what_is_here_is_not_replaced(monkeypatch, mine, capsys):
+    small_mnist(monkeypatch)
+    write_idx(mine / "mnist")
+    assert load("mnist", offline="digits").name == "mnist"
+    assert load("glyphs", "test", n=2, offline="digits").name == "glyphs"
+    assert capsys.readouterr().out == ""
+
+
+def test_a_wrong_file_is_no_reason_for_other_data(monkeypatch, mine):
+    small_mnist(monkeypatch)
+    write_idx(mine / "mnist")
+    (mine / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(b"broken")
+    with pytest.raises(ValueError, match="no IDX file"):
+        load("mnist", offline="digits")
+
+
+def test_the_name_of_the_data_to_fall_back_on_is_checked_even_where_it_is_not_needed():
+    with pytest.raises(ValueError, match="did you mean 'digits'"):
+        load("digits", offline="digit")
