@@ -77,7 +77,7 @@ def scale(x: Tensor, levels: int) -> Tensor:
 
 
 def unscale(x: Tensor, levels: int) -> Tensor:
-    """Numbers in [-1, 1] as the nearest of the levels 0..levels-1, the inverse of `scale`; what lies outside is clipped.
+    """Numbers in [-1, 1] as the nearest level, the inverse of `scale`; what lies outside is clipped.
 
     Args:
         x: float tensor (...).

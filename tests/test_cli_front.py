@@ -41,7 +41,7 @@ def command(monkeypatch, capsys):
 
     def run(body, *arguments):
         def build():
-            app = typer.Typer(cls=cli._Group, rich_markup_mode=None, pretty_exceptions_enable=False)
+            app = typer.Typer(cls=cli.Group, rich_markup_mode=None, pretty_exceptions_enable=False)
             app.command("boom")(body)
             app.command("quiet")(lambda: None)
             return app
@@ -70,10 +70,10 @@ def test_version_and_help():
     code, out, _ = garm("--help")
     assert code == 0
     listed = re.findall(r"^  (\w+)  +\S", out.split("Commands:")[1], re.MULTILINE)
-    assert listed == ["lab", "doctor", "train", "evaluate", "sample", "recipes", "release"]
+    assert listed == ["lab", "doctor", "train", "evaluate", "sample", "recipes", "release", "data"]
 
 
-@pytest.mark.parametrize("name", ["lab", "doctor", "train", "evaluate", "sample", "recipes", "release"])
+@pytest.mark.parametrize("name", ["lab", "doctor", "train", "evaluate", "sample", "recipes", "release", "data"])
 def test_every_command_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([name, "--help"])

@@ -106,7 +106,7 @@ FINGERPRINTS = {
     "digits": ("58b22e6773db7d8b", "7257ee4c8f122e4e", "ad97d6c4b06c0902"),
     "grid": ("66292473db742117", "0225b1f4aa2287f2", "516f619277de3e45"),
     "moving_digits": ("add41915d1769e68", "2671dbc9445507b7", "ee5f808e5a8d2a70"),
-    "patches": ("151232d27ac5a49d", "26ad931f46261363", "b491c9f350a3d474"),
+    "patches": ("67f66a2e87f1822c", "238a1bf0581f6a04", "97daf84dc649836d"),
     "plucked": ("c6a85b9e30af970b", "ca3252e2509995e7", "121bcd5b545aa656"),
     "ring": ("2ee6e0df4f684b46", "5b22f012b2425f7a", "be3165d78eda72d8"),
 }

@@ -201,21 +201,28 @@ def test_no_pixel_is_in_two_splits_and_every_tile_in_one():
 
 
 def test_patches_are_cut_out_of_the_photographs():
-    data = load("patches", "validation", size=6)
-    china, flower = _photographs()
-    first = next((r, c) for r in range(TILES[0]) for c in range(TILES[1]) if tile_split(r, c) == "validation")
-    top, left = first[0] * TILE, first[1] * TILE
-    assert torch.equal(data.x[0], china[:, top : top + 6, left : left + 6].long())
-    assert torch.equal(data.x[1], china[:, top : top + 6, left + 6 : left + 12].long())
-    half = len(data) // 2
-    assert torch.equal(data.x[half], flower[:, top : top + 6, left : left + 6].long())
-    assert data.y.tolist() == [0] * half + [1] * half
-    assert data.x[:half].double().mean() != data.x[half:].double().mean()
+    for split in SPLITS:
+        data = load("patches", split, size=12)
+        found = {(y, *x.flatten().tolist()) for x, y in zip(data.x, data.y.tolist(), strict=True)}
+        cut = set()
+        for r, c in itertools.product(range(TILES[0] * 4), range(TILES[1] * 4)):
+            if tile_split(r // 4, c // 4) == split:
+                for y, photograph in enumerate(_photographs()):
+                    patch = photograph[:, r * 12 : r * 12 + 12, c * 12 : c * 12 + 12]
+                    cut.add((y, *patch.flatten().tolist()))
+        assert found == cut
+        assert abs(data.y[:100].double().mean().item() - 0.5) < 0.2  # both photographs among the first
+
+
+def test_patches_have_an_order_that_does_not_change():
+    assert torch.equal(load("patches", "test").x, load("patches", "test").x)
 
 
 def test_patches_of_training_may_overlap():
     assert len(load("patches", stride=4)) == 2 * 74 * 11 * 11
     assert torch.equal(load("patches", stride=8).x, load("patches").x)
+    one = load("patches").x[0]
+    assert (load("patches", stride=4).x == one).flatten(1).all(1).any()
     with pytest.raises(ValueError, match="do not overlap"):
         load("patches", "test", stride=4)
 

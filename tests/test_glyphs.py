@@ -273,6 +273,27 @@ def test_factors_are_uniform_and_belong_to_their_images():
         assert torch.equal(data.x[i], expected)
 
 
+def test_factors_are_independent():
+    """Chi-square of every pair of factors, and of each factor with the number of flipped pixels."""
+    data = load("glyphs", "train", n=20000, flip=0.02, color=True)
+    columns = {name: values.tolist() if isinstance(values, torch.Tensor) else values for name, values in
+               data.factors.items()}  # fmt: skip
+    flips = (data.x > 0).any(1).long().sub(data.prototypes[data.prototype][:, 0]).abs().flatten(1).sum(1)
+    columns["flips"] = (flips.double().argsort().argsort() * 4 // len(data)).tolist()  # quarters
+    counts = {name: len(set(values)) for name, values in columns.items()}
+    fonts = len(DEFAULT_FONTS)
+    assert counts == {"digit": 10, "font": fonts, "size": 3, "slant": 3, "dx": 3, "dy": 3, "hue": 6, "flips": 4}
+    for a, b in itertools.combinations(columns, 2):
+        rows = {value: i for i, value in enumerate(sorted(set(columns[a])))}
+        cols = {value: i for i, value in enumerate(sorted(set(columns[b])))}
+        table = np.zeros((len(rows), len(cols)))
+        np.add.at(table, ([rows[v] for v in columns[a]], [cols[v] for v in columns[b]]), 1)
+        expected = table.sum(1, keepdims=True) * table.sum(0) / len(data)
+        chi_square = ((table - expected) ** 2 / expected).sum()
+        freedom = (len(rows) - 1) * (len(cols) - 1)
+        assert chi_square < freedom + 5 * math.sqrt(2 * freedom), (a, b)  # 28 pairs: 5 standard deviations
+
+
 def test_color_leaves_the_shapes_as_they_are():
     plain, colored = load("glyphs", "test", n=50), load("glyphs", "test", n=50, color=True)
     assert colored.shape == (3, 28, 28)

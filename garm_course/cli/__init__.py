@@ -25,7 +25,7 @@ COMMANDS = (
 )  # modules of this package, in the order in which --help lists them
 
 
-class _Group(TyperGroup):
+class Group(TyperGroup):
     """Commands in the order of registration; an unknown one is answered with the nearest and with the list."""
 
     def list_commands(self, ctx):
@@ -37,7 +37,7 @@ class _Group(TyperGroup):
             near = get_close_matches(cmd_name, self.commands, n=1, cutoff=0.5)
             raise ValueError(
                 f"no command {cmd_name!r}; "
-                + (f"did you mean 'garm {near[0]}'? " if near else "")
+                + (f"did you mean '{ctx.command_path} {near[0]}'? " if near else "")
                 + f"The commands are: {', '.join(self.commands)}"
             )
         return command
@@ -54,7 +54,7 @@ def _version(wanted: bool) -> None:
 def build() -> typer.Typer:
     """The application with all its commands."""
     app = typer.Typer(
-        cls=_Group,
+        cls=Group,
         name="garm",
         help="The course on deep generative models: its lessons, its runs and their figures.",
         no_args_is_help=True,

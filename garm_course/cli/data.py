@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
+from garm_course.cli import Group
+
 COLUMNS = 100  # of the text that is printed
 RAMP = " .:-=+*#%@"  # from level 0 to the highest
 
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the application."""
-    group = typer.Typer(help="The data sets: what there is, download, look at them.", no_args_is_help=True)
+    group = typer.Typer(cls=Group, help="The data sets: what there is, download, look at them.", no_args_is_help=True)
     group.command("list")(list_)
     group.command()(fetch)
     group.command()(show)
@@ -22,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
-    """List the data sets, and where the files of those that are downloaded are."""
+    """List the data sets and where their files are."""
     from garm_course import datasets
 
     rows = []
@@ -40,7 +42,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 
 
 def fetch(names: Annotated[list[str], typer.Argument(help="Data sets, or `all`.", metavar="NAME...")]) -> None:
-    """Download data sets into the cache, or find them in the folder that GARM_DATA names."""
+    """Download data sets, or find your own files."""
     from garm_course import datasets
     from garm_course.datasets import downloads
 
@@ -65,7 +67,7 @@ def show(
     ] = None,
     card: Annotated[bool, typer.Option("--card", help="Only the card: nothing is loaded.")] = False,
 ) -> None:
-    """Show the card of a data set and its first examples: a grid, a waveform, a page of text."""
+    """Show a data set: its card and first examples."""
     from garm_course import datasets
     from garm_course.checkpoints import write_atomically
 
@@ -103,9 +105,8 @@ def picture(data):
 
     title = f"The first of {data.name} ({data.split})"
     if data.called == "points":
-        return display.points_figure(
-            {f"{data.name} ({data.split})": data.x}, density=data.log_prob, title=f"{data.name}: points and density"
-        )
+        title = f"{len(data):,} points of {data.name} ({data.split}) around {data.n_classes} centers"
+        return display.points_figure(data.x, title=title)
     if data.called == "notes":
         labels = [
             f"{data.notes[y]}, loudness {a:g}" for y, a in zip(data.y[:6], data.factors["loudness"], strict=False)

@@ -169,12 +169,16 @@ def cache() -> Check:
 
 
 def data() -> Check:
-    """The embedded data load."""
+    """The embedded data load, and GARM_DATA, if it is set, names a folder."""
     from garm_course import datasets
 
+    own = os.environ.get("GARM_DATA")
+    if own and not Path(own).expanduser().is_dir():
+        return Check("data", False, f"GARM_DATA names {own!r}, which is no folder", "correct it or unset GARM_DATA")
     digits = datasets.load("digits", "train")
     ok = len(digits) == 1257 and tuple(digits.shape) == (1, 8, 8)
-    return Check("data", ok, f"digits: {len(digits)} training images, {tuple(digits.shape)}", INSTALL)
+    yours = f"; your own files in {own}" if own else ""
+    return Check("data", ok, f"digits: {len(digits)} training images, {tuple(digits.shape)}{yours}", INSTALL)
 
 
 CHECKS: tuple[Callable[[], Check], ...] = (
