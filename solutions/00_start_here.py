@@ -163,6 +163,34 @@ display.panels(
 # %% [markdown]
 # About half can be read. Lesson 04 explains every step of this model and makes it better.
 #
+# ## 6 Data, and what can be known about them
+#
+# All lessons get their data from one function, `load(name, split)`. What they need comes along with the packages, so nothing is downloaded. A split is *train*, *validation* or *test*: choices are made on validation, and test is looked at once, at the end.
+#
+# Two kinds are worth telling apart. Of *real* data like the digits nobody knows the distribution. Others are *drawn* from a distribution that we chose, so the probability of each example is known: of `glyphs`, digits in 11 fonts whose pixels flip with probability 1 %, and of `bars_and_stripes`, 30 images that are all equally probable. The mean of $-\log p(x)$ under the true distribution is the **entropy**, and no model can score less on average. It is the floor under the learning curves of later lessons. Look at the last line of each.
+
+# %%
+for name in ("digits", "glyphs", "bars_and_stripes"):
+    data = load(name, "validation")
+    known = f"{data.entropy().nats:.2f} nats" if hasattr(data, "entropy") else "nobody knows"
+    print(f"{data}\nentropy: {known}\n")
+
+# %%
+stripes = load("bars_and_stripes")
+report("mean surprise of all bars and stripes", -stripes.log_prob(stripes.x).mean().item(), claimed=3.4012, tolerance=1e-4, unit="nats")
+glyphs = load("glyphs", "validation")
+report("mean surprise of 1,000 glyphs", -glyphs.log_prob(glyphs.x).mean().item(), claimed=53.0, tolerance=1.7, unit="nats")
+display.grid(
+    glyphs.x, levels=2, title="Glyphs: fonts, slants, shifts, and one pixel in a hundred flipped",
+    alt="The first 16 glyphs, 28 by 28 pixels in black and white: printed digits of several fonts, sizes and slants, "
+    "with single flipped pixels scattered over them.",
+)  # fmt: skip
+
+# %% [markdown]
+# The mean surprise of a sample is not exactly the entropy: it is an average over 1,000 images, with a standard error of about 0.4 nats. That is why claims have tolerances: this one allows four standard errors.
+#
+# In a terminal, `garm data list` lists all data sets of the course and `garm data show glyphs` prints one with its *card*: source, license, size, how to cite it, known flaws. The classical benchmarks (MNIST, CIFAR-10, Shakespeare and others) load in the same way: they are downloaded once, or read from a folder of yours that the environment variable `GARM_DATA` names.
+#
 # ## Check yourself
 #
 # 1. A model scores 85 nats on images of 64 pixels. How many bits per pixel is that?
@@ -182,6 +210,7 @@ display.panels(
 # - Cells run in order; exercises answer with the cause of a mistake; nothing can break the notebook.
 # - Likelihoods are compared in nats per image or bits per pixel.
 # - A claim stands with its tolerance and is measured again on your machine.
+# - Some data have a known entropy, the floor that no model can pass on average.
 # - Three families: exact likelihood and slow samples; a bound and fast samples; no computable likelihood and fast samples.
 #
 # ## Where next

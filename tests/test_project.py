@@ -235,6 +235,7 @@ NEVER = {  # what a part must not import, besides itself
     **{family: (FAMILIES - {family}) | {"datasets", "display", "exercises", "recipes", "training", "cli", "editions",
                                         "lesson", "weights"} for family in FAMILIES},
     "distributions": FAMILIES | {"datasets", "display", "exercises", "recipes", "training", "cli", "evaluation"},
+    "transforms": FAMILIES | {"datasets", "display", "exercises", "recipes", "training", "cli", "evaluation"},
     "evaluation": {"recipes", "cli", "exercises", "editions", "display"},
     "training": {"recipes", "cli", "exercises", "editions"},
     "datasets": FAMILIES | {"recipes", "cli", "exercises", "training", "evaluation", "editions"},

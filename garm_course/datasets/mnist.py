@@ -163,6 +163,7 @@ class MNISTDynamic(Fresh):
         )
 
     def draw(self, index, rng: torch.Generator) -> Tensor:
+        """The images at an index, their pixels drawn now."""
         return binarize(self.gray[index], rng)
 
 
