@@ -19,3 +19,33 @@ def _own_data(request, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("GARM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     if request.node.get_closest_marker("external") is None:
         monkeypatch.delenv("GARM_DATA", raising=False)
+
+
+@pytest.fixture
+def garm(capsys, monkeypatch):
+    """Runs the program in this process: (exit code, standard output, standard error)."""
+    from garm_course import cli
+
+    monkeypatch.delenv("GARM_TRACEBACK", raising=False)
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(a) for a in arguments])
+        return stop.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def fails(garm):
+    """Expects exit code 2, nothing but one line on standard error; returns that line."""
+
+    def run(*arguments):
+        code, out, err = garm(*arguments)
+        assert code == 2, (code, out, err)
+        assert err.startswith("garm: error: "), err
+        assert err.count("\n") == 1, err
+        return err.removeprefix("garm: error: ").rstrip("\n")
+
+    return run

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 
 import matplotlib.image
 import pytest
@@ -9,38 +10,16 @@ import torch
 from fake_data import small_mnist, write_idx
 from file_server import serve
 
-from garm_course import cli, datasets
+from garm_course import datasets
 from garm_course.cli.data import RAMP, characters
 from garm_course.datasets import tinyshakespeare
 
 
 @pytest.fixture
-def garm(capsys, monkeypatch):
-    """Runs the program in this process: (exit code, standard output, standard error)."""
+def garm(garm, monkeypatch):
+    """`garm data ...`"""
     monkeypatch.setenv("GARM_PROGRESS", "0")
-    monkeypatch.delenv("GARM_TRACEBACK", raising=False)
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main(["data", *map(str, arguments)])
-        return stop.value.code or 0, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def fails(garm):
-    """Expects exit code 2 and one line on standard error; returns that line."""
-
-    def run(*arguments):
-        code, out, err = garm(*arguments)
-        assert code == 2, (code, out, err)
-        assert err.startswith("garm: error: "), err
-        assert err.count("\n") == 1, err
-        return err
-
-    return run
+    return partial(garm, "data")
 
 
 def test_list_names_every_data_set_and_where_it_is(garm, monkeypatch, tmp_path):

@@ -23,34 +23,6 @@ from garm_course.weights import pretrained_names
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
     monkeypatch.setenv("GARM_PROGRESS", "0")
-    monkeypatch.delenv("GARM_TRACEBACK", raising=False)
-
-
-@pytest.fixture
-def garm(capsys):
-    """Runs the program in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(a) for a in arguments])
-        return stop.value.code or 0, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def fails(garm):
-    """Expects exit code 2, nothing but one line on standard error; returns that line."""
-
-    def run(*arguments):
-        code, out, err = garm(*arguments)
-        assert code == 2, (code, out, err)
-        assert err.startswith("garm: error: "), err
-        assert err.count("\n") == 1, err
-        return err.removeprefix("garm: error: ").rstrip("\n")
-
-    return run
 
 
 @pytest.fixture(scope="module")
