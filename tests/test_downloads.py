@@ -118,6 +118,55 @@ def test_all_mirrors_and_their_reasons_are_in_the_message(server, cache):
     assert message.index("403") < message.index("checksum") < message.index("refused the connection")
 
 
+def test_no_network_is_said_in_words(cache, monkeypatch):
+    def no_names(host, *_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_names)
+    with pytest.raises(DownloadError, match=r"data\.example\.org was not found \(no network\?\)"):
+        fetch(source("https://data.example.org/file.bin"), "all")
+    assert in_cache(cache, partial=True) == []
+
+
+def test_the_progress_bar_counts_bytes_and_begins_where_the_download_does(server, cache, monkeypatch):
+    from garm_course.display import progressbar
+
+    bars, steps = [], []
+
+    class Bar:
+        def update(self, n):
+            steps.append(n)
+
+        def close(self):
+            bars[-1]["closed"] = True
+
+    monkeypatch.setattr(progressbar, "progress", lambda **options: bars.append(options) or Bar())
+    server.cut_after = 30_000
+    fetch(source(offer(server, "cut")), "all")
+    assert [bar["initial"] for bar in bars] == [0, 30_000]
+    assert all(bar["total"] == 50_000 and bar["unit"] == "B" and bar["closed"] for bar in bars)
+    assert sum(steps) == 50_000
+
+
+def test_an_interrupted_download_keeps_what_it_has(server, cache, monkeypatch):
+    toy = source(offer(server))
+
+    def interrupted(response):
+        yield response.raw.read1(10_000)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(downloads, "_stream", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(toy, "all")
+    assert in_cache(cache) == []
+    (part,) = (cache / "partial" / "toy").glob("*.part")
+    got = part.stat().st_size
+    assert 0 < got <= 10_000
+    assert_whole(fetch(toy, "all"), cache)
+    assert server.requests[-1] == ("/file.bin", f"bytes={got}-")
+
+
 def test_a_cut_download_goes_on_where_it_stopped(server, cache):
     server.cut_after = 12_345
     assert_whole(fetch(source(offer(server, "cut")), "all"), cache)
