@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from garm_course import display
-from garm_course.display import bars, figures, grids, lines, overview, receptive
+from garm_course.display import bars, figures, grids, lines, overview, receptive, scatter, waveforms
 
 rng = np.random.default_rng(0)
 DIGITS = torch.tensor(rng.integers(0, 17, (40, 1, 8, 8)))
@@ -30,6 +30,19 @@ steps = np.arange(0, 601, 20)
 FALLING = 78 + 70 * np.exp(-steps / 60)
 NOISY_STEPS = np.arange(600)
 NOISY = 76 + 80 * np.exp(-NOISY_STEPS / 55) + rng.normal(0, 3, 600)
+
+CENTERS = torch.cartesian_prod(torch.arange(-4.0, 5, 2), torch.arange(-4.0, 5, 2))
+POINTS = CENTERS[torch.tensor(rng.integers(0, 25, 5000))] + 0.05 * torch.tensor(rng.normal(size=(5000, 2))).float()
+ASTRAY = torch.cat([POINTS[POINTS[:, 0] < -1], torch.tensor([[-6.0, 0.0]])])  # ten of 25 modes, and one point far off
+CLOCK = torch.arange(16_000) / 8000
+TONE = 0.8 * torch.exp(-3 * CLOCK) * torch.sin(2 * np.pi * 220 * CLOCK)
+
+
+def log_density(x):
+    """Of 25 Gaussians of standard deviation 0.05; it need not be normalized."""
+    return torch.logsumexp(-torch.cdist(x, CENTERS).square() / (2 * 0.05**2), 1)
+
+
 MASK_A = np.ones((7, 7)) * (np.arange(49).reshape(7, 7) < 24)
 
 FIGURES = {
@@ -67,6 +80,25 @@ FIGURES = {
     ),
     "distribution": lambda: bars.distribution_figure(np.full(17, 1 / 17), drawn=16, title="Undecided"),
     "families": overview.families_figure,
+    "points": lambda: scatter.points_figure(
+        {"Data": POINTS, "Generated, 10 of 25 modes": ASTRAY},
+        density=log_density,
+        modes=CENTERS,
+        limits=(-5, 5),
+        title="The generator reaches ten of the 25 modes",
+    ),
+    "one panel of points": lambda: scatter.points_figure(
+        POINTS, density=log_density, modes=CENTERS, title="A title that is longer than the panel under it is wide"
+    ),
+    "five panels of points": lambda: scatter.points_figure(
+        {f"after {k} steps of training": POINTS[k:] / 4 for k in range(5)}, limits=(-0.7, 0.9), title="Five panels"
+    ),
+    "waves": lambda: waveforms.waves_figure(
+        {"220 Hz": TONE[:2000], "fading": TONE[3000:5000]}, rate=8000, title="A tone fades within a quarter of a second"
+    ),
+    "long waves": lambda: waveforms.waves_figure(TONE.expand(3, -1), rate=8000, labels="abc", title="Two seconds"),
+    "zoom": lambda: waveforms.waves_figure(TONE, rate=8000, zoom=(12_000, 12_073), title="Quiet, but still a tone"),
+    "short wave": lambda: waveforms.waves_figure(TONE[9000:9060], rate=11_025),
 }
 each_figure = pytest.mark.parametrize("name", FIGURES)
 
@@ -313,6 +345,209 @@ def test_masks_show_every_entry():
     fig = receptive.masks_figure({"a": MASK_A})
     shown = [int(t.get_text()) for t in fig.axes[0].texts]
     assert shown == MASK_A.astype(int).ravel().tolist()
+
+
+# Points
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8])
+def test_panels_of_points_share_limits_and_one_unit_is_as_many_dots_everywhere(count):
+    clouds = {str(k): POINTS[k::50] * torch.tensor([1, 0.2]) + torch.tensor([k, 30]) for k in range(count)}
+    fig = scatter.points_figure(clouds)
+    shown = fig.axes
+    assert len(shown) == count
+    assert len({(ax.get_xlim(), ax.get_ylim()) for ax in shown}) == 1
+    units = []
+    for ax, x in zip(shown, clouds.values(), strict=True):
+        box = ax.get_window_extent()
+        units += [box.width / np.ptp(ax.get_xlim()), box.height / np.ptp(ax.get_ylim())]
+        assert np.allclose(ax.collections[0].get_offsets(), x), "every point is drawn, where it is"
+        assert ax.get_xlim()[0] < x[:, 0].min() < x[:, 0].max() < ax.get_xlim()[1]
+        assert ax.get_ylim()[0] < x[:, 1].min() < x[:, 1].max() < ax.get_ylim()[1]
+        assert np.allclose(np.diff(ax.get_xticks())[0], np.diff(ax.get_yticks())[0])
+    assert np.allclose(units, units[0])
+    assert len({ax.collections[0].get_sizes()[0] for ax in shown}) == 1
+
+
+def test_shaded_areas_are_those_of_a_gaussian_in_closed_form():
+    asked = []
+
+    def log_p(x):
+        asked.append(x)
+        return 7.0 - (x - 3).square().sum(1) / (2 * 0.4**2)
+
+    dots, side = 400, 4.0
+    found = scatter._areas(log_p, (1.0, 1.0), side, dots)
+    grid = torch.cat(asked)
+    assert grid.shape == (dots * dots, 2)
+    assert grid.dtype == torch.float32
+    step = side / dots
+    assert np.allclose([grid[0, 0], grid[0, 1]], [1 + step / 2, 5 - step / 2], atol=1e-5), "first row at the top"
+    assert np.allclose([grid[-1, 0], grid[-1, 1]], [5 - step / 2, 1 + step / 2], atol=1e-5)
+    for k, share in enumerate(scatter.SHARES):  # radius² = -2 s² ln(1 - share)
+        wanted = -2 * np.pi * 0.4**2 * np.log(1 - share)
+        assert (found >= 3 - k).sum() * step**2 == pytest.approx(wanted, rel=0.01)
+
+
+def test_the_density_is_asked_at_every_dot_of_a_panel_and_outside_of_its_support_the_paper_is_white():
+    counted = []
+
+    def log_p(x):
+        counted.append(len(x))
+        return torch.where((x > 0).all(1), 0.0, -torch.inf)
+
+    fig = scatter.points_figure({"a": POINTS, "b": POINTS}, density=log_p, limits=(-1, 1))
+    assert sum(counted) == round(fig.axes[0].get_window_extent().width) ** 2, "once for all panels"
+    for ax in fig.axes[:2]:
+        image = ax.images[0]
+        assert image.origin == "upper"
+        assert image.get_extent() == [-1, 1, -1, 1] == [*ax.get_xlim(), *ax.get_ylim()]
+        shaded = (np.asarray(image.get_array()) < 1).any(-1)
+        half = len(shaded) // 2
+        assert shaded[:half, -half:].all()
+        assert not shaded[-half:].any()
+        assert not shaded[:, :half].any()
+
+
+def test_the_shares_are_told_apart_without_color_and_points_stand_out_on_all_of_them():
+    tints = scatter._tint(np.arange(len(scatter.SHARES) + 1))
+    light = [figures.contrast(tint) for tint in tints]  # against white
+    assert light == sorted(light)
+    assert min(np.diff(light)) > 0.1
+    assert all(figures.contrast(display.palette["blue"], tint) >= 3 for tint in tints)
+
+
+def test_points_outside_of_given_limits_are_counted_and_modes_are_never_cut_off():
+    words = [t.get_text() for t in FIGURES["points"]().texts]
+    assert f"1 of {len(ASTRAY):,} outside" in words
+    assert sum("outside" in word for word in words) == 1
+    ax = scatter.points_figure(POINTS[:1], modes=CENTERS).axes[0]
+    assert ax.get_xlim()[0] < -4 < 4 < ax.get_xlim()[1]
+    assert np.allclose(np.stack(ax.lines[0].get_data(), 1), CENTERS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"samples": POINTS[:, 0]}, r"expected samples of shape \(N, 2\), N at least 1, got \(5000,\)"),
+        ({"samples": POINTS[:0]}, "N at least 1"),
+        ({"samples": {}}, "at least one panel"),
+        ({"samples": {"GAN": POINTS * torch.nan}}, "finite samples for 'GAN', got NaN"),
+        ({"samples": POINTS, "modes": torch.zeros(8, 3)}, r"expected modes of shape"),
+        ({"samples": POINTS, "limits": (1, -1)}, r"limits \(low, high\)"),
+        ({"samples": POINTS, "limits": (0, 1, 2)}, r"limits \(low, high\)"),
+        ({"samples": POINTS, "density": lambda x: x}, r"log-densities \(\d+,\) for \d+ points"),
+        ({"samples": POINTS, "density": lambda x: x[:, 0] * torch.nan}, "finite log-densities .* got NaN"),
+        ({"samples": POINTS, "density": lambda x: x[:, 0] - torch.inf}, "got -inf as the largest"),
+    ],
+)
+def test_points_that_are_none_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message) as refusal:
+        display.points(**arguments, alt="no")
+    assert "\n" not in str(refusal.value)
+
+
+# Waves
+
+
+@pytest.mark.parametrize("dots", [2, 7, 300, 930])
+def test_the_envelope_of_a_long_wave_holds_its_true_extremes_and_has_no_gaps(dots):
+    wave = np.random.default_rng(dots).uniform(-0.5, 0.5, 16_000)
+    wave[[4321, 15_999]] = 0.9, -1.0
+    places, low, high = waveforms._envelope(wave, dots)
+    assert (low.min(), high.max()) == (-1.0, 0.9)
+    assert abs(places[high.argmax()] - 4321) <= 8000 / dots
+    assert (np.diff(places) > 0).all()
+    for slope in (1, -1):
+        _, low, high = waveforms._envelope(np.linspace(-slope, slope, 16_000), dots)
+        assert (low[1:] <= high[:-1]).all(), "a stretch lies above the one before it"
+        assert (low[:-1] <= high[1:]).all(), "a stretch lies below the one before it"
+    for peak in np.random.default_rng(dots).integers(0, 16_000, 20):
+        spike = np.zeros(16_000)
+        spike[peak] = 1
+        places, low, high = waveforms._envelope(spike, dots)
+        assert high.max() == 1
+        assert abs(places[high.argmax()] - peak) <= 8000 / dots + 1
+
+
+@pytest.mark.parametrize("samples", [100, 1800, 16_000])
+def test_a_peak_of_one_sample_reaches_the_paper(samples):
+    wave = torch.zeros(samples)
+    wave[samples // 3] = 1.0
+    ax = waveforms.waves_figure(wave, rate=8000).axes[0]
+    drawn = ax.collections[0].get_paths()[0].vertices if ax.collections else np.stack(ax.lines[0].get_data(), 1)
+    assert drawn[:, 1].max() == 1.0
+    seconds = drawn[drawn[:, 1].argmax(), 0] / (1 if samples == 16_000 else 1000)
+    assert seconds == pytest.approx(samples // 3 / 8000, abs=samples / 8000 / 900)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "unit", "end"),
+    [(2000, 8000, "milliseconds", 250), (16_000, 8000, "seconds", 2), (100, 11_025, "milliseconds", 9.07029478)]
+    + [(k, 8000, "seconds" if k >= 8000 else "milliseconds", k / (8 if k < 8000 else 8000)) for k in (321, 7999, 8001)],
+)
+def test_the_time_axis_has_the_right_unit_and_ends_with_the_sound(samples, rate, unit, end):
+    ax = waveforms.waves_figure(np.zeros(samples), rate=rate).axes[-1]
+    assert ax.get_xlabel() == f"time ({unit})"
+    ticks = ax.get_xticks()
+    assert (ticks[0], ticks[-1]) == pytest.approx((0, end))
+    assert ax.get_xlim() == pytest.approx((0, end))
+    assert 4 <= len(ticks) <= 10
+    assert [float(t.get_text()) for t in ax.get_xticklabels()] == pytest.approx(ticks, rel=1e-3)
+
+
+def test_waves_share_time_and_amplitude_and_a_zoom_shows_the_same_samples():
+    fig = waveforms.waves_figure({"loud": TONE[:2000], "quiet": TONE[:2000] / 9}, rate=8000, zoom=(400, 500))
+    whole, near = fig.axes[::2], fig.axes[1::2]
+    assert len({(ax.get_xlim(), ax.get_ylim()) for ax in whole}) == 1
+    assert len({ax.get_ylim() for ax in fig.axes}) == 1
+    assert near[0].get_xlim() == pytest.approx((50, 62.5))  # milliseconds
+    for ax, scale in zip(near, (1, 1 / 9), strict=True):
+        times, values = ax.lines[0].get_data()
+        assert np.allclose(values, TONE[399:501] * scale, atol=1e-6)
+        assert np.allclose(times * 8, np.arange(399, 501))
+    assert [t.get_text() for t in fig.texts].count("the 100 marked samples") == 1
+    corners = whole[0].patches[0].get_extents().transformed(whole[0].transData.inverted())
+    assert (corners.x0, corners.x1) == pytest.approx((50, 62.5))
+
+
+def test_a_quiet_wave_is_drawn_larger_and_the_axis_says_so():
+    assert waveforms.waves_figure(TONE * 0.05, rate=8000).axes[0].get_yticks().tolist() == [-0.05, 0, 0.05]
+    assert waveforms.waves_figure(TONE * 0, rate=8000).axes[0].get_yticks().tolist() == [-1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"signals": torch.arange(256)}, "expected floats.* got int64; decode mu-law codes first"),
+        ({"signals": torch.arange(256.0)}, r"values in \[-1, 1\], got 0\.\.255; decode mu-law codes first"),
+        ({"signals": TONE * torch.nan}, "got NaN"),
+        ({"signals": TONE[None, None]}, r"signals \(N, T\) or \(T,\).*got \(1, 1, 16000\)"),
+        ({"signals": TONE[:0]}, "T at least 2"),
+        ({"signals": {}}, "N at least 1"),
+        ({"signals": {"a": TONE, "b": TONE[:10]}}, "waves .* of one length"),
+        ({"signals": {"a": TONE}, "labels": ["b"]}, "got both"),
+        ({"signals": TONE, "labels": ["a", "b"]}, "one label for each of 1 waves, got 2"),
+        ({"signals": TONE, "rate": 0}, "rate above 0, got 0"),
+        ({"signals": TONE, "rate": float("nan")}, "rate above 0"),
+        ({"signals": TONE, "zoom": (10, 16_001)}, r"inside 0\.\.16000"),
+        ({"signals": TONE, "zoom": (10, 11)}, "2 or more"),
+        ({"signals": TONE, "zoom": (0.5, 0.6)}, "whole samples"),
+    ],
+)
+def test_waves_that_are_none_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message) as refusal:
+        display.waves(**{"rate": 8000, **arguments}, alt="no")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("show", [display.points, lambda x, alt: display.waves(x[:, 0] / 9, rate=8000, alt=alt)])
+def test_points_and_waves_need_alternative_text_and_return_nothing(show, monkeypatch, capsys):
+    monkeypatch.setattr(figures, "_shell", lambda: None)
+    with pytest.raises(ValueError, match="alternative text"):
+        show(POINTS, alt=" ")
+    assert show(POINTS, alt="Twenty-five modes.") is None
+    assert capsys.readouterr().out == "Twenty-five modes.\n"
 
 
 # Distributions and the ladder

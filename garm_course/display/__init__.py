@@ -12,6 +12,8 @@ _MODULE_OF = {
     "grids": ("grid", "panels", "panels_figure"),
     "lines": ("curves", "curves_figure"),
     "receptive": ("field", "fields", "fields_figure", "masks", "masks_figure"),
+    "scatter": ("points", "points_figure"),
+    "waveforms": ("waves", "waves_figure"),
     "bars": ("distribution", "distribution_figure"),
     "tables": ("ladder",),
     "overview": ("families", "families_figure"),
