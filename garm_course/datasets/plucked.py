@@ -69,7 +69,8 @@ class Plucked(Dataset):
         Cite: Karplus and Strong (1983), Digital Synthesis of Plucked-String and Drum Timbres, Computer Music Journal
             7(2), pages 43-55.
         Flaws: one string, no chords, no noise, no room; whoever knows the algorithm predicts all but the first period.
-            Pitches are those of whole periods, up to 0.2 semitones off.
+            Pitches are those of whole periods, up to 0.2 semitones off. Where the signs of a pluck do not balance, a
+            slowly fading offset stays under the tone.
 
     Note, loudness, damping and signs are drawn uniformly and independently.
 
