@@ -1,5 +1,6 @@
 """A web server on this machine that behaves as badly as one asks: for the tests of downloads."""
 
+import gzip
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,14 @@ class Server:
         self.closing = threading.Event()
 
 
-_PACES = {"stalled": (60, 1), "slow": (0.01, 1), "steady": (0.1, 4000), "gentle": (0.01, 500)}  # seconds, bytes
+# bytes at once at the beginning, then so many seconds before so many bytes
+_PACES = {
+    "stalled": (100, 60, 1),
+    "slow": (100, 0.01, 1),
+    "slow later": (30_000, 0.01, 1),
+    "steady": (100, 0.1, 4000),
+    "gentle": (100, 0.01, 500),
+}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -65,8 +73,10 @@ class _Handler(BaseHTTPRequestHandler):
                 piece = content[start : start + 1000]
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             return self.wfile.write(b"0\r\n\r\n")
-        if how == "another range":
-            return self.answer(206, content, {"Content-Range": f"bytes 0-{len(content) - 1}/{len(content)}"})
+        if how == "another range" and asked:  # of the length that was asked for
+            return self.answer(206, content[: -int(asked[6:-1])], {"Content-Range": "bytes 0-"})
+        if how == "compressing" and "gzip" in self.headers.get("Accept-Encoding", ""):
+            return self.answer(200, gzip.compress(content), {"Content-Encoding": "gzip"})
         start = 0
         if asked and how not in ("no ranges", "cut without ranges"):
             start = int(asked.removeprefix("bytes=").rstrip("-"))
@@ -80,9 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
         if how.startswith("cut"):
             self.wfile.write(content[start : start + server.cut_after])
         elif how in _PACES:
-            pause, many = _PACES[how]
-            self.wfile.write(content[start : start + 100])
-            for at in range(start + 100, len(content), many):
+            first, pause, many = _PACES[how]
+            self.wfile.write(content[start : start + first])
+            for at in range(start + first, len(content), many):
                 if server.closing.wait(pause):
                     return None
                 self.wfile.write(content[at : at + many])

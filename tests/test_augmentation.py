@@ -122,6 +122,10 @@ def test_bending_moves_pixels_by_the_stated_root_mean_square():
     n = 200 * 49 / 6  # about one independent value for each patch as wide as the blur
     assert moved.square().mean().sqrt().item() == pytest.approx(strength, rel=4 / math.sqrt(2 * n))
     assert abs(moved.mean().item()) < 4 * strength / math.sqrt(n)
+    upright = ramp.transpose(2, 3)  # the same seed bends it in the same way
+    down = (bend(upright, strength, torch.Generator().manual_seed(0)) - upright)[:, :, 15:45, 15:45].double() / 1000
+    assert down.square().mean().sqrt().item() == pytest.approx(strength, rel=4 / math.sqrt(2 * n))
+    assert abs((moved * down).mean().item()) < 4 * strength**2 / math.sqrt(n)  # down is independent of across
     neighbors = (moved[..., 1:] - moved[..., :-1]).square().mean().sqrt()
     assert neighbors < 0.2 * strength  # smooth: neighbors move together
 
@@ -149,7 +153,11 @@ def test_dynamic_mnist_is_changed_before_it_is_drawn(monkeypatch, tmp_path):
     frequency = torch.stack([augment(train, shift=3, seed=s)[:][0] for s in range(40)]).double().mean((0, 1, 2))
     assert frequency[10:18, 10:18].mean().item() == pytest.approx(128 / 255, abs=0.01)
     assert frequency[0].mean().item() == pytest.approx(128 / 255 * 4 / 7, abs=0.03)  # empty in three shifts of seven
-    assert torch.equal(augment(train, shift=3).x, train.x)
+    augmented = augment(train, shift=3)
+    assert augmented.plain is train.plain
+    seen = Seen()
+    evaluate(seen, augmented)
+    assert torch.equal(torch.cat(seen.images), train.x)  # neither moved nor drawn anew
 
 
 @pytest.mark.parametrize(

@@ -506,6 +506,7 @@ def test_waves_share_time_and_amplitude_and_a_zoom_shows_the_same_samples():
         times, values = ax.lines[0].get_data()
         assert np.allclose(values, TONE[399:501] * scale, atol=1e-6)
         assert np.allclose(times * 8, np.arange(399, 501))
+    assert not any(t.get_text() for ax in near for t in ax.get_yticklabels()), "the numbers at the left hold here, too"
     assert [t.get_text() for t in fig.texts].count("the 100 marked samples") == 1
     corners = whole[0].patches[0].get_extents().transformed(whole[0].transData.inverted())
     assert (corners.x0, corners.x1) == pytest.approx((50, 62.5))
@@ -514,6 +515,9 @@ def test_waves_share_time_and_amplitude_and_a_zoom_shows_the_same_samples():
 def test_a_quiet_wave_is_drawn_larger_and_the_axis_says_so():
     assert waveforms.waves_figure(TONE * 0.05, rate=8000).axes[0].get_yticks().tolist() == [-0.05, 0, 0.05]
     assert waveforms.waves_figure(TONE * 0, rate=8000).axes[0].get_yticks().tolist() == [-1, 0, 1]
+    near = waveforms.waves_figure(TONE, rate=8000, zoom=(12_000, 12_080)).axes[1]
+    assert [t.get_text() for t in near.get_yticklabels()] == ["−0.01", "0", "0.01"]
+    assert near.get_ylim()[1] >= near.lines[0].get_ydata().max() > 0.008
 
 
 @pytest.mark.parametrize(

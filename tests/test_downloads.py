@@ -67,7 +67,7 @@ def assert_whole(found, cache):
     assert in_cache(cache, partial=True) == ["data/toy/file.bin"]
 
 
-@pytest.mark.parametrize("behavior", ["right", "redirect", "no ranges", "chunked", "gentle"])
+@pytest.mark.parametrize("behavior", ["right", "redirect", "no ranges", "chunked", "gentle", "compressing"])
 def test_a_file_arrives_whole_and_is_fetched_once(server, cache, behavior):
     toy = source(offer(server, behavior))
     assert_whole(fetch(toy, "all"), cache)
@@ -188,22 +188,40 @@ def test_tiny_progress_is_not_enough(server, cache):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("kept", [1000, 50_000, 60_000])
-@pytest.mark.parametrize("behavior", ["right", "no ranges"])
-def test_a_wrong_beginning_is_thrown_away(server, cache, kept, behavior):
+@pytest.mark.parametrize(
+    ("kept", "behavior", "asked"),
+    [
+        (1000, "right", ["bytes=1000-", None]),
+        (1000, "no ranges", ["bytes=1000-"]),  # that answer is the whole file already
+        (50_000, "right", [None]),
+        (60_000, "right", [None]),
+        (1000, "another range", ["bytes=1000-", None]),
+    ],
+)
+def test_a_wrong_beginning_is_thrown_away(server, cache, kept, behavior, asked):
     toy = source(offer(server, behavior))
     part = cache / "partial" / "toy" / f"{toy.files['all'].sha256}.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(bytes(kept))
     assert_whole(fetch(toy, "all"), cache)
+    assert [wanted for _, wanted in server.requests] == asked
 
 
-def test_a_server_that_sends_another_part_is_refused(server, cache):
-    toy = source(offer(server, "another range", "/a"), offer(server, path="/b"))
+def test_a_mirror_with_a_shorter_file_does_not_cost_what_is_here(server, cache):
+    short, right = offer(server, path="/short", content=CONTENT[:900]), offer(server, path="/right")
+    toy = source(short, right)
     part = cache / "partial" / "toy" / f"{toy.files['all'].sha256}.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(CONTENT[:1000])
     assert_whole(fetch(toy, "all"), cache)
+    assert server.requests == [("/short", "bytes=1000-"), ("/right", "bytes=1000-")]
+
+
+def test_a_connection_that_becomes_slow_is_given_up_soon(server, cache, monkeypatch):
+    monkeypatch.setattr(downloads, "SILENCE", 0.3)
+    assert_whole(fetch(source(offer(server, "slow later")), "all"), cache)
+    (_, asked) = server.requests[1]  # again, and from there on fast again
+    assert 30_000 < int(asked[6:-1]) < 31_000  # a fast beginning does not count for ever
 
 
 @pytest.mark.parametrize("damage", [b"", CONTENT[:-1], bytes(len(CONTENT)), CONTENT + b"x"])

@@ -84,9 +84,10 @@ GOOD = idx_bytes(np.arange(60).reshape(5, 3, 4))
         (packed(GOOD)[:-8] + bytes(8), ["cut or damaged"]),
         (packed(GOOD)[:40] + b"\xff" * 40, ["cut or damaged"]),
         (b"\x1f\x8bno gzip after all", ["cut or damaged"]),
+        (packed(GOOD)[:10] + b"\xff" * 40, ["cut or damaged"]),
         (packed(GOOD[:-1]), ["59 of 60 bytes"]),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_corrupted_idx_files_are_refused_in_one_line(tmp_path, content, words):
     path = tmp_path / "images"
@@ -210,7 +211,25 @@ def test_amat_files_are_read_as_written(small_amat, mine):
         data = load("binarized_mnist", split)
         assert np.array_equal(data.x.flatten(1).numpy(), array)
         assert (data.levels, data.n_classes) == (2, 0)
-    assert torch.equal(load("binarized_mnist", n=2).x, load("binarized_mnist").x[:2])
+    few = load("binarized_mnist", n=2).x
+    assert torch.equal(few, load("binarized_mnist").x[:2])
+    assert few.untyped_storage().nbytes() == few.numel() * 8  # the rest is not kept
+
+
+def test_a_bomb_in_text_is_not_unpacked(tmp_path, monkeypatch):
+    path = tmp_path / "x.amat.gz"
+    path.write_bytes(packed(bytes(10**6)))
+    asked = []
+
+    class Counted(gzip.GzipFile):
+        def read(self, size=-1):
+            asked.append(size)
+            return super().read(size)
+
+    monkeypatch.setattr(binarized_mnist.gzip, "open", lambda path: Counted(path))
+    with pytest.raises(ValueError, match="longer than 2 lines"):
+        binarized_mnist.read(path, 2)
+    assert all(0 <= size < 4000 for size in asked)
 
 
 ROW = b" ".join([b"0", b"1"] * 392)

@@ -10,7 +10,7 @@ from .figures import DPI, LABEL, MUTED, SMALL, TITLE, WIDTH, new_figure, palette
 
 
 def waves(signals, *, rate, alt, title=None, labels=None, zoom=None, display_id=None):
-    """Show waveforms below each other with one time axis and one scale for the amplitude.
+    """Show waveforms below each other with one time axis and one scale of the amplitude.
 
     Where more than two samples fall on a dot, the range that they cover is filled: no peak is lost.
 
@@ -20,7 +20,8 @@ def waves(signals, *, rate, alt, title=None, labels=None, zoom=None, display_id=
         alt: alternative text, also the caption.
         title: the finding, above the waves.
         labels: one short text above each wave, if `signals` is no mapping.
-        zoom: (start, stop) in samples: a stretch that is marked and shown again, enlarged, in a second column.
+        zoom: (start, stop) in samples: a stretch that is marked and shown again, enlarged, in a second column
+            (in amplitude, too, where it is quiet).
 
     Raises:
         ValueError: for signals of another shape or dtype, of different lengths, NaN or outside of [-1, 1] (mu-law codes
@@ -40,15 +41,15 @@ def waves_figure(signals, *, rate, title=None, labels=None, zoom=None):
         len(zoom) == 2 and all(isinstance(at, int) for at in zoom) and 0 <= zoom[0] <= zoom[1] - 2 <= length - 2
     ):
         raise ValueError(f"expected zoom=(start, stop) in whole samples inside 0..{length}, 2 or more, got {zoom}")
-    peak = np.abs(x).max()
-    top = next((t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if 0 < peak <= t), 1.0)
-
-    left, right, between = 0.85, 0.35, 0.4
+    left, right = 0.85, 0.35
     wide = WIDTH - left - right
-    columns = [(left, wide, 0, length)]
+    columns = [(left, wide, 0, length, _top(x))]
     if zoom is not None:
+        near = _top(x[:, zoom[0] : zoom[1]])
+        between = 0.4 if near == _top(x) else 0.75  # with room for the numbers of another scale
         wide = round(0.58 * (wide - between), 2)
-        columns = [(left, wide, 0, length), (left + wide + between, WIDTH - right - left - wide - between, *zoom)]
+        across = left + wide + between
+        columns = [(left, wide, 0, length, _top(x)), (across, WIDTH - right - across, *zoom, near)]
     row = max(0.5, min(1.4, 3.7 / count))
     title = wrap(title, WIDTH - 0.3, TITLE, "bold") if title else ""
     names = [wrap(label, wide, SMALL) for label in labels]
@@ -61,7 +62,7 @@ def waves_figure(signals, *, rate, title=None, labels=None, zoom=None):
             fig.text(0.1 / WIDTH, 1 - 0.1 / height, title, fontsize=TITLE, fontweight="bold", va="top")
         for k, wave in enumerate(x):
             up = height - head - (k + 1) * (space + row)
-            for c, (across, width, start, stop) in enumerate(columns):
+            for c, (across, width, start, stop, top) in enumerate(columns):
                 ax = fig.add_axes((across / WIDTH, up / height, width / WIDTH, row / height))
                 seconds, unit = (1.0, "seconds") if (stop - start) / rate >= 1 else (1000.0, "milliseconds")
                 clock = seconds / rate  # from samples to what is on the axis
@@ -73,7 +74,8 @@ def waves_figure(signals, *, rate, title=None, labels=None, zoom=None):
                 last = k == count - 1
                 places, numbers = _ticks(start * clock, stop * clock, width)
                 ax.set_xticks(places, numbers if last else [""] * len(places))
-                ax.set_yticks([-top, 0, top], [f"−{top:g}", "0", f"{top:g}"] if c == 0 else [""] * 3)
+                numbers = [f"−{top:g}", "0", f"{top:g}"] if c == 0 or top != columns[0][-1] else [""] * 3
+                ax.set_yticks([-top, 0, top], numbers)
                 if last:
                     ax.set_xlabel(f"time ({unit})")
             if names:
@@ -84,6 +86,12 @@ def waves_figure(signals, *, rate, title=None, labels=None, zoom=None):
         middle = (0.55 + (count * (space + row) - space) / 2) / height
         fig.text(0.12 / WIDTH, middle, "amplitude", fontsize=LABEL, va="center", rotation=90)
     return fig
+
+
+def _top(x):
+    """The end of the axis of the amplitude: 1, 0.5, 0.2, ... whichever is just enough."""
+    peak = np.abs(x).max()
+    return next((top for top in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if 0 < peak <= top), 1.0)
 
 
 def _draw(ax, wave, start, stop, clock, dots):
