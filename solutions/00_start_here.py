@@ -165,9 +165,9 @@ display.panels(
 #
 # ## 6 Data, and what can be known about them
 #
-# All lessons get their data from one function, `load(name, split)`. What they need comes along with the packages, so nothing is downloaded. A split is *train*, *validation* or *test*: choices are made on validation, and test is looked at once, at the end.
+# All lessons get their data from one function, `load(name, split)`. What they need is included in the packages, so nothing is downloaded. A split is *train*, *validation* or *test*: choices are made on validation, and test is looked at once, at the end.
 #
-# Two kinds are worth telling apart. Of *real* data like the digits nobody knows the distribution. Others are *drawn* from a distribution that we chose, so the probability of each example is known: of `glyphs`, digits in 11 fonts whose pixels flip with probability 1 %, and of `bars_and_stripes`, 30 images that are all equally probable. The mean of $-\log p(x)$ under the true distribution is the **entropy**, and no model can score less on average. It is the floor under the learning curves of later lessons. Look at the last line of each.
+# Two kinds are worth telling apart. Of *real* data like the digits nobody knows the distribution. Others are *drawn* from a distribution that we chose, so the probability of each example is known: of `glyphs`, digits in 11 fonts whose pixels flip with probability 1 %, and of `bars_and_stripes`, 30 images that are all equally probable. The mean NLL of the *true* distribution is the **entropy**, and no model can score less on average. It is the floor under the learning curves of later lessons. Look at the last line of each.
 
 # %%
 for name in ("digits", "glyphs", "bars_and_stripes"):
@@ -177,10 +177,10 @@ for name in ("digits", "glyphs", "bars_and_stripes"):
 
 # %%
 stripes, glyphs = load("bars_and_stripes"), load("glyphs", "validation")
-surprise = -stripes.log_prob(stripes.x).mean().item()
-report("mean surprise of all bars and stripes", surprise, claimed=3.4012, tolerance=1e-4, unit="nats")
-surprise = -glyphs.log_prob(glyphs.x).mean().item()
-report("mean surprise of 1,000 glyphs", surprise, claimed=53.0, tolerance=1.7, unit="nats")
+nll = -stripes.log_prob(stripes.x).mean().item()
+report("true NLL of all bars and stripes", nll, claimed=3.4012, tolerance=1e-4, unit="nats")
+nll = -glyphs.log_prob(glyphs.x).mean().item()
+report("true NLL of 1,000 glyphs", nll, claimed=53.0, tolerance=1.7, unit="nats")
 display.grid(
     glyphs.x, levels=2, title="Glyphs: fonts, slants, shifts, and one pixel in a hundred flipped",
     alt="The first 16 glyphs, 28 by 28 pixels in black and white: printed digits of several fonts, sizes and slants, "
@@ -188,7 +188,7 @@ display.grid(
 )  # fmt: skip
 
 # %% [markdown]
-# The mean surprise of a sample is not exactly the entropy: it is an average over 1,000 images, with a standard error of about 0.4 nats. That is why claims have tolerances: this one allows four standard errors.
+# The true NLL of a sample is not exactly the entropy: it is a mean over 1,000 images, with a standard error of about 0.4 nats. That is why claims have tolerances: this one allows four standard errors.
 #
 # In a terminal, `garm data list` lists all data sets of the course and `garm data show glyphs` prints one with its *card*: source, license, size, how to cite it, known flaws. The classical benchmarks (MNIST, CIFAR-10, Shakespeare and others) load in the same way: they are downloaded once, or read from a folder of yours that the environment variable `GARM_DATA` names.
 #

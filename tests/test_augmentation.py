@@ -55,6 +55,29 @@ def test_evaluation_never_sees_augmented_images():
     assert augmented.fingerprint == plain.fingerprint
 
 
+def test_evaluation_of_a_part_sees_it_as_it_is():
+    plain = load("digits")
+    part = torch.utils.data.Subset(torch.utils.data.Subset(augment(plain, shift=2), range(100)), [3, 50])
+    seen = Seen()
+    evaluate(seen, part)
+    assert torch.equal(torch.cat(seen.images), plain.x[[3, 50]])
+
+
+@pytest.mark.slow
+def test_spawned_workers_can_draw_after_the_first_access():
+    data = augment(load("digits"), shift=1)
+    data[0]
+    loader = DataLoader(data, batch_size=600, num_workers=1, multiprocessing_context="spawn")
+    assert sum(len(x) for x, _ in loader) == 1257
+
+
+def test_colors_may_be_shifted_and_the_change_is_named():
+    data = augment(load("glyphs", n=20, color=True), shift=1)
+    assert (load("glyphs", "test", n=1, color=True, shift=2).log_prob(data[:][0]) > -math.inf).all()
+    assert "augmented (shift 1, elastic 0)" in repr(data)
+    assert "augmented" not in repr(data.plain)
+
+
 def test_training_sees_augmented_images_and_validation_does_not():
     train, validation = augment(load("digits"), shift=2), load("digits", "validation")
     model = Learner()
@@ -169,6 +192,10 @@ def test_dynamic_mnist_is_changed_before_it_is_drawn(monkeypatch, tmp_path):
         (lambda: augment(load("digits"), elastic=-0.5), ["elastic", "at least 0"]),
         (lambda: augment(load("digits"), elastic=math.nan), ["elastic"]),
         (lambda: augment(load("digits"), shift=1, seed=-1), ["seed"]),
+        (lambda: augment(augment(load("digits"), shift=1), elastic=1.0), ["not augmented yet", "together"]),
+        (lambda: augment(load("patches"), shift=1), ["patches are photographs"]),
+        (lambda: augment(load("glyphs", n=5, color=True), elastic=1.0), ["colors", "use shift"]),
+        (lambda: augment("digits", shift=1), ["expected a data set, got str"]),
         (lambda: augment(load("pydoc"), shift=1), ["images (C, H, W)", "windows"]),
         (lambda: augment(load("ring"), shift=1), ["images (C, H, W)", "points"]),
         (lambda: augment(load("bars_and_stripes"), shift=1), ["training only", "'all'"]),

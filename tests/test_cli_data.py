@@ -28,7 +28,7 @@ def test_list_names_every_data_set_and_where_it_is(garm, monkeypatch, tmp_path):
     assert (code, err) == (0, "")
     rows = dict(line.split(None, 1) for line in out.splitlines()[: len(datasets.names())])
     assert list(rows) == datasets.names()
-    assert rows["digits"].startswith("comes along")
+    assert rows["digits"].startswith("included")
     assert rows["mnist"].startswith("to download, 11.6 MB")
     assert rows["cifar10"].startswith("to download, 170.1 MB")
     assert str(tmp_path / "cache") in out
@@ -58,7 +58,7 @@ def test_fetch_downloads_once_into_the_cache(garm, monkeypatch, tmp_path):
             code, out, err = garm("fetch", "tinyshakespeare", "digits")
             assert (code, err) == (0, "")
             assert out == (
-                f"tinyshakespeare: text: {tmp_path / 'data' / 'tinyshakespeare' / 'input.txt'}\ndigits: comes along\n"
+                f"tinyshakespeare: text: {tmp_path / 'data' / 'tinyshakespeare' / 'input.txt'}\ndigits: included\n"
             )
         assert len(server.requests) == 1
     assert datasets.load("tinyshakespeare", length=5).text.encode() == text[: len(text) * 8 // 10]
@@ -75,6 +75,19 @@ def test_fetch_says_which_files_are_yours(garm, monkeypatch, tmp_path):
 def test_fetch_looks_at_all_names_first(fails, monkeypatch):
     monkeypatch.setattr("garm_course.datasets.downloads.fetch", lambda *_: pytest.fail("began too early"))
     assert "did you mean 'cifar10'" in fails("fetch", "mnist", "cifar")
+
+
+def test_fetch_of_several_goes_on_after_a_failure(garm, monkeypatch, tmp_path):
+    small_mnist(monkeypatch)
+    write_idx(tmp_path / "mnist")
+    monkeypatch.setenv("GARM_DATA", str(tmp_path))
+    code, out, err = garm("fetch", "all")
+    assert code == 2
+    assert out.count("(yours)") == 3 * 4
+    assert out.count("included\n") == 9
+    assert (
+        err == "garm: error: 4 of 16 could not be fetched: binarized_mnist, cifar10, fashion_mnist, tinyshakespeare\n"
+    )
 
 
 def test_fetch_that_fails_is_one_line(fails):
@@ -96,7 +109,7 @@ def test_the_card_of_every_data_set_can_be_read_without_loading_it(garm, name, m
     ("name", "words"),
     [
         ("digits", ["1,257 images 1x8x8", "|", "@@"]),
-        ("glyphs", ["8,910 prototypes", "fingerprint: aa0bc1b9"]),
+        ("glyphs", ["8,910 prototypes"]),
         ("patches", ["3x8x8", "CC BY 2.0"]),
         ("ring", ["real numbers", "the first points: ("]),
         ("plucked", ["G4 |", "D4 |"]),

@@ -125,6 +125,11 @@ def test_the_text_has_not_changed_for_this_python():
     assert found == PYDOC[sys.version_info[:3]]
 
 
+def test_names_are_guessed_whatever_their_case():
+    with pytest.raises(ValueError, match="did you mean 'fashion_mnist'"):
+        load("Fashion-MNIST")
+
+
 def test_a_fingerprint_sees_every_value_and_shape():
     def fingerprint(x, y=(0, 1)):
         return Dataset("d", "train", x, torch.tensor(y), levels=9, n_classes=2, source="", licence="").fingerprint

@@ -18,7 +18,7 @@ import pytest
 from file_server import serve
 
 from garm_course.datasets import downloads
-from garm_course.datasets.downloads import DownloadError, File, Source, fetch, supplied, whereabouts
+from garm_course.datasets.downloads import CacheError, DownloadError, File, Source, fetch, supplied, whereabouts
 
 CONTENT = random.Random(0).randbytes(50_000)
 
@@ -118,12 +118,19 @@ def test_all_mirrors_and_their_reasons_are_in_the_message(server, cache):
     assert message.index("403") < message.index("checksum") < message.index("refused the connection")
 
 
+def test_a_reason_that_all_mirrors_share_is_said_once(server, cache):
+    with pytest.raises(DownloadError) as error:
+        fetch(source(offer(server, "404", "/a"), offer(server, "404", "/b"), offer(server, "403", "/c")), "all")
+    message = str(error.value)
+    assert message.count("404") == message.count("403") == 1
+
+
 def test_no_network_is_said_in_words(cache, monkeypatch):
     def no_names(host, *_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", no_names)
-    with pytest.raises(DownloadError, match=r"data\.example\.org was not found \(no network\?\)"):
+    with pytest.raises(DownloadError, match=r"data\.example\.org: was not found \(no network\?\)"):
         fetch(source("https://data.example.org/file.bin"), "all")
     assert in_cache(cache, partial=True) == []
 
@@ -309,7 +316,7 @@ def test_a_full_or_read_only_disk_is_told_and_leaves_nothing(server, cache, monk
         monkeypatch.setattr(downloads, "_bar", lambda *_: fail())
     with pytest.raises(OSError, match=advice) as error:
         fetch(toy, "all")
-    assert not isinstance(error.value, DownloadError)
+    assert type(error.value) is CacheError
     assert error.value.errno == code
     assert "\n" not in str(error.value)
     assert str(cache / "data" / "toy" / "file.bin") in str(error.value)
@@ -370,7 +377,7 @@ def test_a_file_of_the_user_comes_first_and_is_left_alone(server, cache, monkeyp
 
 def test_a_folder_of_the_user_that_is_not_there_is_told(cache, monkeypatch, tmp_path):
     monkeypatch.setenv("GARM_DATA", str(tmp_path / "none"))
-    with pytest.raises(FileNotFoundError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match="not a folder"):
         supplied(source("http://127.0.0.1:9/x"), "all")
 
 

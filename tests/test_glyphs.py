@@ -207,9 +207,9 @@ def test_every_shifted_digit_is_the_centered_one_moved():
 
 def test_the_prototypes_have_not_changed():
     data = load("glyphs", "test", n=1)
-    assert data.fingerprint == FINGERPRINT
-    assert load("glyphs", "test", n=1, seed=5, flip=0.1, color=True).fingerprint == FINGERPRINT
-    assert load("glyphs", "test", n=1, shift=0).fingerprint != FINGERPRINT
+    assert data.prototypes_fingerprint == FINGERPRINT
+    assert load("glyphs", "test", n=1, seed=5, flip=0.1, color=True).prototypes_fingerprint == FINGERPRINT
+    assert load("glyphs", "test", n=1, shift=0).prototypes_fingerprint != FINGERPRINT
 
 
 def test_equal_bitmaps_are_merged_with_summed_weight():
@@ -373,7 +373,7 @@ def test_missing_fonts_are_reported(monkeypatch, tmp_path):
         ({"flip": math.nan}, ["[0, 0.5)"]),
         ({"flip": "1 %"}, ["[0, 0.5)"]),
         ({"color": "pink"}, ["'pink'", "red, orange, yellow, green, blue, purple"]),
-        ({"n": 0}, ["at least 1", "got 0"]),
+        ({"n": 0}, ["1..1000000", "got 0"]),
         ({"n": 2.0}, ["integer"]),
         ({"n": True}, ["integer"]),
         ({"seed": -1}, ["seed", "got -1"]),

@@ -49,14 +49,23 @@ def fetch(names: Annotated[list[str], typer.Argument(help="Data sets, or `all`."
     chosen = datasets.names() if names == ["all"] else names
     for name in chosen:  # all names first: a typing error in the last one must not cost a download
         datasets.dataset_class(name)
+    failed = []
     for name in chosen:
         source = datasets.source_of(name)
         if source is None:
-            typer.echo(f"{name}: comes along")
+            typer.echo(f"{name}: included")
             continue
-        for role in source.files:
-            found = downloads.fetch(source, role)
-            typer.echo(f"{name}: {role}: {found.path}{' (yours)' if found.supplied else ''}")
+        try:
+            for role in source.files:
+                found = downloads.fetch(source, role)
+                typer.echo(f"{name}: {role}: {found.path}{' (yours)' if found.supplied else ''}")
+        except datasets.DownloadError as error:
+            if len(chosen) == 1:
+                raise
+            typer.echo(f"{name}: {error}")
+            failed.append(name)
+    if failed:
+        raise datasets.DownloadError(f"{len(failed)} of {len(chosen)} could not be fetched: {', '.join(failed)}")
 
 
 def show(
@@ -174,7 +183,7 @@ def _where(name: str) -> str:
     from garm_course.datasets.downloads import whereabouts
 
     source = datasets.source_of(name)
-    return "comes along" if source is None else whereabouts(source)
+    return "included" if source is None else whereabouts(source)
 
 
 def _cache() -> str:

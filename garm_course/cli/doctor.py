@@ -174,7 +174,7 @@ def data() -> Check:
 
     own = os.environ.get("GARM_DATA")
     if own and not Path(own).expanduser().is_dir():
-        return Check("data", False, f"GARM_DATA names {own!r}, which is no folder", "correct it or unset GARM_DATA")
+        return Check("data", False, f"GARM_DATA names {own!r}, which is not a folder", "correct it or unset GARM_DATA")
     digits = datasets.load("digits", "train")
     ok = len(digits) == 1257 and tuple(digits.shape) == (1, 8, 8)
     yours = f"; your own files in {own}" if own else ""

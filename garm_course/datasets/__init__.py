@@ -1,6 +1,6 @@
 """Data behind one function: `load(name, split, **options)`.
 
-What comes along needs no network: distributions that are known (`bars_and_stripes`, `ring`, `grid`, `glyphs`,
+What is included needs no network: distributions that are known (`bars_and_stripes`, `ring`, `grid`, `glyphs`,
 `plucked`), so that a model's distance to the truth can be measured, and real data out of installed packages (`digits`,
 `patches`, `pydoc`, `moving_digits`). The benchmarks (`mnist` and its variants, `binarized_mnist`, `fashion_mnist`,
 `cifar10`, `tinyshakespeare`) are downloaded once, or read from the folder that the environment variable GARM_DATA
@@ -65,7 +65,7 @@ def dataset_class(name: str) -> type[Dataset]:
         ValueError: for an unknown name; the message has the nearest known one.
     """
     if name not in _CLASSES:
-        near = get_close_matches(str(name), _CLASSES, n=1)
+        near = get_close_matches(str(name).lower().replace("-", "_"), _CLASSES, n=1)
         guess = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"unknown data set {name!r}; {guess}choose one of: {', '.join(names())}")
     module, cls = _CLASSES[name]
@@ -73,7 +73,7 @@ def dataset_class(name: str) -> type[Dataset]:
 
 
 def source_of(name: str) -> Source | None:
-    """The files of a data set that is downloaded, or None for one that comes along."""
+    """The files of a data set that is downloaded, or None for one that is included."""
     dataset_class(name)  # refuses an unknown name
     return getattr(import_module(f"{__name__}.{_CLASSES[name][0]}"), "FILES", None)
 
@@ -84,8 +84,8 @@ def load(name: str, split: str = "train", *, offline: str | None = None, **optio
     Args:
         name: one of `names()`.
         split: "train", "validation" or "test"; `bars_and_stripes` is a whole distribution and always gives all of it.
-        offline: the name of another data set, to be loaded instead where this one is not here and cannot be downloaded.
-            A line is printed then. Of the options, it gets those that it knows.
+        offline: the name of another data set, to be loaded instead where this one is not here and cannot be downloaded
+            (or the cache not be written). A line is printed then. Of the options, it gets those that it knows.
         options: of this data set; its class lists them (`help(dataset_class("glyphs"))`, or `garm data show glyphs`).
 
     Returns:
@@ -124,11 +124,11 @@ def load(name: str, split: str = "train", *, offline: str | None = None, **optio
         return data
 
 
-def augment(data: Dataset, **options) -> Dataset:
+def augment(data: Dataset, *, shift: int = 0, elastic: float = 0.0, seed: int = 0) -> Dataset:
     """Training images, shifted or bent anew each time: see `garm_course.datasets.augmentation.augment`."""
     from garm_course.datasets.augmentation import augment
 
-    return augment(data, **options)
+    return augment(data, shift=shift, elastic=elastic, seed=seed)
 
 
 def _options(cls: type[Dataset]) -> list[str]:

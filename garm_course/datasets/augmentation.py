@@ -20,7 +20,7 @@ def augment(data: Dataset, *, shift: int = 0, elastic: float = 0.0, seed: int = 
     Images that are drawn from gray values (`mnist_dynamic`) are changed before they are drawn.
 
     Args:
-        data: the "train" split, images (C, H, W) whose level 0 is the background.
+        data: the "train" split, images (C, H, W) whose level 0 is the background (so no photographs).
         shift: largest shift in pixels, up, down, left and right.
         elastic: root mean square of the displacement of a pixel, in pixels, in each direction; see `bend`.
         seed: of the draws.
@@ -29,7 +29,8 @@ def augment(data: Dataset, *, shift: int = 0, elastic: float = 0.0, seed: int = 
         Dataset with the same `x`, which does not change, and fresh images from `data[i]` and from a DataLoader.
 
     Raises:
-        ValueError: another split than "train", no images, nothing to do, or an option out of range.
+        ValueError: another split than "train", no images, photographs, colors that would be mixed, images that are
+            augmented already, nothing to do, or an option out of range.
 
     Example:
         >>> from garm_course.datasets import load
@@ -38,10 +39,20 @@ def augment(data: Dataset, *, shift: int = 0, elastic: float = 0.0, seed: int = 
         >>> x.shape, len(train)
         (torch.Size([1, 8, 8]), 1257)
     """
+    if not isinstance(data, Dataset):
+        raise ValueError(f"expected a data set, got {type(data).__name__}; load it first: load('digits')")
+    if isinstance(data, _Augmented):
+        raise ValueError("expected data that are not augmented yet; give shift and elastic together")
     if data.split != "train":
         raise ValueError(f"augmentation is for training only, got the split {data.split!r}; evaluate on the data as is")
     if len(data.shape) != 3 or data.levels is None:
         raise ValueError(f"expected images (C, H, W) of whole levels, got {data.called} of shape {data.shape}")
+    if data.levels == 256 and data.shape[0] == 3:
+        raise ValueError(
+            f"{data.name} are photographs: they have no background that could move in; use them as they are"
+        )
+    if elastic and data.shape[0] > 1:
+        raise ValueError("expected gray images to bend, got colors: interpolating them makes new ones; use shift")
     check_integer("shift (pixels)", shift, 0, min(data.shape[1:]) - 1)
     if isinstance(elastic, bool) or not isinstance(elastic, (int, float)) or not 0 <= elastic < math.inf:
         raise ValueError(f"expected elastic, a displacement in pixels, of at least 0, got {elastic!r}")
@@ -55,6 +66,7 @@ class _Augmented(Fresh):
     def __init__(self, data: Dataset, shift: int, elastic: float, seed: int):
         super().__init__(data.plain, seed)
         self._data, self._shift, self._elastic = data, shift, elastic
+        self.source = f"{self.source}, augmented (shift {shift}, elastic {elastic:g})"
 
     def draw(self, index, rng: torch.Generator) -> Tensor:
         drawn = isinstance(self._data, MNISTDynamic)
@@ -88,7 +100,7 @@ def move(x: Tensor, steps: Tensor) -> Tensor:
 
 
 def bend(x: Tensor, strength: float, rng: torch.Generator) -> Tensor:
-    """Each image bent by a smooth random displacement field of its own.
+    """Each image bent by a smooth random displacement field of its own: elastic deformation.
 
     The displacement is white noise blurred by a Gaussian whose width is a seventh of the image, scaled so that its root
     mean square is `strength` pixels in each direction. Levels between pixels are interpolated and rounded.
@@ -99,7 +111,7 @@ def bend(x: Tensor, strength: float, rng: torch.Generator) -> Tensor:
         rng: 2 H W normal numbers an image are drawn from it.
 
     Returns:
-        (B, C, H, W) of the dtype of x; no level is above the highest or below the lowest of the image.
+        (B, C, H, W) of the dtype of x; no level is above the highest of the image, and 0 comes in from outside.
 
     Source:
         P. Y. Simard, D. Steinkraus, J. C. Platt (2003), "Best practices for convolutional neural networks applied to
@@ -114,7 +126,7 @@ def bend(x: Tensor, strength: float, rng: torch.Generator) -> Tensor:
         kernel = kernel / kernel.square().sum().sqrt()  # keeps the variance of white noise
         shape = (1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)
         pad = (0, 0, reach, reach) if axis == 2 else (reach, reach, 0, 0)
-        padded = F.pad(field, pad, mode="circular" if reach <= size else "constant")
+        padded = F.pad(field, pad, mode="circular")
         field = F.conv2d(padded.flatten(0, 1)[:, None], kernel.view(shape)).view_as(field)
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     row, column = rows + strength * field[:, 0], columns + strength * field[:, 1]  # (B, H, W): where pixels come from

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 SPLITS = ("train", "validation", "test")
+MOST = 1_000_000  # examples that are drawn at a time: more would not fit into memory
 CARD = ("What", "Source", "Licence", "Size", "Cite", "Flaws")  # the parts of a card, in their order
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from garm_course.datasets.base import Dataset, check_integer, check_split
-from garm_course.datasets.downloads import File, Source, fetch
+from garm_course.datasets.downloads import File, Source, fetch, unpacked
 
 _MIRRORS = (
     "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
@@ -19,6 +19,8 @@ _MIRRORS = (
     "https://raw.githubusercontent.com/mingzhang-yin/ARM-gradient/bac893cfcec486bbd00b755b12cf8402053b0e84/",
 )
 PIXELS = 784
+LONGEST = 4 * PIXELS  # bytes of a line, blanks included
+PIECE = 2**20  # bytes that are read at a time
 COUNTS = {"train": 50_000, "validation": 10_000, "test": 10_000}
 
 
@@ -53,30 +55,36 @@ def read(path: Path, count: int) -> Tensor:
     Raises:
         ValueError: the file has another number of lines or pixels, other values, is damaged, or unpacks to far more.
     """
-    largest = count * (2 * PIXELS + 2)  # a digit and a blank a pixel; perhaps a blank or "\r" more at each end of line
+    x = torch.empty(count, 1, 28, 28, dtype=torch.long)
+    filled, rest = 0, b""
     try:
-        with open(path, "rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if packed else open(path, "rb") as file:
-            text = bytearray(file.read(largest + 1))
+        with unpacked(path) as file:
+            while piece := file.read(PIECE):
+                *lines, rest = (rest + piece).split(b"\n")
+                filled = _fill(x, filled, lines, path)
+                if len(rest) > LONGEST:
+                    break
+            filled = _fill(x, filled, [rest] if rest.strip() else [], path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is cut or damaged ({error}); copy or download it again") from None
-    if len(text) > largest:
-        raise ValueError(f"{path} is longer than {count:,} lines of {PIXELS} pixels; is it another part?")
-    signs = torch.frombuffer(text, dtype=torch.uint8) if text else torch.empty(0, dtype=torch.uint8)
-    digit = (signs == ord("0")) | (signs == ord("1"))
-    blank = (signs == ord(" ")) | (signs == ord("\n")) | (signs == ord("\r"))
-    if not (digit | blank).all():
-        place = int((~(digit | blank)).nonzero()[0])
-        raise ValueError(f"{path} has the byte {text[place : place + 1]!r} at {place:,}, expected 0, 1 and blanks only")
-    pixels = signs[digit]
-    ends = (signs == ord("\n")).cumsum(0)[digit]  # the line of each pixel
-    lines = ends.view(-1, PIXELS) if len(pixels) == count * PIXELS else None
-    if lines is None or not (lines == torch.arange(count)[:, None]).all():
-        raise ValueError(
-            f"{path} holds {len(pixels):,} pixels, expected {count:,} lines of {PIXELS}; is it another part, or cut?"
-        )
-    return (pixels - ord("0")).long().view(count, 1, 28, 28)
+    if filled < count:
+        raise ValueError(f"{path} has {filled:,} lines, expected {count:,}; is it another part, or cut?")
+    return x
+
+
+def _fill(x: Tensor, filled: int, lines: list[bytes], path: Path) -> int:
+    """Write lines of pixels into x from image `filled` on; returns how many are there now."""
+    if filled + len(lines) > len(x):
+        raise ValueError(f"{path} has more than {len(x):,} lines; is it another part?")
+    for k, line in enumerate(lines, filled + 1):
+        if line.count(b"0") + line.count(b"1") != PIXELS or line.translate(None, b" 01\r"):
+            raise ValueError(
+                f"line {k:,} of {path} is not {PIXELS} pixels of 0 and 1: {line[:20]!r}...; is it another file?"
+            )
+    if lines:
+        pixels = bytearray(b"".join(lines).translate(None, b" \r"))  # "0" is the byte 48
+        x[filled : filled + len(lines)] = (torch.frombuffer(pixels, dtype=torch.uint8) - 48).view(-1, 1, 28, 28)
+    return filled + len(lines)
 
 
 class BinarizedMNIST(Dataset):

@@ -101,7 +101,7 @@ class CIFAR10(Dataset):
             archive.
         Licence: none stated.
         Size: 45,000 images for training, 5,000 for validation (the last of the training batches), 10,000 for test; 170
-            MB to download, 1.1 GB of memory for training.
+            MB to download; training needs 1.1 GB of memory, 1.4 GB while it loads.
         Cite: Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images, technical report, University of
             Toronto.
         Flaws: 3.3 % of the test images have a near-duplicate in the training images (Barz and Denzler 2020, arXiv

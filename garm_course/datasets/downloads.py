@@ -10,6 +10,7 @@ a server that sends too much, too slowly or nothing.
 """
 
 import errno
+import gzip
 import hashlib
 import logging
 import os
@@ -22,7 +23,7 @@ from typing import NamedTuple
 
 from garm_course.paths import cache_folder
 
-CONNECT = 10.0  # seconds until a server must have taken the call
+CONNECT = 10.0  # seconds in which a server has to accept a connection
 SILENCE = 30.0  # seconds without a byte after which it is given up
 SLOW = 2_000  # bytes a second, over SILENCE seconds, below which a server is given up
 CHUNK = 2**16
@@ -55,12 +56,14 @@ class Source(NamedTuple):
         files: by role, such as "train images".
         folders: where the files may lie below the folder that GARM_DATA names; the first one is shown in messages.
         instead: the embedded data set that an error message suggests.
+        shown: the name that was asked for, where several data sets share these files; "" for `name`.
     """
 
     name: str
     files: dict[str, File]
     folders: tuple[str, ...]
     instead: str
+    shown: str = ""
 
 
 class Found(NamedTuple):
@@ -72,6 +75,10 @@ class Found(NamedTuple):
 
 class DownloadError(OSError):
     """A file of a data set is not here and could not be downloaded; the message says what to do."""
+
+
+class CacheError(DownloadError):
+    """The cache cannot be written, or the disk is full; the message says what to do."""
 
 
 class _Refused(Exception):
@@ -90,8 +97,8 @@ def fetch(source: Source, role: str) -> Found:
 
     Raises:
         DownloadError: no mirror gave the file, or the network is switched off by `GARM_OFFLINE=1`.
-        OSError: the cache cannot be written, or the disk is full.
-        FileNotFoundError: GARM_DATA names no folder.
+        CacheError: the cache cannot be written, or the disk is full.
+        FileNotFoundError: GARM_DATA does not name a folder.
     """
     file = source.files[role]
     own = supplied(source, role)
@@ -107,16 +114,23 @@ def supplied(source: Source, role: str) -> Path | None:
     """The user's own copy of a file in the folder that the environment variable GARM_DATA names, or None.
 
     Raises:
-        FileNotFoundError: GARM_DATA names no folder.
+        FileNotFoundError: GARM_DATA does not name a folder.
     """
     chosen = os.environ.get("GARM_DATA")
     if not chosen:
         return None
     root = Path(chosen).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"GARM_DATA names {chosen!r}, which is no folder; correct it or unset GARM_DATA")
+        raise FileNotFoundError(f"GARM_DATA names {chosen!r}, which is not a folder; correct it or unset GARM_DATA")
     places = (root / folder / name for folder in source.folders for name in source.files[role].names)
     return next((place for place in places if place.is_file()), None)
+
+
+def unpacked(path: Path):
+    """A file opened for reading its bytes, which are unpacked where they are compressed with gzip."""
+    with open(path, "rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else open(path, "rb")
 
 
 def whereabouts(source: Source) -> str:
@@ -158,7 +172,7 @@ def _intact(path: Path, file: File) -> bool:
 def _download(source: Source, file: File, path: Path) -> None:
     """Put the file in its place, or raise."""
     if offline():
-        raise _cannot(source, file, ["GARM_OFFLINE forbids the network"])
+        raise _cannot(source, file, [("", "GARM_OFFLINE forbids the network")])
     part = cache_folder() / "partial" / source.name / f"{file.sha256}.part"
     reasons = []
     try:
@@ -181,12 +195,12 @@ def _download(source: Source, file: File, path: Path) -> None:
             part.unlink(missing_ok=True)  # give its room back
             advice = "make room there, or let GARM_CACHE name a folder on another disk"
         reason = f"cannot write {path} ({error.strerror or error}); {advice}"
-        raise OSError(error.errno, reason) from None
+        raise CacheError(error.errno, reason) from None
     raise _cannot(source, file, reasons)
 
 
-def _from_mirror(url: str, file: File, path: Path, part: Path) -> str | None:
-    """Download from one mirror, going on as long as there is progress; the reason of a failure, or None."""
+def _from_mirror(url: str, file: File, path: Path, part: Path) -> tuple[str, str] | None:
+    """Download from one mirror, going on as long as there is progress; host and reason of a failure, or None."""
     host = url.split("/")[2]
     while True:
         before = _size(part)
@@ -194,10 +208,10 @@ def _from_mirror(url: str, file: File, path: Path, part: Path) -> str | None:
             _retrieve(url, file, path, part)
             return None
         except _Refused as refused:
-            reason = f"{host} {refused}"
+            reason = (host, str(refused))
         except ValueError:  # pooch: the checksum differs; it has deleted what came
             if before == 0:
-                return f"{host} sent a file with another checksum"
+                return host, "sent a file with another checksum"
             continue  # it may have been the part that was here before: once more, from the start
         if _size(part) - before < file.size / 100:  # so it ends after a hundred cuts
             return reason
@@ -330,11 +344,15 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _cannot(source: Source, file: File, reasons: list[str]) -> DownloadError:
-    name, instead = source.name, source.instead
+def _cannot(source: Source, file: File, reasons: list[tuple[str, str]]) -> DownloadError:
+    name, instead = source.shown or source.name, source.instead
+    hosts = {}  # by reason: without a network it is the same for all
+    for host, reason in reasons:
+        hosts[reason] = [*hosts.get(reason, []), *([host] if host and host not in hosts.get(reason, []) else [])]
+    told = "; ".join(f"{', '.join(who)}: {reason}" if who else reason for reason, who in hosts.items())
     return DownloadError(
-        f"{file.name} of {name} is not here and could not be downloaded: {'; '.join(reasons)}. "
-        f'What comes along needs no download: load("{instead}"), or load("{name}", offline="{instead}") to fall back. '
+        f"{file.name} of {name} is not here and could not be downloaded ({told}). "
+        f'Included, with no download: load("{instead}"), or load("{name}", offline="{instead}") to fall back. '
         f"A file that you have goes into a folder that the environment variable GARM_DATA names, "
         f"as {source.folders[0]}/{file.names[0]}"
     )

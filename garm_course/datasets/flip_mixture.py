@@ -1,5 +1,7 @@
 """A mixture of known images whose pixels flip: as rich as its prototypes, and still exactly computable.
 
+It is a Bernoulli mixture whose components have the means f and 1 - f only.
+
 Draw a prototype with its weight, then flip each pixel independently with a small probability. Every image has positive
 probability, the density is a sum over prototypes, and the distance to a prototype is a Hamming distance: one matrix
 product. With a palette, the foreground takes one hue of it, independent of the shape.

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from garm_course.datasets.base import SPLITS, Dataset, Entropy, check_integer, check_split
+from garm_course.datasets.base import MOST, SPLITS, Dataset, Entropy, check_integer, check_split
 
 SAMPLES = {"train": 5000, "validation": 1000, "test": 1000}
 GRAIN = 2.0**-20  # points lie on a lattice this fine: the last bits of a cosine differ between machines, these do not
@@ -45,7 +45,7 @@ class GaussianMixture(Dataset):
         if isinstance(std, bool) or not isinstance(std, (int, float)) or not 0 < std < math.inf:
             raise ValueError(f"expected a standard deviation above 0 as std, got {std!r}")
         n = SAMPLES[split] if n is None else n
-        check_integer("n (points in the split)", n, 1)
+        check_integer("n (points in the split)", n, 1, MOST)
         check_integer("seed", seed, 0, 2**60)
         self.std, self._centers = float(std), centers.double()
         # 3 seed + split is a different number for every pair of seed and split

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from garm_course.datasets.base import SPLITS, Dataset, Entropy, check_integer, check_split
+from garm_course.datasets.base import MOST, SPLITS, Dataset, Entropy, check_integer, check_split
 from garm_course.datasets.flip_mixture import FlipMixture, check_flip, uniforms
 from garm_course.datasets.glyph_outlines import FONTS, PIXELS, place, rasterize
 
@@ -143,7 +143,7 @@ class Glyphs(Dataset):
         prototypes: LongTensor (K, 1, 28, 28), shapes without hue.
         prototype_factors: factors of each prototype, as in `factors`.
         mixture: the distribution as a FlipMixture.
-        fingerprint: SHA-256 of the prototypes, one bit a pixel; it changes when the fonts do.
+        prototypes_fingerprint: SHA-256 of the prototypes, one bit a pixel; it changes when the fonts do.
 
     Raises:
         ValueError: for an option out of range, or digits that would leave the image.
@@ -182,7 +182,7 @@ class Glyphs(Dataset):
         check_integer("shift (pixels)", shift, 0, 8)
         check_flip(flip)
         n = SAMPLES[split] if n is None else n
-        check_integer("n (images in the split)", n, 1)
+        check_integer("n (images in the split)", n, 1, MOST)
         check_integer("seed", seed, 0, 2**60)
 
         slants = tuple(map(float, slants))
@@ -207,7 +207,7 @@ class Glyphs(Dataset):
         )
 
     @property
-    def fingerprint(self) -> str:
+    def prototypes_fingerprint(self) -> str:
         return self._table.fingerprint
 
     @property

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from garm_course.datasets.base import Dataset, check_integer, check_split
-from garm_course.datasets.downloads import Source, fetch
+from garm_course.datasets.downloads import Source, fetch, unpacked
 
 PIECE = 2**18
 ROWS = {"train": 60_000, "test": 10_000}  # images in the files
@@ -34,7 +34,7 @@ def read(path: Path, shape: tuple[int, ...], first: int = 0, stop: int | None = 
         LongTensor (stop - first, *shape[1:]), values 0..255.
 
     Raises:
-        ValueError: the file is no IDX file, has another type or shape, is cut, damaged or too long.
+        ValueError: the file is not an IDX file, has another type or shape, is cut, damaged or too long.
     """
     stop = shape[0] if stop is None else stop
     row = math.prod(shape[1:])
@@ -43,9 +43,7 @@ def read(path: Path, shape: tuple[int, ...], first: int = 0, stop: int | None = 
     piece = bytearray(PIECE)
     bytes_, view = torch.frombuffer(piece, dtype=torch.uint8), memoryview(piece)
     try:
-        with open(path, "rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if packed else open(path, "rb") as file:
+        with unpacked(path) as file:
             _check_header(file.read(4 + 4 * len(shape)), shape, path)
             seen = 0
             while got := file.readinto(view):
@@ -65,7 +63,9 @@ def read(path: Path, shape: tuple[int, ...], first: int = 0, stop: int | None = 
 
 def _check_header(header: bytes, shape: tuple[int, ...], path: Path) -> None:
     if len(header) < 4 or header[:2] != b"\0\0":
-        raise ValueError(f"{path} is no IDX file (it begins with {header[:4].hex(' ')}); supply the file in IDX format")
+        raise ValueError(
+            f"{path} is not an IDX file (it begins with {header[:4].hex(' ')}); supply the file in IDX format"
+        )
     if header[2] != 8:
         raise ValueError(f"{path} holds values of type {header[2]:#04x}, expected unsigned bytes (0x08)")
     if header[3] != len(shape):

@@ -8,7 +8,7 @@ The static benchmark, whose pixels were drawn once and for all, is `binarized_mn
 import torch
 from torch import Tensor
 
-from garm_course.datasets.base import Dataset, check_integer
+from garm_course.datasets.base import SPLITS, Dataset, check_integer
 from garm_course.datasets.downloads import File, Source
 from garm_course.datasets.fresh import Fresh
 from garm_course.datasets.idx import IdxImages
@@ -48,6 +48,7 @@ FILES = Source(
     folders=("mnist", "MNIST/raw", "MNIST", "."),
     instead="digits",
 )
+FIXED = 2**31  # seeds of the fixed draws, far from those of fresh ones (torch takes a seed modulo 2^32)
 # Images per class 0..9: they tell MNIST from the data sets that were made to look like it
 COUNTS = {
     "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
@@ -68,7 +69,7 @@ class MNIST(IdxImages):
         Cite: LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document recognition,
             Proceedings of the IEEE 86(11), pages 2278-2324.
         Flaws: a few labels are wrong (Northcutt, Athalye, Mueller 2021, arXiv 2103.14749); gray comes from scaling
-            black and white, so most pixels are 0 or nearly 255; of 60,000 test digits only 10,000 were ever
+            black and white, so 0 and levels near 255 prevail; of 60,000 test digits only 10,000 were ever
             distributed (Yadav and Bottou 2019, arXiv 1905.10498).
 
     Args:
@@ -80,22 +81,25 @@ class MNIST(IdxImages):
         DownloadError: the files are not here and cannot be downloaded.
     """
 
+    shown, instead = "mnist", "digits"  # what messages call it, and suggest
+
     def __init__(self, split: str = "train", *, n: int | None = None):
+        files = FILES._replace(shown=self.shown, instead=self.instead)
         cite = "MNIST (LeCun, Cortes, Burges)"
-        super().__init__("mnist", split, FILES, COUNTS, n, cite, "CC BY-SA 3.0 (according to Keras)")
+        super().__init__("mnist", split, files, COUNTS, n, cite, "CC BY-SA 3.0 (according to Keras)")
 
 
 class MNISTThresholded(MNIST):
     """MNIST in black and white: a pixel is 1 where its gray level is above 127.
 
     Card:
-        What: the digits of `mnist`, binary, by a threshold: an own variant of this course, without chance.
+        What: the digits of `mnist`, binary, by a threshold: a variant of this course, without chance.
         Source: `mnist`.
         Licence: as `mnist`.
         Size: as `mnist`.
         Cite: as `mnist`; say "thresholded at > 127" beside every figure.
         Flaws: those of `mnist`. Its edges have no noise, so its figures are far below those of the dynamic and the
-            static benchmark and must not be compared with them.
+            static benchmark and must not be compared with them. Some ten images are the same in two splits.
 
     Args:
         split, n: as in `MNIST`.
@@ -104,10 +108,16 @@ class MNISTThresholded(MNIST):
         ValueError, DownloadError: as in `MNIST`.
     """
 
+    shown, instead = "mnist_thresholded", "glyphs"
+
     def __init__(self, split: str = "train", *, n: int | None = None):
         super().__init__(split, n=n)
         self.name, self.levels = "mnist_thresholded", 2
         torch.gt(self.x, 127, out=self.x)  # in place: no second tensor of this size
+
+
+class _Gray(MNIST):
+    shown, instead = "mnist_dynamic", "glyphs"
 
 
 class MNISTDynamic(Fresh):
@@ -142,9 +152,9 @@ class MNISTDynamic(Fresh):
 
     def __init__(self, split: str = "train", *, n: int | None = None, seed: int = 0):
         check_integer("seed", seed, 0, 2**60)
-        gray = MNIST(split, n=n)
+        gray = _Gray(split, n=n)
         self.gray = gray.x.to(torch.uint8)
-        fixed = torch.Generator().manual_seed({"train": 1, "validation": 2, "test": 3}[split])
+        fixed = torch.Generator().manual_seed(FIXED + SPLITS.index(split))
         x = gray.x
         for rows in torch.arange(len(x)).split(1000):  # in place, some images at a time: no second tensor of this size
             x[rows] = binarize(self.gray[rows], fixed)

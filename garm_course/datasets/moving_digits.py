@@ -1,14 +1,14 @@
 """Short clips of handwritten digits that glide over a dark field and bounce off its sides.
 
 The motion has no chance in it: after three frames the digit, its place and its direction are known (two do not tell a
-digit at rest from one that is just bouncing), so nothing is left to predict of later frames. A model that ignores time
-pays for every frame again.
+digit at rest from one that is just bouncing; more are needed at speeds above half the room), so nothing is left to
+predict of later frames. A model that ignores time pays for every frame again.
 """
 
 import torch
 from torch import Tensor
 
-from garm_course.datasets.base import SPLITS, Dataset, check_integer, check_split
+from garm_course.datasets.base import MOST, SPLITS, Dataset, check_integer, check_split
 from garm_course.datasets.digits import Digits
 
 SIDE = 8  # pixels of a digit
@@ -90,7 +90,7 @@ class MovingDigits(Dataset):
         check_integer("size (side of the field in pixels)", size, SIDE + 1, 64)
         check_integer("speed (pixels a frame)", speed, 1, size - SIDE)
         n = SAMPLES[split] if n is None else n
-        check_integer("n (clips in the split)", n, 1)
+        check_integer("n (clips in the split)", n, 1, MOST)
         check_integer("seed", seed, 0, 2**60)
         digits, room = Digits(split), size - SIDE
         # 3 seed + split is a different number for every pair of seed and split

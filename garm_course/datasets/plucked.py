@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from garm_course.datasets.base import SPLITS, Dataset, Entropy, check_classes, check_integer, check_split
+from garm_course.datasets.base import MOST, SPLITS, Dataset, Entropy, check_classes, check_integer, check_split
 from garm_course.transforms import mu_law_decode, mu_law_encode
 
 RATE = 8000  # samples per second
@@ -125,7 +125,7 @@ class Plucked(Dataset):
         longest = max(NOTES[note] for note in self.notes)
         check_integer("length (samples, at least twice the longest period)", length, 2 * longest, 10_000_000)
         n = SAMPLES[split] if n is None else n
-        check_integer("n (notes in the split)", n, 1)
+        check_integer("n (notes in the split)", n, 1, MOST)
         check_integer("seed", seed, 0, 2**60)
         # The first sample shows the loudness, the first that is not as loud shows the period and the damping
         shown = [mu_law_encode(torch.tensor([a, *(a * g / 2 for g in gains)], dtype=torch.float64)) for a in amplitudes]

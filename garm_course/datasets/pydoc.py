@@ -64,8 +64,8 @@ class Pydoc(Text):
         Size: about 373,000 characters (Python 3.11), 80 % for training, 10 % each for validation and test, in four
             stretches each.
         Cite: Python Software Foundation, The Python Language Reference.
-        Flaws: it changes from one version of Python to the next, so a figure belongs to a fingerprint. One author's
-            voice, much grammar, lines broken at 70 characters.
+        Flaws: it changes from one version of Python to the next, so a figure belongs to a fingerprint. Much
+            grammar and code, and most lines are broken at about 70 characters.
 
     Args:
         split: "train", "validation" or "test": no paragraph is in two of them.

@@ -41,8 +41,8 @@ class TinyShakespeare(Text):
             1.1 MB to download.
         Cite: Karpathy (2015), The Unreasonable Effectiveness of Recurrent Neural Networks (blog), and its code
             char-rnn.
-        Flaws: other code trains on the first 90 % and calls the last 10 % "validation": that part is our test split,
-            so test figures compare with theirs, from a little less training text.
+        Flaws: nanoGPT and others train on the first 90 % and call the last 10 % "validation": that part is our test
+            split, so test figures compare with theirs, from a little less training text.
 
     Args:
         split: "train", "validation" or "test".

@@ -54,7 +54,7 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
     """
     if len(dataset) == 0:
         raise ValueError("expected at least one example to evaluate on, got an empty data set")
-    dataset = getattr(dataset, "plain", dataset)
+    dataset = _plain(dataset)
     network = isinstance(model, nn.Module)
     classes = network and bool(getattr(model, "n_classes", 0))
     device = next((p.device for p in model.parameters()), None) if network else None
@@ -63,6 +63,13 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
     with evaluation_mode(model if network else nn.Identity()):
         parts = [model.log_prob(x.to(device), *([y.to(device)] if classes else [])).double().cpu() for x, y in loader]
     return torch.cat(parts)
+
+
+def _plain(dataset: Dataset) -> Dataset:
+    """The data without augmentation or fresh draws, also where only a part of them was taken."""
+    if isinstance(dataset, torch.utils.data.Subset):
+        return torch.utils.data.Subset(_plain(dataset.dataset), dataset.indices)
+    return getattr(dataset, "plain", dataset)
 
 
 def evaluate(model, dataset: Dataset, *, batch_size: int = 256) -> Likelihood:
