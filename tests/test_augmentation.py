@@ -55,6 +55,12 @@ def test_evaluation_never_sees_augmented_images():
     assert augmented.fingerprint == plain.fingerprint
 
 
+def test_evaluating_does_not_move_the_draws_of_training():
+    a, b = augment(load("digits"), shift=2), augment(load("digits"), shift=2)
+    evaluate(Seen(), a)
+    assert torch.equal(a[:][0], b[:][0])
+
+
 def test_evaluation_of_a_part_sees_it_as_it_is():
     plain = load("digits")
     part = torch.utils.data.Subset(torch.utils.data.Subset(augment(plain, shift=2), range(100)), [3, 50])
@@ -189,7 +195,7 @@ def test_dynamic_mnist_is_changed_before_it_is_drawn(monkeypatch, tmp_path):
         (lambda: augment(load("digits")), ["got neither"]),
         (lambda: augment(load("digits"), shift=8), ["shift", "0..7", "got 8"]),
         (lambda: augment(load("digits"), shift=-1), ["shift", "got -1"]),
-        (lambda: augment(load("digits"), elastic=-0.5), ["elastic", "at least 0"]),
+        (lambda: augment(load("digits"), elastic=-0.5), ["elastic", "from 0 to"]),
         (lambda: augment(load("digits"), elastic=math.nan), ["elastic"]),
         (lambda: augment(load("digits"), shift=1, seed=-1), ["seed"]),
         (lambda: augment(augment(load("digits"), shift=1), elastic=1.0), ["not augmented yet", "together"]),

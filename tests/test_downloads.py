@@ -376,9 +376,10 @@ def test_a_file_of_the_user_comes_first_and_is_left_alone(server, cache, monkeyp
 
 
 def test_a_folder_of_the_user_that_is_not_there_is_told(cache, monkeypatch, tmp_path):
-    monkeypatch.setenv("GARM_DATA", str(tmp_path / "none"))
-    with pytest.raises(FileNotFoundError, match="not a folder"):
-        supplied(source("http://127.0.0.1:9/x"), "all")
+    for folder in (str(tmp_path / "none"), "~nobody-of-this-name/data"):
+        monkeypatch.setenv("GARM_DATA", folder)
+        with pytest.raises(FileNotFoundError, match="not a folder"):
+            supplied(source("http://127.0.0.1:9/x"), "all")
 
 
 def test_whereabouts_follow_the_file(server, cache):

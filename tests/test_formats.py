@@ -355,12 +355,25 @@ def test_a_bomb_in_the_archive_is_not_unpacked(small_cifar, mine):
         load("cifar10")
 
 
+def test_a_name_that_is_a_bomb_is_not_unpacked(small_cifar, mine):
+    """The name of a member of a tar archive may itself be gigabytes long."""
+    path = mine / "cifar10" / "cifar-10-binary.tar.gz"
+    path.parent.mkdir()
+    with gzip.open(path, "wb", 1) as file:
+        file.write(info("././@LongLink", size=2**30, kind=tarfile.GNUTYPE_LONGNAME).tobuf(tarfile.GNU_FORMAT))
+        for _ in range(8):
+            file.write(bytes(2**20))
+    with pytest.raises(ValueError, match="far more than CIFAR-10"):
+        load("cifar10")
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
         (lambda content: content[: len(content) // 2], ["cut, damaged"]),
         (lambda content: content[:1000] + bytes(2000) + content[3000:], ["cifar-10-binary.tar.gz"]),
         (lambda content: b"", ["cut, damaged or no tar archive"]),
+        (lambda content: b"\x1f\x8b\x08", ["cut, damaged or no tar archive"]),
         (lambda content: b"<html>404</html>", ["cut, damaged or no tar archive"]),
     ],
 )

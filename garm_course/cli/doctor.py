@@ -173,7 +173,7 @@ def data() -> Check:
     from garm_course import datasets
 
     own = os.environ.get("GARM_DATA")
-    if own and not Path(own).expanduser().is_dir():
+    if own and not Path(os.path.expanduser(own)).is_dir():
         return Check("data", False, f"GARM_DATA names {own!r}, which is not a folder", "correct it or unset GARM_DATA")
     digits = datasets.load("digits", "train")
     ok = len(digits) == 1257 and tuple(digits.shape) == (1, 8, 8)

@@ -54,8 +54,8 @@ def augment(data: Dataset, *, shift: int = 0, elastic: float = 0.0, seed: int = 
     if elastic and data.shape[0] > 1:
         raise ValueError("expected gray images to bend, got colors: interpolating them makes new ones; use shift")
     check_integer("shift (pixels)", shift, 0, min(data.shape[1:]) - 1)
-    if isinstance(elastic, bool) or not isinstance(elastic, (int, float)) or not 0 <= elastic < math.inf:
-        raise ValueError(f"expected elastic, a displacement in pixels, of at least 0, got {elastic!r}")
+    if isinstance(elastic, bool) or not isinstance(elastic, (int, float)) or not 0 <= elastic <= max(data.shape[1:]):
+        raise ValueError(f"expected elastic, a displacement in pixels, from 0 to the image's size, got {elastic!r}")
     if shift == 0 and elastic == 0:
         raise ValueError("expected a shift or an elastic displacement, got neither; use the data as they are")
     check_integer("seed", seed, 0, 2**60)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from garm_course.datasets.base import Dataset, check_integer, check_split
-from garm_course.datasets.downloads import File, Source, fetch
+from garm_course.datasets.downloads import File, Source, fetch, unpacked
 
 # Size and SHA-256 as TensorFlow Datasets lists them (url_checksums/cifar10.txt)
 FILES = Source(
@@ -60,7 +60,7 @@ def read(path: Path, names: list[str]) -> tuple[Tensor, Tensor]:
     """
     parts = {}
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with unpacked(path) as file, tarfile.open(fileobj=_Bounded(file), mode="r|") as archive:
             for member in archive:
                 _check_member(member, path)
                 name = member.name.removeprefix(FOLDER)
@@ -69,7 +69,7 @@ def read(path: Path, names: list[str]) -> tuple[Tensor, Tensor]:
                     parts[name] = torch.frombuffer(batch, dtype=torch.uint8).view(PER_BATCH, RECORD)
                 if len(parts) == len(names):
                     break
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, RuntimeError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is cut, damaged or no tar archive ({error}); copy or download it again") from None
     missing = [name for name in names if name not in parts]
     if missing:
@@ -79,6 +79,21 @@ def read(path: Path, names: list[str]) -> tuple[Tensor, Tensor]:
     if y.max() >= len(CLASSES):
         raise ValueError(f"{path} has the class {y.max().item()}, expected 0..{len(CLASSES) - 1}; download it again")
     return records[:, 1:].view(-1, 3, 32, 32), y
+
+
+class _Bounded:
+    """A stream that ends with an error when it holds far more than the archive does: names of members may be bombs."""
+
+    def __init__(self, file):
+        self.file, self.left = file, 7 * PER_BATCH * RECORD + 2**20
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`."""
+        piece = self.file.read(min(size, self.left + 1))
+        self.left -= len(piece)
+        if self.left < 0:
+            raise tarfile.ReadError("it unpacks to far more than CIFAR-10")
+        return piece
 
 
 def _check_member(member: tarfile.TarInfo, path: Path) -> None:

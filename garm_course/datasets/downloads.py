@@ -27,6 +27,7 @@ CONNECT = 10.0  # seconds in which a server has to accept a connection
 SILENCE = 30.0  # seconds without a byte after which it is given up
 SLOW = 2_000  # bytes a second, over SILENCE seconds, below which a server is given up
 CHUNK = 2**16
+FULL = (errno.ENOSPC, errno.EDQUOT)
 ROOM = 2**20  # bytes that must stay free on the disk
 
 
@@ -119,7 +120,7 @@ def supplied(source: Source, role: str) -> Path | None:
     chosen = os.environ.get("GARM_DATA")
     if not chosen:
         return None
-    root = Path(chosen).expanduser()
+    root = Path(os.path.expanduser(chosen))
     if not root.is_dir():
         raise FileNotFoundError(f"GARM_DATA names {chosen!r}, which is not a folder; correct it or unset GARM_DATA")
     places = (root / folder / name for folder in source.folders for name in source.files[role].names)
@@ -183,16 +184,20 @@ def _download(source: Source, file: File, path: Path) -> None:
                 return
             for left in part.parent.glob("tmp*"):  # pooch's, of a process that was killed
                 left.unlink()
-            _check_room(part, file)
-            for url in file.urls:
-                reason = _from_mirror(url, file, path, part)
-                if reason is None:
-                    return
-                reasons.append(reason)
+            try:
+                _check_room(part, file)
+                for url in file.urls:
+                    reason = _from_mirror(url, file, path, part)
+                    if reason is None:
+                        return
+                    reasons.append(reason)
+            except OSError as error:
+                if error.errno in FULL:
+                    part.unlink(missing_ok=True)  # give its room back
+                raise
     except OSError as error:
         advice = "let the environment variable GARM_CACHE name a folder that you can write"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            part.unlink(missing_ok=True)  # give its room back
+        if error.errno in FULL:
             advice = "make room there, or let GARM_CACHE name a folder on another disk"
         reason = f"cannot write {path} ({error.strerror or error}); {advice}"
         raise CacheError(error.errno, reason) from None

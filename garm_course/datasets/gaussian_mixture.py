@@ -13,6 +13,7 @@ from garm_course.datasets.base import MOST, SPLITS, Dataset, Entropy, check_inte
 
 SAMPLES = {"train": 5000, "validation": 1000, "test": 1000}
 GRAIN = 2.0**-20  # points lie on a lattice this fine: the last bits of a cosine differ between machines, these do not
+LEAST = 1e-4  # standard deviation: a hundred times the lattice, so that it does not show
 BLOCK = 2**20  # entries of a (points, centers) table at a time
 
 
@@ -25,7 +26,7 @@ class GaussianMixture(Dataset):
     Args:
         name, split: of the data set; splits are independent draws.
         centers: float64 tensor (K, 2), distinct.
-        std: standard deviation s > 0 of each mode, in both directions.
+        std: standard deviation s of each mode, in both directions, at least 0.0001.
         n: points in this split; None for 5,000 (train) or 1,000. Fewer points are the first of more.
         seed: of the draws.
         source: where the setting comes from.
@@ -42,8 +43,8 @@ class GaussianMixture(Dataset):
 
     def __init__(self, name: str, split: str, centers: Tensor, std: float, n: int | None, seed: int, source: str):
         check_split(split)
-        if isinstance(std, bool) or not isinstance(std, (int, float)) or not 0 < std < math.inf:
-            raise ValueError(f"expected a standard deviation above 0 as std, got {std!r}")
+        if isinstance(std, bool) or not isinstance(std, (int, float)) or not LEAST <= std < math.inf:
+            raise ValueError(f"expected a standard deviation of at least {LEAST} as std, got {std!r}")
         n = SAMPLES[split] if n is None else n
         check_integer("n (points in the split)", n, 1, MOST)
         check_integer("seed", seed, 0, 2**60)

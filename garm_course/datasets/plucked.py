@@ -115,9 +115,9 @@ class Plucked(Dataset):
         seed: int = 0,
     ):
         check_split(split)
-        self.notes = (notes,) if isinstance(notes, str) else tuple(notes)
+        self.notes = tuple(notes) if isinstance(notes, (tuple, list)) else (notes,)
         for note in self.notes:
-            if note not in NOTES:
+            if not isinstance(note, str) or note not in NOTES:
                 raise ValueError(f"unknown note {note!r}; choose from: {', '.join(NOTES)}")
         amplitudes, gains = numbers("loudness", loudness, 0.05, 1), numbers("damping", damping, 0.5, 1)
         if not self.notes or len(set(self.notes)) < len(self.notes):

@@ -90,7 +90,7 @@ def evaluate(model, dataset: Dataset, *, batch_size: int = 256) -> Likelihood:
         raise ValueError(
             f"the log-likelihood of example {bad} is {-nll[bad].item()}; the model diverged, train it again"
         )
-    x, _ = dataset[0]
+    x, _ = _plain(dataset)[0]
     stderr = (nll.std() / math.sqrt(len(nll))).item() if len(nll) > 1 else math.nan
     return Likelihood(nll.mean().item(), stderr, len(nll), x.numel())
 
@@ -110,7 +110,7 @@ def kl_divergence(data, model, *, batch_size: int = 256) -> Likelihood:
     """
     gap = log_probs(data, data, batch_size=batch_size) - log_probs(model, data, batch_size=batch_size)
     stderr = (gap.std() / math.sqrt(len(gap))).item() if len(gap) > 1 else math.nan
-    return Likelihood(gap.mean().item(), stderr, len(gap), data[0][0].numel())
+    return Likelihood(gap.mean().item(), stderr, len(gap), _plain(data)[0][0].numel())
 
 
 class Uniform:
