@@ -73,6 +73,10 @@ class _Handler(BaseHTTPRequestHandler):
                 piece = content[start : start + 1000]
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             return self.wfile.write(b"0\r\n\r\n")
+        if how == "ends early":  # without a length, so nobody can tell that it is not the end
+            self.send_response(200)
+            self.end_headers()
+            return self.wfile.write(content[: server.cut_after])
         if how == "another range" and asked:  # of the length that was asked for
             return self.answer(206, content[: -int(asked[6:-1])], {"Content-Range": "bytes 0-"})
         if how == "compressing" and "gzip" in self.headers.get("Accept-Encoding", ""):

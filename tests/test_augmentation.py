@@ -7,7 +7,7 @@ import torch
 from fake_data import small_mnist, write_idx
 from torch.utils.data import DataLoader
 
-from garm_course.datasets import augment, load
+from garm_course.datasets import Dataset, augment, load
 from garm_course.datasets.augmentation import bend, move
 from garm_course.evaluation.likelihood import baselines, evaluate, log_probs
 from garm_course.training import fit
@@ -214,3 +214,26 @@ def test_bad_requests_are_refused(call, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_dynamic_mnist_is_bent_before_it_is_drawn_and_evaluated_as_it_is(monkeypatch, tmp_path):
+    small_mnist(monkeypatch)
+    write_idx(tmp_path / "mnist")
+    monkeypatch.setenv("GARM_DATA", str(tmp_path))
+    train = load("mnist_dynamic")
+    train.gray.copy_(255 * (torch.arange(28) % 2).expand_as(train.gray))  # black and white: nothing is left to chance
+    assert not torch.equal(augment(train, elastic=2.0)[:][0], train[:][0])
+    plain = augment(train, shift=3).plain
+    assert torch.equal(plain[:][0], train.x)
+    assert torch.equal(plain[:][0], train.x)  # no fresh draw in what evaluation sees
+
+
+def test_what_bending_brings_in_from_outside_is_empty():
+    assert bend(torch.full((50, 1, 8, 8), 16), 2.0, torch.Generator().manual_seed(0)).min() == 0
+
+
+def test_a_shift_is_smaller_than_the_shorter_side():
+    wide = Dataset("d", "train", torch.ones(2, 1, 4, 9).long(), torch.zeros(2).long(), levels=2, n_classes=0,
+                   source="", licence="")  # fmt: skip
+    with pytest.raises(ValueError, match=r"0\.\.3 as shift"):
+        augment(wide, shift=4)

@@ -178,3 +178,22 @@ def test_characters_show_what_is_bright_and_where():
     rows = characters(large, 2).split("\n")
     assert [len(row) for row in rows] == [20] * 10
     assert rows[0] == "   @" + " " * 16
+
+
+def test_fetch_all_looks_for_every_data_set(garm, monkeypatch):
+    from garm_course.datasets import downloads
+
+    monkeypatch.setattr(downloads, "fetch", lambda source, role: downloads.Found(role, False))
+    code, out, _ = garm("fetch", "all")
+    assert code == 0
+    assert list(dict.fromkeys(line.split(":")[0] for line in out.splitlines())) == datasets.names()
+
+
+def test_show_prints_frames_of_one_clip_points_in_their_order_and_the_mean_of_channels(garm, tmp_path):
+    assert garm("show", "ring", "--out", tmp_path / "RING.PNG")[0] == 0
+    x, y = datasets.load("ring").x[0].double().round(decimals=2).tolist()
+    assert f"the first points: ({x:g}, {y:g}), " in garm("show", "ring")[1]
+    clip = datasets.load("moving_digits").x[0, 0, :6]
+    assert characters(clip[:, None], 17) in garm("show", "moving_digits")[1]
+    color = torch.tensor([0, 16, 8]).view(1, 3, 1, 1)
+    assert characters(color, 17) == 2 * RAMP[round(0.5 * (len(RAMP) - 1))]

@@ -89,6 +89,13 @@ def test_points_have_the_moments_and_the_modes_of_their_density(name):
     assert abs(surprise.mean().item() - data.entropy().nats) < 4 * surprise.std().item() / math.sqrt(n)
 
 
+def test_the_standard_error_of_an_entropy_is_the_spread_of_its_figures():
+    data = load("ring", "test", n=1, std=0.3)
+    figures = [data.entropy(200, torch.Generator().manual_seed(seed)) for seed in range(100)]
+    spread = torch.tensor([nats for nats, _ in figures], dtype=torch.float64).std().item()
+    assert figures[0].stderr == pytest.approx(spread, rel=4 / math.sqrt(2 * 100))
+
+
 def test_points_lie_on_a_lattice_that_float32_can_hold():
     x = load("grid", n=1000).x
     assert torch.equal((x.double() / GRAIN).round() * GRAIN, x.double())
@@ -269,6 +276,7 @@ def test_windows_are_the_text_and_nothing_else():
     [
         (lambda data: data.encode("naïve"), ["'ï'", "replace"]),
         (lambda data: data.decode(torch.tensor([96])), ["0..95", "96"]),
+        (lambda data: data.decode(torch.tensor([-1])), ["0..95", "-1"]),
         (lambda data: data.decode(data.x[:2]), ["one sequence", "row by row"]),
     ],
 )
@@ -346,6 +354,9 @@ def test_digits_of_a_split_stay_in_their_split():
         ("pydoc", {"length": 10**7}, ["length", "got 10000000"]),
         ("pydoc", {"stride": 0}, ["stride", "at least 1"]),
         ("pydoc", {"stride": 7, "split": "test"}, ["do not overlap", "stride"]),
+        ("pydoc", {"stride": 7, "split": "validation"}, ["do not overlap", "stride"]),
+        ("patches", {"stride": 7, "split": "validation"}, ["do not overlap", "stride"]),
+        ("plucked", {"loudness": True}, ["loudness", "True"]),
         ("plucked", {"notes": "H4"}, ["'H4'", "A3, C4, D4, E4, G4"]),
         ("plucked", {"notes": 5}, ["unknown note 5"]),
         ("plucked", {"notes": [["A3"]]}, ["unknown note ['A3']"]),

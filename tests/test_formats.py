@@ -141,6 +141,14 @@ def test_fashion_mnist_does_not_take_files_that_lie_about(monkeypatch, mine):
         load("fashion_mnist")
 
 
+def test_files_may_have_the_name_with_a_dot(monkeypatch, mine):
+    small_mnist(monkeypatch)
+    arrays = write_idx(mine / "mnist", packed=False)
+    for file in (mine / "mnist").iterdir():
+        file.rename(file.with_name(file.name.replace("-idx", ".idx")))
+    assert np.array_equal(load("mnist", "test").x[:, 0].numpy(), arrays["test images"])
+
+
 # --- the variants of MNIST -------------------------------------------------------------------------------------------
 
 
@@ -179,6 +187,24 @@ def test_dynamic_mnist_is_drawn_afresh_in_training_and_fixed_elsewhere(monkeypat
     assert abs(z) < 4
 
 
+@pytest.mark.parametrize("u", [0.0, 1 - 2**-24])
+def test_the_outermost_uniforms_draw_black_and_white_right(monkeypatch, u):
+    monkeypatch.setattr(torch, "rand", lambda shape, generator: torch.full(tuple(shape), u))
+    gray = torch.tensor([0, 255], dtype=torch.uint8)
+    assert mnist.binarize(gray, torch.Generator()).tolist() == [0, 1]
+
+
+def test_the_fixed_draws_of_the_splits_are_independent(monkeypatch, mine):
+    small_mnist(monkeypatch)
+    write_idx(mine / "mnist")
+    for part, n in (("train", 60), ("t10k", 10)):
+        path = mine / "mnist" / f"{part}-images-idx3-ubyte.gz"
+        path.write_bytes(packed(idx_bytes(np.full((n, 28, 28), 127))))
+    draws = [load("mnist_dynamic", split, n=10).x for split in ("train", "validation", "test")]
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert abs((draws[a] == draws[b]).double().mean().item() - 0.5) < 4 * 0.5 / 7840**0.5
+
+
 def test_black_and_white_are_never_drawn_otherwise():
     gray = torch.tensor([0, 255], dtype=torch.uint8).repeat(100_000)
     assert torch.equal(mnist.binarize(gray, torch.Generator().manual_seed(0)).bool(), gray > 0)
@@ -187,13 +213,14 @@ def test_black_and_white_are_never_drawn_otherwise():
 def test_workers_draw_differently_and_epochs_too(monkeypatch, mine):
     small_mnist(monkeypatch)
     write_idx(mine / "mnist")
-    train = load("mnist_dynamic")
-    train.gray[:] = 127  # all images have the same distribution
-    loader = torch.utils.data.DataLoader(
-        train, batch_size=25, num_workers=2, generator=torch.Generator().manual_seed(0)
-    )
-    epochs = [[x for x, _ in loader] for _ in range(2)]
-    halves = [half for epoch in epochs for half in epoch]
+    halves = []
+    for seed in (0, 10):
+        train = load("mnist_dynamic", seed=seed)
+        train.gray[:] = 127  # all images have the same distribution
+        loader = torch.utils.data.DataLoader(
+            train, batch_size=25, num_workers=2, generator=torch.Generator().manual_seed(0)
+        )
+        halves += [x for _ in range(2) for x, _ in loader]
     assert all(not torch.equal(a, b) for i, a in enumerate(halves) for b in halves[:i])
 
 
@@ -280,6 +307,29 @@ def test_amat_files_that_are_none_are_refused(tmp_path, content, words):
         assert word in message
 
 
+@pytest.mark.parametrize("content", [(ROW + b" \r\n") * 2])
+def test_a_blank_and_a_carriage_return_at_each_end_are_as_long_as_a_line_may_be(tmp_path, content):
+    path = tmp_path / "x.amat"
+    path.write_bytes(content)
+    assert binarized_mnist.read(path, 2).shape == (2, 1, 28, 28)
+
+
+def test_a_bomb_of_zeros_and_ones_is_not_unpacked(tmp_path, monkeypatch):
+    path = tmp_path / "x.amat"
+    path.write_bytes(packed((ROW + b"\n") * 2000))
+    asked = []
+
+    class Counted(gzip.GzipFile):
+        def read(self, size=-1):
+            asked.append(size)
+            return super().read(size)
+
+    monkeypatch.setattr(gzip, "open", lambda path: Counted(path))
+    with pytest.raises(ValueError, match="more than 2 lines"):
+        binarized_mnist.read(path, 2)
+    assert 0 < min(asked) <= max(asked) < 4000
+
+
 # --- CIFAR-10 --------------------------------------------------------------------------------------------------------
 
 
@@ -321,6 +371,8 @@ def info(name, size=0, kind=tarfile.REGTYPE, target=""):
         (info(cifar10.FOLDER + "data_batch_1.bin", kind=tarfile.CHRTYPE), ["does not belong"]),
         (info("cifar-10-batches-py/data_batch_1"), ["does not belong"]),
         (info(cifar10.FOLDER + "data_batch_1.bin"), ["0 bytes", "cannot be"]),
+        (info("data_batch_1.bin", size=10 * cifar10.RECORD), ["does not belong"]),
+        (info(cifar10.FOLDER + "readme.html", size=2**16 + 1), ["65,537 bytes", "cannot be"]),
     ],
 )
 def test_strange_archives_are_refused_and_write_nothing(small_cifar, mine, tmp_path, extra, words):
@@ -402,13 +454,23 @@ def test_archives_that_lack_a_batch_or_have_a_strange_class_are_refused(small_ci
         load("cifar10", "test")
 
 
+def test_batches_have_the_order_of_their_numbers_not_of_the_archive(small_cifar, mine):
+    path = mine / "cifar10" / "cifar-10-binary.tar.gz"
+    members = cifar_members()
+    write_tar(path, members)
+    known = load("cifar10").x
+    write_tar(path, dict(reversed(members.items())))
+    assert torch.equal(load("cifar10").x, known)
+
+
 # --- Tiny Shakespeare ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def small_text(monkeypatch):
     monkeypatch.setattr(tinyshakespeare, "CHARACTERS", 650)
-    return tinyshakespeare.VOCABULARY * 10
+    order = np.random.default_rng(0).permutation(650)  # no part of it is like another
+    return "".join((tinyshakespeare.VOCABULARY * 10)[i] for i in order)
 
 
 @pytest.mark.parametrize("place", ["text/tinyshakespeare.txt", "tinyshakespeare/input.txt", "tinyshakespeare.txt"])
@@ -427,6 +489,39 @@ def test_another_text_is_refused(small_text, mine, wrong):
     with pytest.raises(ValueError, match="is it another text") as error:
         load("tinyshakespeare")
     assert "tinyshakespeare.txt" in one_line(error)
+
+
+def test_of_a_text_that_is_too_long_no_more_is_read_than_has_to_be(small_text, mine):
+    (mine / "tinyshakespeare.txt").write_text(small_text * 10)
+    with pytest.raises(ValueError, match="has 1,300 characters"):  # twice as many: each newline may be two
+        load("tinyshakespeare")
+
+
+# --- n first images ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_files(monkeypatch, mine, small_amat, small_cifar):
+    small_mnist(monkeypatch)
+    write_idx(mine / "mnist")
+    write_amat(mine / "binarized_mnist")
+    write_tar(mine / "cifar10" / "cifar-10-binary.tar.gz", cifar_members())
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "most"),
+    [("mnist", "train", 50), ("mnist", "validation", 10), ("mnist_dynamic", "test", 10), ("cifar10", "train", 43),
+     ("cifar10", "validation", 7), ("binarized_mnist", "validation", 3)],
+)  # fmt: skip
+def test_n_is_from_one_to_all_and_the_rest_takes_no_memory(small_files, name, split, most):
+    for n in (0, -1, most + 1, True, 2.0):
+        with pytest.raises(ValueError, match=rf"1\.\.{most} as n"):
+            load(name, split, n=n)
+    assert len(load(name, split, n=most)) == most
+    few = load(name, split, n=2)
+    assert len(few) == 2
+    for tensor in (few.x, few.y):
+        assert tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
 # --- from the cache, and instead -------------------------------------------------------------------------------------
@@ -488,3 +583,9 @@ def test_a_wrong_file_is_no_reason_for_other_data(monkeypatch, mine):
 def test_the_name_of_the_data_to_fall_back_on_is_checked_even_where_it_is_not_needed():
     with pytest.raises(ValueError, match="did you mean 'digits'"):
         load("digits", offline="digit")
+
+
+def test_a_wrong_folder_is_no_reason_for_other_data(monkeypatch, tmp_path):
+    monkeypatch.setenv("GARM_DATA", str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError, match="not a folder"):
+        load("mnist", offline="digits")

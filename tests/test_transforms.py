@@ -142,3 +142,10 @@ def test_bad_input_is_refused_in_one_line(call, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_nothing_becomes_nothing():
+    x = torch.empty(0, 3, dtype=torch.long)
+    assert one_hot(x, 4).shape == (0, 3, 4)
+    assert thermometer(x, 4).shape == (0, 3, 3)
+    assert dequantize(x, torch.empty(0, 3), 4).shape == (0, 3)
