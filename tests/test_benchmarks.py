@@ -10,6 +10,7 @@ import torch
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import data  # noqa: E402
 import reference  # noqa: E402
 import sampling  # noqa: E402
 import startup  # noqa: E402
@@ -162,3 +163,24 @@ def test_import_row_names_what_is_heavy():
     row = startup.measure("import typer", repeats=1)
     assert row["heavy_modules"] == ["typer"]
     assert row["seconds_beyond_torch"] > 0
+
+
+def test_a_row_of_loading_is_of_the_data_it_names(monkeypatch):
+    row = data.measure_here("ring", "test")
+    assert (row["data"], row["split"], row["examples"], row["same"]) == ("ring", "test", 1000, True)
+    assert row["tensor_mb"] == round(1000 * (2 * 4 + 8) / 1e6, 1)
+    assert row["seconds"] >= 0
+
+
+@pytest.mark.slow
+def test_made_up_files_are_as_large_as_those_of_mnist(tmp_path, monkeypatch):
+    from garm_course.datasets import mnist
+
+    files, made = data.warm_cache(tmp_path)
+    assert made
+    monkeypatch.setenv("GARM_CACHE", str(tmp_path))
+    monkeypatch.setenv("GARM_BENCHMARK_FILES", json.dumps(files))
+    monkeypatch.setattr(mnist, "FILES", mnist.FILES)  # comes back after the test
+    row = data.measure_here("mnist", "test")
+    assert row["tensor_mb"] == round(10_000 * (784 + 1) * 8 / 1e6, 1)
+    assert row["same"]

@@ -104,6 +104,7 @@ def test_a_class_without_a_whole_card_is_noticed(text):
 FINGERPRINTS = {
     "bars_and_stripes": ("55f9706563daf3c0", "55f9706563daf3c0", "55f9706563daf3c0"),
     "digits": ("58b22e6773db7d8b", "7257ee4c8f122e4e", "ad97d6c4b06c0902"),
+    "glyphs": ("61a58f6bcbbbf90d", "5a8f93b2ef896ad9", "6d1e2a734dae022a"),
     "grid": ("66292473db742117", "0225b1f4aa2287f2", "516f619277de3e45"),
     "moving_digits": ("add41915d1769e68", "2671dbc9445507b7", "ee5f808e5a8d2a70"),
     "patches": ("67f66a2e87f1822c", "238a1bf0581f6a04", "97daf84dc649836d"),
@@ -123,6 +124,7 @@ def test_the_text_has_not_changed_for_this_python():
     if sys.version_info[:3] not in PYDOC:
         pytest.skip(f"pydoc of Python {sys.version.split()[0]} is not recorded; its fingerprint is {found}")
     assert found == PYDOC[sys.version_info[:3]]
+    assert sum(len(load("pydoc", split).text) for split in SPLITS) == 373_135  # as its card and the README say
 
 
 def test_names_are_guessed_whatever_their_case():

@@ -55,6 +55,12 @@ def test_the_binary_variants_have_the_ink_of_the_gray_one():
         assert ((drawn == 1) <= (p > 0)).all()
 
 
+@needs_mnist
+def test_some_ten_thresholded_images_are_in_two_splits():
+    rows = [{row.numpy().tobytes() for row in load("mnist_thresholded", split).x.bool()} for split in SPLITS]
+    assert sum(len(a & b) for a, b in ((rows[0], rows[1]), (rows[0], rows[2]), (rows[1], rows[2]))) == 12
+
+
 @needs_text
 def test_shakespeare_is_whole():
     parts = {split: load("tinyshakespeare", split) for split in SPLITS}

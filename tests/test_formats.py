@@ -558,11 +558,14 @@ def test_without_files_and_network_the_message_says_what_to_do(name):
 def test_another_data_set_instead_is_announced(capsys):
     data = load("mnist", "validation", offline="digits")
     assert (data.name, data.split) == ("digits", "validation")
-    assert capsys.readouterr().out == "mnist is not here and could not be downloaded; this is digits instead\n"
+    assert (
+        capsys.readouterr().out
+        == "mnist is not here and could not be downloaded; this is digits instead (why: leave offline= out)\n"
+    )
     assert len(load("mnist_dynamic", "test", offline="glyphs", n=7, seed=3).x) == 7
-    assert "this is glyphs instead\n" in capsys.readouterr().out
+    assert "this is glyphs instead (why" in capsys.readouterr().out
     load("tinyshakespeare", offline="digits", length=5)
-    assert "this is digits instead, without length\n" in capsys.readouterr().out
+    assert "this is digits instead, without length (why" in capsys.readouterr().out
 
 
 def test_what_is_here_is_not_replaced(monkeypatch, mine, capsys):

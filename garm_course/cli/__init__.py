@@ -16,13 +16,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = (
-    "lab",
-    "doctor",
-    "data",
-    "runs",
-    "release",
-)  # modules of this package, in the order in which --help lists them
+COMMANDS = ("lab", "doctor", "data", "runs", "release")  # modules of this package; --help lists groups last
 
 
 class Group(TyperGroup):

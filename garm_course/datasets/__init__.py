@@ -120,7 +120,9 @@ def load(name: str, split: str = "train", *, offline: str | None = None, **optio
         kept = {option: value for option, value in options.items() if option in _options(instead)}
         left = "".join(f", without {option}" for option in options if option not in kept)
         data = instead(split, **kept)
-        print(f"{name} is not here and could not be downloaded; this is {offline} instead{left}")
+        print(
+            f"{name} is not here and could not be downloaded; this is {offline} instead{left} (why: leave offline= out)"
+        )
         return data
 
 

@@ -135,9 +135,8 @@ class CIFAR10(Dataset):
     def __init__(self, split: str = "train", *, n: int | None = None):
         check_split(split)
         rows = PER_BATCH * (1 if split == "test" else 5)
-        first, stop = {"train": (0, rows - VALIDATION), "validation": (rows - VALIDATION, rows), "test": (0, rows)}[
-            split
-        ]
+        held = rows - VALIDATION  # where the validation images begin
+        first, stop = {"train": (0, held), "validation": (held, rows), "test": (0, rows)}[split]
         if n is not None:
             check_integer("n (the first images of the split)", n, 1, stop - first)
             stop = first + n

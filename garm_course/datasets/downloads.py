@@ -35,11 +35,11 @@ class File(NamedTuple):
     """One file of a data set.
 
     Attributes:
-        name: its name in the cache, and the first of `names`.
+        name: its name in the cache.
         size: in bytes.
         sha256: of its content, 64 hexadecimal digits.
         urls: every mirror, the best first.
-        names: names under which users keep it.
+        names: names under which users keep it; the first one is shown in messages.
     """
 
     name: str

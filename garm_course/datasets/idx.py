@@ -96,9 +96,8 @@ class IdxImages(Dataset):
         check_split(split)
         part = "test" if split == "test" else "train"
         rows = ROWS[part]
-        first, stop = {"train": (0, rows - VALIDATION), "validation": (rows - VALIDATION, rows), "test": (0, rows)}[
-            split
-        ]
+        held = rows - VALIDATION  # where the validation images begin
+        first, stop = {"train": (0, held), "validation": (held, rows), "test": (0, rows)}[split]
         if n is not None:
             check_integer("n (the first images of the split)", n, 1, stop - first)
             stop = first + n
