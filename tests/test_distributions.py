@@ -5,7 +5,19 @@ import math
 import pytest
 import torch
 
-from garm_course.distributions import Bernoulli, Categorical, check_filters, draw, filter_logits, output_head
+from garm_course.distributions import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    Poisson,
+    bernoulli_nll,
+    check_filters,
+    draw,
+    filter_logits,
+    kl_categorical,
+    output_head,
+    poisson_nll,
+)
 
 P = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
 
@@ -167,3 +179,124 @@ def test_a_pixel_needs_two_levels(levels):
 def test_two_levels_take_one_number_each_and_more_a_softmax():
     assert isinstance(output_head(2), Bernoulli)
     assert isinstance(output_head(3), Categorical)
+
+
+QUANTILES = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000  # every quantile once: no randomness left
+
+
+def test_gaussian_is_the_normal_density_of_torch_and_integrates_to_one():
+    params, x = logits(5, 7, 2), logits(5, 7, seed=1)
+    mean, std = params[..., 0], (params[..., 1] / 2).exp()
+    torch.testing.assert_close(Gaussian().log_prob(params, x), torch.distributions.Normal(mean, std).log_prob(x))
+    t = torch.linspace(-60, 60, 200_001, dtype=torch.float64)
+    density = Gaussian().log_prob(torch.tensor([1.3, math.log(4.7)], dtype=torch.float64).expand(len(t), 2), t).exp()
+    assert torch.trapezoid(density, t).item() == pytest.approx(1, abs=1e-10)
+
+
+def test_draws_of_a_gaussian_have_its_mean_and_variance_and_shape():
+    params = torch.tensor([-1.7, math.log(2.3)], dtype=torch.float64).expand(len(QUANTILES), 2)
+    x = Gaussian().sample(params, QUANTILES)
+    assert x.mean().item() == pytest.approx(-1.7, abs=1e-9)
+    assert x.var().item() == pytest.approx(2.3, rel=1e-3)
+    torch.testing.assert_close(x[[50_000, 84_134]], torch.tensor([-1.7, -1.7 + 2.3**0.5]).double(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("u", [0.0, 1.0, 1 - 2**-30])
+def test_draws_of_a_gaussian_are_finite_at_the_ends_of_u(dtype, u):
+    x = Gaussian().sample(torch.zeros(1, 2, dtype=dtype), torch.tensor([u], dtype=torch.float64))
+    assert x.dtype == dtype
+    assert 4 < x.abs().item() < 9
+
+
+def test_poisson_is_that_of_torch_and_sums_to_one():
+    params, k = logits(5, 7) / 2, torch.arange(35).view(5, 7)
+    expected = torch.distributions.Poisson(params.exp()).log_prob(k.double())  # of integers torch takes float32
+    torch.testing.assert_close(Poisson().log_prob(params, k), expected)
+    k = torch.arange(200)
+    log_p = Poisson().log_prob(torch.full((200,), math.log(7.3), dtype=torch.float64), k)
+    assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-12)
+    assert Poisson().log_prob(torch.zeros(2), torch.tensor([1.0, 3.0])).dtype == torch.float32
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.7, 7.3, 400.0])
+def test_draws_of_a_poisson_have_its_probabilities(rate):
+    k = Poisson().sample(torch.full_like(QUANTILES, rate).log(), QUANTILES)
+    assert k.dtype == torch.long
+    assert k.double().mean().item() == pytest.approx(rate, rel=0.03)
+    assert k.double().var().item() == pytest.approx(rate, rel=0.03)
+    values, counts = k.unique(return_counts=True)
+    log_p = Poisson().log_prob(torch.full((len(values),), math.log(rate), dtype=torch.float64), values)
+    torch.testing.assert_close(counts.double() / len(k), log_p.exp(), atol=1.1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("u", [0.0, 1.0, 1 - 2**-30])
+def test_draws_of_a_poisson_end_at_the_ends_of_u(u):
+    k = Poisson().sample(torch.tensor([-800.0, 0.0, 5.0]), torch.full((3,), u))
+    assert k[0] == 0
+    assert (k >= 0).all()
+    assert (k < 400).all()
+
+
+def test_kl_categorical_is_that_of_torch_infinite_where_q_excludes_and_zero_at_home():
+    p, q = logits(6, 5).softmax(-1), logits(6, 5, seed=1).softmax(-1)
+    p[0, 1] = 0
+    p = p / p.sum(-1, keepdim=True)
+    expected = torch.distributions.kl_divergence(torch.distributions.Categorical(p), torch.distributions.Categorical(q))
+    torch.testing.assert_close(kl_categorical(p, q), expected)
+    assert (kl_categorical(p, q) > 0).all()
+    torch.testing.assert_close(kl_categorical(p, p), torch.zeros(6, dtype=torch.float64), atol=1e-15, rtol=0)
+    assert kl_categorical(q, p)[0] == math.inf
+
+
+def test_the_sums_over_dimensions_are_those_of_the_heads():
+    x = (logits(3, 2, 4, seed=1) > 0).long()
+    params = logits(3, 2, 4)
+    torch.testing.assert_close(bernoulli_nll(params, x), -Bernoulli().log_prob(params, x).sum((1, 2)))
+    torch.testing.assert_close(bernoulli_nll(params, x.double()), bernoulli_nll(params, x))
+    k = torch.arange(24).view(3, 2, 4)
+    torch.testing.assert_close(poisson_nll(params.exp(), k), -Poisson().log_prob(params, k).sum((1, 2)))
+    torch.testing.assert_close(poisson_nll(params.exp(), k.double()), poisson_nll(params.exp(), k))
+
+
+def test_a_rate_of_zero_allows_zero_only():
+    assert poisson_nll(torch.tensor([[0.0], [0.0]]), torch.tensor([[0], [2]])).tolist() == [0, math.inf]
+
+
+NAN, COUNTS = torch.tensor([[1.0, math.nan]]), torch.tensor([[1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Gaussian().log_prob(torch.zeros(2, 3), torch.zeros(2)), "mean and log-variance on the last axis"),
+        (lambda: Gaussian().log_prob(torch.zeros(2, 2), torch.zeros(3)), r"for each of \(3,\), got \(2, 2\)"),
+        (lambda: Gaussian().log_prob(torch.zeros(2, 2), torch.arange(2)), "dequantize"),
+        (lambda: Gaussian().log_prob(NAN, torch.zeros(1)), "finite means and log-variances, got nan"),
+        (lambda: Gaussian().log_prob(torch.zeros(1, 2, 2), NAN), "finite real numbers, got nan"),
+        (lambda: Gaussian().sample(NAN, torch.zeros(1)), "finite means and log-variances"),
+        (lambda: Poisson().log_prob(NAN, COUNTS), "finite log-rates, got nan"),
+        (lambda: Poisson().sample(NAN, torch.zeros(1, 2)), "finite log-rates, got nan"),
+        (lambda: Poisson().log_prob(torch.zeros(2), torch.tensor([1, -2])), "counts 0, 1, 2, ..., got -2"),
+        (lambda: Poisson().log_prob(torch.zeros(2), torch.tensor([1.5, 2])), "counts 0, 1, 2, ..., got 1.5"),
+        (lambda: Poisson().log_prob(torch.zeros(2), torch.tensor([1, math.inf])), "got inf"),
+        (lambda: Poisson().log_prob(torch.zeros(1), torch.tensor([1, 2])), "one rate for each count"),
+        (lambda: poisson_nll(torch.tensor([[-0.5, 1]]), COUNTS), "rates of at least 0, got -0.5"),
+        (lambda: poisson_nll(NAN, COUNTS), "finite rates, got nan"),
+        (lambda: poisson_nll(torch.ones(1, 2), torch.tensor([[1, -1]])), "got -1"),
+        (lambda: poisson_nll(torch.ones(2), torch.tensor([1, 1])), r"\(B, ...\)"),
+        (lambda: poisson_nll(torch.ones(2, 1), COUNTS), "one rate for each count"),
+        (lambda: bernoulli_nll(torch.ones(1, 2), COUNTS), "pixels 0 and 1, got 2"),
+        (lambda: bernoulli_nll(NAN, torch.zeros(1, 2)), "finite logits, got nan"),
+        (lambda: bernoulli_nll(torch.ones(2, 2), torch.zeros(1, 2)), "one shape"),
+        (lambda: bernoulli_nll(torch.ones(2), torch.zeros(2)), "one shape"),
+        (lambda: kl_categorical(torch.ones(2, 2) / 2, torch.ones(2, 2)), "rows of q"),
+        (lambda: kl_categorical(torch.tensor([[1.5, -0.5]]), torch.ones(1, 2) / 2), "rows of p"),
+        (lambda: kl_categorical(torch.tensor([[math.nan, 1]]), torch.ones(1, 2) / 2), "rows of p"),
+        (lambda: kl_categorical(torch.ones(2) / 2, torch.ones(2) / 2), r"\(B, K\)"),
+    ],
+)
+def test_what_is_no_distribution_or_no_data_is_refused_in_one_line(call, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        call()
+    assert "\n" not in str(refused.value)
