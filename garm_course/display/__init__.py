@@ -15,6 +15,7 @@ _MODULE_OF = {
     "scatter": ("points", "points_figure"),
     "waveforms": ("waves", "waves_figure"),
     "bars": ("distribution", "distribution_figure"),
+    "densities": ("density_fit", "histograms", "histograms_figure"),
     "tables": ("ladder",),
     "overview": ("families", "families_figure"),
     "widgets": ("pixel_by_pixel",),
