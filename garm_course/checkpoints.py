@@ -17,9 +17,11 @@ FORMAT = "garm-course 1"
 
 def model_classes() -> dict[str, type]:
     """The models that can be saved and loaded, by name."""
+    from garm_course.autoregressive.made import FVSBN, MADE
+    from garm_course.autoregressive.nade import NADE
     from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 
-    return {cls.name: cls for cls in (PixelCNN, GatedPixelCNN)}
+    return {cls.name: cls for cls in (FVSBN, MADE, NADE, PixelCNN, GatedPixelCNN)}
 
 
 def write_atomically(path: Path | str, data: bytes) -> None:

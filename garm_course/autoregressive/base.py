@@ -11,13 +11,29 @@ from garm_course.autoregressive import sampling
 from garm_course.distributions import output_head
 
 
-class Autoregressive(nn.Module):
-    """An image model p(x) = prod_i p(x_i | x_1, ..., x_{i-1}) in raster order, R before G before B.
+def check_order(order: Tensor | list[int], n: int) -> Tensor:
+    """An order of n positions as a LongTensor (n,); anything but a permutation of 0..n-1 is refused (ValueError).
 
-    Position i of an image (C, H, W) is row i // (W C), column (i // C) mod W, channel i mod C.
+    Example:
+        >>> check_order([2, 0, 1], 3)
+        tensor([2, 0, 1])
+    """
+    order = torch.as_tensor(order)
+    if order.is_floating_point() or order.shape != (n,) or not torch.equal(order.sort().values.cpu(), torch.arange(n)):
+        got = order.flatten().tolist()
+        got = f"{got}" if len(got) <= 16 else f"{len(got)} numbers from {min(got)} to {max(got)}"
+        raise ValueError(f"expected order: each of 0..{n - 1} exactly once, got {got}; torch.randperm({n}) makes one")
+    return order.long()
+
+
+class Autoregressive(nn.Module):
+    """An image model p(x) = prod_i p(x_i | x_1, ..., x_{i-1}) in raster order, R before G before B, or in another one.
+
+    Position i of an image (C, H, W) in raster order is row i // (W C), column (i // C) mod W, channel i mod C.
 
     Attributes:
         shape: (C, H, W). levels: number of gray levels. n_classes: 0 for a model without classes.
+        order: None for raster order, or LongTensor (C·H·W,): the i-th value drawn is at raster position order[i].
         head: the output distribution. config: constructor arguments, ready for JSON.
     """
 
@@ -31,6 +47,7 @@ class Autoregressive(nn.Module):
             raise ValueError(f"expected n_classes >= 0 (0: no classes), got {n_classes}")
         self.shape, self.levels, self.n_classes = tuple(shape), levels, n_classes
         self.head = output_head(levels)
+        self.register_buffer("order", None, persistent=False)  # a model of another order sets it
         self.config = {"shape": list(shape), "levels": levels, "n_classes": n_classes, **config}
 
     @property
@@ -86,11 +103,13 @@ class Autoregressive(nn.Module):
 
     def to_sequence(self, x: Tensor) -> Tensor:
         """(B, C, H, W, ...) -> (B, C·H·W, ...): positions in the order in which the model draws them."""
-        return x.movedim(1, 3).flatten(1, 3)
+        raster = x.movedim(1, 3).flatten(1, 3)
+        return raster if self.order is None else raster[:, self.order]
 
     def to_image(self, sequence: Tensor) -> Tensor:
-        """(B, C·H·W) -> (B, C, H, W): the inverse of `to_sequence`."""
+        """(B, C·H·W, ...) -> (B, C, H, W, ...): the inverse of `to_sequence`."""
         channels, height, width = self.shape
+        sequence = sequence if self.order is None else sequence[:, self.order.argsort()]
         return sequence.unflatten(1, (height, width, channels)).movedim(3, 1)
 
     def check_images(self, x: Tensor) -> None:

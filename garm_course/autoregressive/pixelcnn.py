@@ -20,10 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course.autoregressive.base import Autoregressive
 from garm_course.autoregressive.causal_conv import CausalConv2d, ConvCache, conv_mask, rgb_center_mask
-from garm_course.autoregressive.sampling import one_thread
-from garm_course.transforms import one_hot, scale, thermometer
+from garm_course.autoregressive.pixel_model import PixelModel
 
 __all__ = ["GatedPixelCNN", "PixelCNN", "conv_mask", "down_shift", "gated_activation", "rgb_center_mask"]
 
@@ -56,84 +54,6 @@ def gated_activation(x: Tensor) -> Tensor:
     """
     a, b = x.chunk(2, dim=1)
     return torch.tanh(a) * torch.sigmoid(b)
-
-
-def level_features(levels: int, encoding: str) -> Tensor:
-    """How a gray level enters the network: a table with one row of features per level.
-
-    Args:
-        levels: number of gray levels.
-        encoding: "thermometer" (feature k is 1 where x >= k: neighbors in value share features), "one_hot", or
-            "scaled" (x mapped to [-1, 1], one feature).
-
-    Returns:
-        (levels, F + 1); the last feature is always 1, so that a black pixel differs from the padding outside the image.
-
-    Example:
-        >>> level_features(3, "thermometer")
-        tensor([[0., 0., 1.],
-                [1., 0., 1.],
-                [1., 1., 1.]])
-    """
-    x = torch.arange(levels)
-    if encoding == "thermometer":
-        table = thermometer(x, levels)
-    elif encoding == "one_hot":
-        table = one_hot(x, levels)
-    elif encoding == "scaled":
-        table = scale(x, levels)[:, None]
-    else:
-        raise ValueError(f'expected the encoding "thermometer", "one_hot" or "scaled", got {encoding!r}')
-    return torch.cat([table, torch.ones(levels, 1)], 1)
-
-
-def _at_least_float32(params: Tensor) -> Tensor:
-    """bfloat16 is enough for features, not for a sum of many log-probabilities or for comparing with a uniform."""
-    return params.to(torch.promote_types(params.dtype, torch.float32))
-
-
-class PixelModel(Autoregressive):
-    """The frame that both models share: gray levels in, parameters of the output head out."""
-
-    def __init__(self, shape, levels, n_classes, *, channels, layers, encoding, **config):
-        super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding, **config)
-        if channels < 1 or layers < 0:
-            raise ValueError(f"expected channels >= 1 and layers >= 0, got channels={channels}, layers={layers}")
-        self.register_buffer("table", level_features(levels, encoding), persistent=False)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """LongTensor (B, C, H, W) -> (B, C * features, H, W), in groups RR..GG..BB."""
-        return self.table[x].movedim(-1, 2).flatten(1, 2)
-
-    def read_out(self, features: Tensor) -> Tensor:
-        """(B, C * n_params, H, W) -> (B, C, H, W, levels), or (B, C, H, W) for binary pixels; at least float32."""
-        params = _at_least_float32(features).unflatten(1, (self.shape[0], -1)).movedim(2, -1)
-        return params.squeeze(-1) if self.head.n_params == 1 else params
-
-    @torch.no_grad()
-    def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """Parameters of position i; `step` must be called for i = 0, 1, 2, ... in this order. It keeps no gradient.
-
-        Args:
-            state: from `start`; it is advanced in place.
-            i: position in raster order, channel innermost.
-            x_prev: LongTensor (n,), the values at position i - 1 (None for i = 0).
-
-        Returns:
-            (n, levels), or (n,) for binary pixels.
-        """
-        channels, _, width = self.shape
-        size = state.n * self.config["channels"]  # features of one pixel in all images
-        if i:
-            column, color = (i - 1) // channels % width, (i - 1) % channels
-            self.write_input(state, column, color, self.table[x_prev])
-        column, color = i // channels % width, i % channels
-        if column == 0 and color == 0:
-            with one_thread(size * width):
-                self.start_row(state, first=i == 0)
-        with one_thread(size):
-            params = _at_least_float32(self.step_pixel(state, column, color))
-        return params.squeeze(-1) if self.head.n_params == 1 else params
 
 
 class PixelCNN(PixelModel):

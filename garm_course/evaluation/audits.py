@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from garm_course.autoregressive.base import check_order
 from garm_course.autoregressive.sampling import evaluation_mode
 from garm_course.distributions import Bernoulli, Categorical
 
@@ -117,33 +118,41 @@ def dependence(
 
 def causality(
     fn: nn.Module | Function, shape: tuple[int, int, int] | None = None, levels: int | None = None, *,
-    y: int | None = None, images: int = 3, seed: int = 0,
+    order: Tensor | None = None, y: int | None = None, images: int = 3, seed: int = 0,
 ) -> Causality:  # fmt: skip
-    """Find out whether the prediction of each position depends on earlier positions only, in raster order.
+    """Find out whether the prediction of each position depends on earlier positions only.
 
     Args:
         fn: a model of this library, or any function from LongTensor (B, C, H, W) to parameters (B, C, H, W, ...).
         shape, levels: of the images; taken from a model if left out.
+        order: LongTensor (C·H·W,) of raster positions, first to last; taken from a model, else raster order.
         y, images, seed: see `dependence`.
 
     Returns:
-        Causality; if it does not hold, `leak` names the first position (in raster order) that sees something it must
+        Causality; if it does not hold, `leak` names the first position (in this order) that sees something it must
         not, and the first such source.
 
     Example:
         >>> print(causality(lambda x: x.cumsum(3) * 1.0, (1, 2, 3), 2))  # a running sum includes the pixel itself
         leak: the prediction at row 0, column 0 depends on that pixel itself; is the first layer's mask of kind A?
     """
+    order = getattr(fn, "order", None) if order is None else order
     fn, shape, levels = _unpack(fn, shape, levels)
-    leaks = dependence(fn, shape, levels, y=y, images=images, seed=seed).triu() > 0
+    change = dependence(fn, shape, levels, y=y, images=images, seed=seed)
+    order = torch.arange(len(change)) if order is None else check_order(order, len(change)).cpu()
+    leaks = change[order][:, order].triu() > 0
     if not leaks.any():
         return Causality(True, None, "causal: every prediction depends on earlier positions only")
-    target, source = (int(v) for v in leaks.nonzero()[0])
+    first, second = (int(v) for v in leaks.nonzero()[0])
+    target, source = int(order[first]), int(order[second])
     places = [_place(i, shape) for i in (source, target)]
     (r, c, k), (tr, tc, tk) = places
     where = f"row {tr}, column {tc}" + (f", channel {tk}" if shape[0] > 1 else "")
     if source == target:
         cause = "depends on that pixel itself; is the first layer's mask of kind A?"
+    elif not torch.equal(order, order.sort().values):
+        later = f"row {r}, column {c}" + (f", channel {k}" if shape[0] > 1 else "")
+        cause = f"depends on {later}, which comes later in the given order (position {second} after {first})"
     elif (r, c) == (tr, tc):
         cause = f"depends on channel {k} of the same pixel, which comes later; are the color groups masked?"
     elif r == tr:

@@ -1,0 +1,45 @@
+"""What FVSBN, MADE and NADE share: pixels as a plain list, in any order, with a free table of weights for each pair."""
+
+import torch
+from torch import Tensor
+
+from garm_course.autoregressive.base import Autoregressive, check_order
+from garm_course.autoregressive.pixel_model import at_least_float32, level_features
+
+
+class AnyOrder(Autoregressive):
+    """An image as D = C·H·W values, each turned into F features; the order of the chain rule is the caller's choice.
+
+    Args:
+        shape, levels, n_classes: see `Autoregressive`.
+        encoding: how a level enters: "thermometer", "one_hot" or "scaled", see `level_features`.
+        order: a permutation of 0..D-1: the i-th value of the chain rule is at raster position order[i]. None is raster
+            order.
+    """
+
+    def __init__(self, shape, levels, n_classes=0, *, encoding="thermometer", order=None, **config):
+        if order is not None:
+            order = check_order(order, shape[0] * shape[1] * shape[2])
+            config["order"] = order.tolist()
+        super().__init__(shape, levels, n_classes, encoding=encoding, **config)
+        self.order = order
+        # without the constant feature: these models have no padding, and their biases serve
+        self.register_buffer("table", level_features(levels, encoding)[:, :-1], persistent=False)
+
+    def ranks(self) -> Tensor:
+        """(D,) place of each raster position in the order, 0..D-1."""
+        return torch.arange(self.positions) if self.order is None else self.order.cpu().argsort()
+
+    def place(self, i: int) -> int:
+        """The raster position that is drawn i-th."""
+        return i if self.order is None else int(self.order[i])
+
+    def features(self, x: Tensor) -> Tensor:
+        """LongTensor (B, C, H, W) -> (B, D, F), in raster order."""
+        return self.table[x.movedim(1, 3).flatten(1)]
+
+    def read_out(self, params: Tensor) -> Tensor:
+        """(B, D, n_params) in raster order -> (B, C, H, W, levels), or (B, C, H, W) for binary pixels."""
+        channels, height, width = self.shape
+        params = at_least_float32(params).unflatten(1, (height, width, channels)).movedim(3, 1)
+        return params.squeeze(-1) if self.head.n_params == 1 else params
