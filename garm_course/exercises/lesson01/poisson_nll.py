@@ -1,0 +1,237 @@
+"""The negative log-likelihood of counts under Poisson distributions; the likelihood behind equation (1.6)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from garm_course.distributions import poisson_nll
+from garm_course.exercises.registry import Exercise, Speed, same
+
+K = torch.tensor([[0, 3, 7, 1, 16], [2, 0, 0, 11, 5], [4, 9, 1, 0, 0]])
+RATE = torch.tensor(
+    [[0.37, 2.6, 9.3, 1.4, 7.7], [1.2, 0.08, 4.4, 6.5, 5.3], [12.1, 3.9, 0.61, 2.2, 0.93]], dtype=torch.float64
+)
+IMAGES = torch.tensor([[[[1, 0], [5, 2], [0, 8]]], [[[3, 3], [0, 1], [12, 4]]]])
+EMPTY_RATE = torch.tensor([[0.0, 2.3, 0.0], [0.0, 0.7, 5.1]], dtype=torch.float64)  # pixels that are never inked
+EMPTY = torch.tensor([[0, 1, 0], [0, 0, 4]])
+
+
+def _sum(nats: Tensor) -> Tensor:
+    return nats.flatten(1).sum(1)
+
+
+def _log_factorial(k: Tensor) -> Tensor:
+    return torch.lgamma(k.double() + 1)
+
+
+def _terms(rate: Tensor, k: Tensor) -> Tensor:
+    return rate - torch.xlogy(k, rate) + _log_factorial(k).to(rate.dtype)
+
+
+def _of_torch(rate: Tensor, k: Tensor, **options) -> Tensor:
+    return F.poisson_nll_loss(rate, k, log_input=False, reduction="none", **options)
+
+
+def _table(rate: Tensor, k: Tensor) -> Tensor:
+    factorials = torch.tensor([math.lgamma(n + 1) for n in range(int(k.max()) + 1)], dtype=rate.dtype)
+    return _sum(rate - torch.xlogy(k, rate) + factorials[k])
+
+
+def _loop(rate: Tensor, k: Tensor) -> Tensor:
+    rows = []
+    for row, counts in zip(rate.flatten(1), k.flatten(1).tolist(), strict=True):
+        total = row.new_zeros(())
+        for r, n in zip(row, counts, strict=True):
+            total = total + r + math.log(math.factorial(n))
+            if n > 0:
+                total = total - n * r.log()
+        rows.append(total)
+    return torch.stack(rows)
+
+
+def _stirling(k: Tensor) -> Tensor:
+    k = k.double().clamp(min=1)
+    return torch.where(k > 1, k * k.log() - k + 0.5 * (2 * math.pi * k).log(), 0.0)
+
+
+EXERCISE = Exercise(
+    name="poisson_nll",
+    lesson="01",
+    reference=poisson_nll,
+    rule="The NLL is the sum over dimensions of rate - k ln(rate) + ln k!, in nats, where 0 ln 0 = 0; returns [B].",
+    probes=[
+        same(RATE, K),
+        same(0.5 + 1.7 * IMAGES.double().flip(0), IMAGES),
+        same(RATE, K, grad=True),
+        same(EMPTY_RATE, EMPTY),
+        same(RATE.float(), K),
+        same(RATE[:1, :1], K[:1, :1]),
+    ],
+    axes=("example",),
+    rtol=1e-5,  # torch.lgamma of whole numbers is computed in float32
+    atol=1e-6,
+    mistakes=[
+        (
+            lambda rate, k: F.poisson_nll_loss(rate, k),
+            "F.poisson_nll_loss takes the logarithm of the rate by default (log_input=True), averages everything, "
+            "and leaves ln k! out.",
+        ),
+        (
+            lambda rate, k: _sum(F.poisson_nll_loss(rate, k, reduction="none")),
+            "F.poisson_nll_loss takes the logarithm of the rate by default (log_input=True), and it drops ln k!.",
+        ),
+        (
+            lambda rate, k: _sum(rate.exp() - k * rate + _log_factorial(k)),
+            "The rate is taken for its logarithm. Here the rate itself comes in: rate - k ln(rate) + ln k!.",
+        ),
+        (
+            lambda rate, k: F.poisson_nll_loss(rate, k, log_input=False),
+            'F.poisson_nll_loss averages over everything by default, and leaves ln k! out: reduction="none", then sum.',
+        ),
+        (
+            lambda rate, k: _sum(_of_torch(rate, k, full=True)),
+            "full=True adds Stirling's approximation, not ln k!. torch.lgamma(k + 1) is exact.",
+        ),
+        (
+            lambda rate, k: _sum(F.poisson_nll_loss(rate, k, full=True, reduction="none")),
+            "Two faults: log_input=True takes the rate for its logarithm, and full=True only approximates ln k!.",
+        ),
+        (
+            lambda rate, k: F.poisson_nll_loss(rate, k, log_input=False, full=True),
+            "The default averages over everything, and full=True only approximates ln k!: take "
+            'reduction="none" and torch.lgamma(k + 1).',
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate) + _stirling(k)),
+            "ln k! is approximated by Stirling's formula, which is off by 8 % at k = 2: torch.lgamma(k + 1) is exact.",
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate)),
+            "ln k! is missing. It has no gradient, so training does not notice, but the nats and bits are wrong.",
+        ),
+        (
+            lambda rate, k: _sum(rate - k * rate.log()),
+            "ln k! is missing (fine for gradients, wrong in nats), and a rate of 0 with k = 0 gives NaN: torch.xlogy.",
+        ),
+        (
+            lambda rate, k: _sum(rate - k * rate.log() + _log_factorial(k)),
+            "Right except for a rate of 0: 0 * log 0 is NaN and must count as 0. torch.xlogy(k, rate) does that.",
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.lgamma(k.double())),
+            "lgamma(k) is ln (k - 1)!, and infinite at k = 0: ln k! is lgamma(k + 1).",
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.lgamma(k.double() + 2)),
+            "lgamma(k + 2) is ln (k + 1)!: ln k! is lgamma(k + 1).",
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate) - _log_factorial(k)),
+            "The sign of ln k!: k! stands in the denominator of p, so -ln p has + ln k!.",
+        ),
+        (
+            lambda rate, k: _sum(rate + torch.xlogy(k, rate) + _log_factorial(k)),
+            "The sign of k ln(rate): p has rate^k in its numerator, so -ln p has - k ln(rate).",
+        ),
+        (
+            lambda rate, k: _sum(-rate - torch.xlogy(k, rate) + _log_factorial(k)),
+            "The sign of the rate: p has e^(-rate), so -ln p has + rate.",
+        ),
+        (
+            lambda rate, k: -_sum(_terms(rate, k)),
+            "The sign: this is the log-likelihood. The negative one is asked for.",
+        ),
+        (
+            lambda rate, k: _sum(_log_factorial(k).to(rate.dtype) - torch.xlogy(k, rate)),
+            "The term + rate is missing: without it, any larger rate would look better.",
+        ),
+        (
+            lambda rate, k: _sum(k - torch.xlogy(rate, k) + torch.lgamma(rate + 1)),
+            "Rate and count are exchanged: the first argument is the rate, the second the count.",
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(rate, k) + _log_factorial(k)),
+            "xlogy(rate, k) is rate * ln k. What is needed is k * ln(rate): torch.xlogy(k, rate).",
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate) + k),
+            "There is k in place of ln k!: that is torch.lgamma(k + 1).",
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.exp(_log_factorial(k))),
+            "k! itself is added, not its logarithm: torch.lgamma(k + 1) is ln k!.",
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.xlogy(k.double(), k.double())),
+            "There is k ln k in place of ln k!: this is the deviance up to k, not the NLL. torch.lgamma(k + 1).",
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.xlogy(k.double(), k.double()) - k),
+            "k ln k - k is the first part of Stirling's formula, not ln k!. torch.lgamma(k + 1) is exact.",
+        ),
+        (
+            lambda rate, k: _terms(rate, k).flatten(1).mean(1),
+            "The dimensions are averaged. Sum them: the NLL is that of the whole example.",
+        ),
+        (
+            lambda rate, k: _terms(rate, k).sum(),
+            "This is one number, summed over the examples as well. Return one value per example, [B].",
+        ),
+        (
+            lambda rate, k: _terms(rate, k).mean(),
+            "This is one number, averaged over dimensions and examples. Sum over the dimensions, and return [B].",
+        ),
+        (
+            lambda rate, k: _sum(_terms(rate, k)).mean(),
+            "This is one number, the mean over the examples. Return one value per example, [B].",
+        ),
+        (_terms, "This is one value per dimension. Sum over all axes but the first: .flatten(1).sum(1)."),
+        (lambda rate, k: _terms(rate, k).sum(-1), "Only the last axis is summed. Sum over all but the first."),
+        (lambda rate, k: _terms(rate, k).sum(0), "The sum runs over the examples (dim=0). Sum over their dimensions."),
+        (
+            lambda rate, k: _sum(rate - k * (rate + 1e-3).log() + _log_factorial(k)),
+            "1e-3 was added inside the logarithm, and the third digit is wrong: torch.xlogy(k, rate) needs nothing.",
+        ),
+        (
+            lambda rate, k: _sum(rate.clamp(min=0.1) - k * rate.clamp(min=0.1).log() + _log_factorial(k)),
+            "Small rates are clamped to 0.1: a rate of 0 is legal, and torch.xlogy(k, rate) deals with it.",
+        ),
+        (
+            lambda rate, k: _sum(_terms(rate, k)) / math.log(2),
+            "This is in bits. The course counts in nats: no division by ln 2.",
+        ),
+        (
+            lambda rate, k: _sum(0.5 * ((k - rate) ** 2 / rate + (2 * math.pi * rate).log())),
+            "This is a Gaussian with the mean and variance of the Poisson: an approximation for large rates only.",
+        ),
+        (
+            lambda rate, k: _sum((k - rate) ** 2),
+            "This is the squared error, not a likelihood: rate - k ln(rate) + ln k!.",
+        ),
+        (
+            lambda rate, k: _sum(torch.exp(-_terms(rate, k))),
+            "These are probabilities, added up. Take -ln of each first: the sum of logarithms is that of the product.",
+        ),
+        (
+            lambda rate, k: poisson_nll(rate.detach(), k),
+            "The values are right, but the rate is detached: no gradient reaches it, so nothing is learned.",
+        ),
+        (
+            lambda rate, k: _sum(_terms(rate, k)).unsqueeze(1),
+            "The shape is [B, 1]: return [B].",
+        ),
+    ],
+    accepts=[
+        lambda rate, k: -torch.distributions.Poisson(rate).log_prob(k).flatten(1).sum(1),
+        lambda rate, k: -torch.distributions.Poisson(rate).log_prob(k.to(rate.dtype)).flatten(1).sum(1),
+        lambda rate, k: _sum(_of_torch(rate, k) + torch.lgamma(k + 1)),
+        lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.lgamma(k + 1.0)),
+        lambda rate, k: _sum(rate - torch.where(k > 0, k * rate.clamp(min=1e-30).log(), 0.0) + torch.lgamma(k + 1.0)),
+        lambda rate, k: (rate - torch.xlogy(k, rate) + torch.lgamma(k + 1.0)).sum(tuple(range(1, k.ndim))),
+        _table,
+        _loop,
+    ],
+    speed=Speed(lambda: (torch.rand(64, 1, 28, 28), torch.ones(64, 1, 28, 28, dtype=torch.long))),
+)
