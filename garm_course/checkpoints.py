@@ -20,8 +20,10 @@ def model_classes() -> dict[str, type]:
     from garm_course.autoregressive.made import FVSBN, MADE
     from garm_course.autoregressive.nade import NADE
     from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+    from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, PixelGRU, RowLSTM
 
-    return {cls.name: cls for cls in (FVSBN, MADE, NADE, PixelCNN, GatedPixelCNN)}
+    models = (FVSBN, MADE, NADE, PixelGRU, RowLSTM, DiagonalBiLSTM, PixelCNN, GatedPixelCNN)
+    return {cls.name: cls for cls in models}
 
 
 def write_atomically(path: Path | str, data: bytes) -> None:

@@ -10,6 +10,7 @@ Sources: Frey, Hinton, Dayan (1996), "Does the Wake-Sleep Algorithm Produce Good
 Germain, Gregor, Murray, Larochelle (2015), "MADE: Masked Autoencoder for Distribution Estimation", arXiv 1502.03509.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -88,7 +89,7 @@ def made_masks(
 
 def masks_of(degrees: list[Tensor]) -> list[Tensor]:
     """Masks (units out, units in) of 0 and 1 from the degrees of inputs and hidden layers."""
-    masks = [(above[:, None] >= below).float() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+    masks = [(above[:, None] >= below).float() for below, above in itertools.pairwise(degrees)]
     return [*masks, (degrees[0][:, None] > degrees[-1]).float()]
 
 
@@ -161,7 +162,7 @@ class MADE(AnyOrder):
         self.first_order = self.order
         sizes = [self.positions * self.table.shape[1], *hidden]
         n_out = self.positions * self.head.n_params
-        self.hidden = nn.ModuleList(MaskedLinear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.hidden = nn.ModuleList(MaskedLinear(a, b) for a, b in itertools.pairwise(sizes))
         self.out = MaskedLinear(sizes[-1], n_out)
         self.direct = MaskedLinear(sizes[0], n_out, bias=False) if direct and hidden else None
         self.classes = nn.Embedding(n_classes, (hidden[0] if hidden else 0) + n_out) if n_classes else None

@@ -1,6 +1,6 @@
 """NADE: a recurrence that shares the weights of all conditionals.
 
-The hidden units for pixel i are a function of c + W_1 x_1 + ... + W_{i-1} x_{i-1}. Going from one pixel to the next adds
+The hidden units for pixel i are a function of c + W_1 x_1 + ... + W_{i-1} x_{i-1}. From one pixel to the next this adds
 one column of W, so all D conditionals together cost as much as one pass of an ordinary network: O(D H) instead of
 O(D² H).
 
@@ -58,7 +58,7 @@ def nade_params(
 ) -> Tensor:
     """V_i · sigmoid(start + sum_{j<i} W_j features_j) for all pixels i, without a loop over pixels.
 
-    Inside a block of pixels, one matrix product with a strictly triangular arrangement of the features adds up what each
+    Inside a block of pixels, one matrix product with a strictly triangular arrangement of the features adds up what a
     pixel sees of its block; from block to block, the sum over whole blocks is carried.
 
     Args:
