@@ -215,7 +215,7 @@ class RowLSTMLayer(nn.Module):
     The part that reads the row itself is a causal 1 x k convolution, so within a row only pixels to the left are seen.
     """
 
-    def __init__(self, stream: int, channels: int, kernel: int, colors: int, n_classes: int):
+    def __init__(self, stream: int, pixel: int, channels: int, kernel: int, colors: int, n_classes: int):
         super().__init__()
         self.channels, self.kernel = channels, kernel
         self.input = CausalConv2d(stream, 4 * channels, kernel, "B", colors=colors, parts=4, above=False)
@@ -224,8 +224,8 @@ class RowLSTMLayer(nn.Module):
         with torch.no_grad():
             self.input.bias[channels : 2 * channels] += 1  # remember, until told otherwise
 
-    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """(B, stream, H, W) -> states (B, channels, H, W)."""
+    def forward(self, x: Tensor, pixels: Tensor, y: Tensor | None) -> Tensor:
+        """Features (B, stream, H, W) -> states (B, channels, H, W); the pixels themselves go unused."""
         gates = self.input(x)  # (B, 4h, H, W)
         if y is not None:
             gates = gates + self.classes(y)[..., None, None]
@@ -250,8 +250,8 @@ class RowLSTMLayer(nn.Module):
             colors=colors,
         )
 
-    def start_row(self, state: SimpleNamespace, first: bool) -> None:
-        """What the row above contributes to the gates of this row: one convolution."""
+    def start_row(self, state: SimpleNamespace, pixels: Tensor, first: bool) -> None:
+        """What the row above, `pixels` (n, W, pixel), contributes to the gates of this row: one convolution."""
         if first:
             extra = None
         else:
@@ -277,14 +277,16 @@ class DiagonalBiLSTMLayer(nn.Module):
 
     The state of a pixel comes from its neighbor above and from the one on the left (right). In the skewed image these
     two are neighbors in the column before, so that all pixels of a diagonal are computed at once. The second LSTM sees
-    pixels to the right of the target, so its output moves down by one row.
+    pixels to the right of the target, so its output moves down by one row. For the same reason it may read the pixel
+    itself, besides the features of earlier pixels. The paper's does not: it never sees the last pixel of the row above,
+    unless the first convolution reaches it.
     """
 
-    def __init__(self, stream: int, channels: int, kernel: int, colors: int, n_classes: int):
+    def __init__(self, stream: int, pixel: int, channels: int, kernel: int, colors: int, n_classes: int):
         super().__init__()
         self.channels = channels
         self.input = CausalConv2d(stream, 4 * channels, 1, "B", colors=colors, parts=4)
-        self.input_back = nn.Conv2d(stream, 4 * channels, 1)  # needs no mask: its output moves down by one row
+        self.input_back = nn.Conv2d(stream + pixel, 4 * channels, 1)  # needs no mask: its output moves down by a row
         bound = 1 / math.sqrt(2 * channels)
         self.state = nn.Parameter(torch.empty(2, 2 * channels, 4 * channels).uniform_(-bound, bound))
         self.classes = nn.Embedding(n_classes, 8 * channels) if n_classes else None
@@ -292,9 +294,9 @@ class DiagonalBiLSTMLayer(nn.Module):
             self.input.bias[channels : 2 * channels] += 1
             self.input_back.bias[channels : 2 * channels] += 1
 
-    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """(B, stream, H, W) -> states (B, channels, H, W)."""
-        gates = torch.stack([self.input(x), self.input_back(x).flip(-1)])  # (2, B, 4h, H, W)
+    def forward(self, x: Tensor, pixels: Tensor, y: Tensor | None) -> Tensor:
+        """Features (B, stream, H, W) and the pixels themselves (B, pixel, H, W) -> states (B, channels, H, W)."""
+        gates = torch.stack([self.input(x), self.input_back(torch.cat([x, pixels], 1)).flip(-1)])  # (2, B, 4h, H, W)
         if y is not None:
             gates = gates + torch.stack(self.classes(y).chunk(2, 1))[..., None, None]
         columns = skew(gates).permute(4, 0, 1, 3, 2)  # (W + H - 1, 2, B, H, 4h)
@@ -329,14 +331,15 @@ class DiagonalBiLSTMLayer(nn.Module):
             colors=colors,
         )
 
-    def start_row(self, state: SimpleNamespace, first: bool) -> None:
-        """Finish the row above from right to left, and prepare what it contributes to this row."""
+    def start_row(self, state: SimpleNamespace, pixels: Tensor, first: bool) -> None:
+        """Finish the row above, `pixels` (n, W, pixel), from right to left; prepare what it contributes to this row."""
         ahead, back = state.classes
         n, width, _ = state.h.shape
         extra = state.h.new_zeros(width, n, 4 * self.channels)
         if not first:
-            weight = self.input_back.weight.flatten(1)  # (4h, stream)
-            gates = F.linear(state.stream, weight, self.input_back.bias) + state.back @ state.above[1]  # (n, W, 4h)
+            weight = self.input_back.weight.flatten(1)  # (4h, stream + pixel)
+            gates = F.linear(torch.cat([state.stream, pixels], 2), weight, self.input_back.bias)  # (n, W, 4h)
+            gates = gates + state.back @ state.above[1]
             if back is not None:
                 gates = gates + back.unsqueeze(1)
             new = torch.zeros_like(state.back)
@@ -381,8 +384,11 @@ class PixelLSTM(PixelModel):
             dropout=dropout, encoding=encoding,
         )  # fmt: skip
         colors, stream = shape[0], 2 * channels
-        self.first = CausalConv2d(colors * self.table.shape[1], stream, first_kernel, "A", colors=colors)
-        self.layers = nn.ModuleList(self.layer(stream, channels, kernel, colors, n_classes) for _ in range(layers))
+        pixel = colors * self.table.shape[1]  # features of a pixel
+        self.first = CausalConv2d(pixel, stream, first_kernel, "A", colors=colors)
+        self.layers = nn.ModuleList(
+            self.layer(stream, pixel, channels, kernel, colors, n_classes) for _ in range(layers)
+        )
         self.up = nn.ModuleList(CausalConv2d(channels, stream, 1, "B", colors=colors) for _ in range(layers))
         self.head_in = CausalConv2d(stream, stream, 1, "B", colors=colors)
         self.head_out = CausalConv2d(stream, colors * self.head.n_params, 1, "B", colors=colors)
@@ -404,9 +410,10 @@ class PixelLSTM(PixelModel):
 
     def from_features(self, features: Tensor, y: Tensor | None = None) -> Tensor:
         """`forward` from the features (B, C, H, W, F) of the levels, which have a gradient."""
-        h = self.first(features.movedim(-1, 2).flatten(1, 2))  # (B, 2h, H, W)
+        pixels = features.movedim(-1, 2).flatten(1, 2)  # (B, C * F, H, W)
+        h = self.first(pixels)  # (B, 2h, H, W)
         for layer, up in zip(self.layers, self.up, strict=True):
-            h = h + up(self.dropout(layer(h, y)))
+            h = h + up(self.dropout(layer(h, pixels, y)))
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
 
     @torch.no_grad()
@@ -432,8 +439,9 @@ class PixelLSTM(PixelModel):
             state.first.end_row()
         for cache in (state.first, *state.up, *state.head):
             cache.start_row()
+        pixels = state.first.line[:, self.first.reach :]  # (n, W, C * F): the row just drawn
         for layer, s in zip(self.layers, state.layers, strict=True):
-            layer.start_row(s, first)
+            layer.start_row(s, pixels, first)
 
     def step_pixel(self, state, column, color):
         """Parameters (n, n_params) of one pixel and color; the same lines as `from_features`, for one pixel."""
