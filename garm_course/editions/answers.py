@@ -6,6 +6,9 @@
         ...
         ### END SOLUTION
 
+An exercise may start from code that is to be repaired, instead of a stub. It stands, as comments, at the end of the
+region, after a line `### START`; the student edition holds it without the comment signs.
+
 What is wrong with markers is an error and never a guess: an answer must not reach the students by a typing mistake.
 """
 
@@ -15,7 +18,7 @@ from itertools import pairwise
 
 from garm_course.editions.address import EditionError
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+BEGIN, START, END = "### BEGIN SOLUTION", "### START", "### END SOLUTION"
 # A cell with this tag shows a finished function under `@check` to everybody, on purpose.
 SHOWN = "shown"
 
@@ -32,7 +35,7 @@ def stub() -> str:
 
 
 def blank(text: str) -> str:
-    """The student edition of a lesson: every region between the markers replaced by one stub, all else unchanged.
+    """The student edition of a lesson: a stub (or its starting code) for every region, all else unchanged.
 
     Args:
         text: the lesson in percent format.
@@ -77,14 +80,31 @@ def _blank_cell(lines: list[str], first: int) -> list[str]:
                 f"mark the answer, or tag the cell {SHOWN!r} if everybody may see it"
             )
         return lines
-    _require_inside_functions(lines, regions, first)
+    answers = [(a, next((i for i in range(a, b) if lines[i].strip() == START), b)) for a, b in regions]
+    _require_inside_functions(lines, answers, first)
 
     result, at = [], 0
     for begin, end in regions:
         indent = lines[begin][: len(lines[begin]) - len(lines[begin].lstrip())]
-        result += [*lines[at:begin], indent + stub()]
+        result += [*lines[at:begin], *(_starting_code(lines, begin, end, first) or [indent + stub()])]
         at = end + 1
     return result + lines[at:]
+
+
+def _starting_code(lines: list[str], begin: int, end: int, first: int) -> list[str]:
+    """The lines after `### START` without their comment signs; none for a region without that line."""
+    starts = [i for i in range(begin, end) if lines[i].strip() == START]
+    if not starts:
+        return []
+    code = []
+    for i in range(starts[0] + 1, end):
+        match = re.fullmatch(r"(\s*)#(?: (.*))?", lines[i])
+        if not match:
+            raise EditionError(f"line {first + i}: code after {START!r} must be a comment, '# ' before each line")
+        code.append((match[1] + match[2]) if match[2] else "")
+    if not any(code):
+        raise EditionError(f"line {first + starts[0]}: no code after {START!r}; leave the marker out for a stub")
+    return code
 
 
 def _require_inside_functions(lines: list[str], regions: list[tuple[int, int]], first: int) -> None:

@@ -114,3 +114,32 @@ def test_an_answer_may_be_the_last_line_of_a_file_and_hold_a_function():
     answer = "    def g(x):\n        return x\n\n    return g(x)\n"
     text = f"{head}    ### BEGIN SOLUTION\n{answer}    ### END SOLUTION"
     assert blank(text) == f"{head}    {stub()}\n"
+
+
+REPAIR = """\
+# %%
+@check
+def f(x):
+    ### BEGIN SOLUTION
+    return 2 * x
+    ### START
+    # y = x  # a fault
+    #
+    # if y:
+    #     return y
+    ### END SOLUTION
+"""
+
+
+def test_an_exercise_may_start_from_code():
+    begun = REPAIR[: REPAIR.index("    ### BEGIN")] + "    y = x  # a fault\n\n    if y:\n        return y\n"
+    assert blank(REPAIR) == begun
+
+
+@pytest.mark.parametrize(
+    ("line", "words"), [("    return x", "must be a comment"), ("", "no code after")], ids=["code", "nothing"]
+)
+def test_starting_code_is_a_comment_and_not_empty(line, words):
+    begin, end = REPAIR.index("    # y = x"), REPAIR.index("    ### END")
+    with pytest.raises(EditionError, match=words):
+        blank(REPAIR[:begin] + line + ("\n" if line else "") + REPAIR[end:])
