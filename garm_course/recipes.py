@@ -235,6 +235,22 @@ def recorded_names() -> list[str]:
     return sorted(path.stem for path in results_folder().glob("*.json"))
 
 
+def recorded_on(data: str) -> list[dict]:
+    """All recorded results on a data set, best validation figure last: the entries of its likelihood ladder.
+
+    Args:
+        data: "digits", "glyphs", ...
+
+    Raises:
+        ValueError: nothing is recorded on that data set; the message lists what is.
+    """
+    found = [result for result in map(recorded, recorded_names()) if result["data"] == data]
+    if not found:
+        there = sorted({recorded(name)["data"] for name in recorded_names()})
+        raise ValueError(f"nothing is recorded on {data!r}; there are results on {', '.join(there)}")
+    return sorted(found, key=lambda result: -result["validation"]["nats"])
+
+
 def versions() -> dict[str, str]:
     """Versions of what produced a figure."""
     return {"garm_course": garm_course.__version__, "torch": torch.__version__, "python": platform.python_version()}

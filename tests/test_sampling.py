@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from small_models import ANY_ORDER, MODELS, small_model
 
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, RowLSTM
 from garm_course.evaluation.audits import all_images, calibration
 
-MODELS = (PixelCNN, GatedPixelCNN)
 CASES = [
     ((1, 5, 4), 3, 0),
     ((1, 4, 6), 2, 3),
@@ -18,13 +19,8 @@ CASES = [
 EACH = [pytest.param(cls, *case, id=f"{cls.name}-{case}") for cls in MODELS for case in CASES]
 
 
-def build(cls, shape, levels, n_classes=0, *, dtype=torch.float64, **options):
-    torch.manual_seed(1)
-    model = cls(shape, levels, n_classes, **{"channels": 4 * shape[0], "layers": 2, "dropout": 0.3, **options})
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2)
-    return model.to(dtype).eval()
+def build(cls, shape, levels, n_classes=0, **options):
+    return small_model(cls, shape, levels, n_classes, **options)
 
 
 def rng(seed=0):
@@ -60,6 +56,17 @@ def test_cached_and_naive_draw_the_same_values(cls, shape, levels, n_classes):
         assert torch.equal(cached, model.sample_naive(3, y, rng=rng(), **options)), options
 
 
+@pytest.mark.parametrize(("shape", "levels", "n_classes"), CASES[:4])
+@pytest.mark.parametrize("cls", ANY_ORDER)
+def test_cached_and_naive_agree_in_any_order(cls, shape, levels, n_classes):
+    order = torch.randperm(shape[0] * shape[1] * shape[2], generator=rng(3))
+    model = build(cls, shape, levels, n_classes, order=order)
+    for options in options_for(model):
+        y = classes(model, 3)
+        cached = model.sample(3, y, rng=rng(), **options)
+        assert torch.equal(cached, model.sample_naive(3, y, rng=rng(), **options)), options
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 @pytest.mark.parametrize(("cls", "shape", "levels", "n_classes"), EACH)
 def test_step_gives_the_parameters_of_forward(cls, shape, levels, n_classes, dtype, tolerance):
@@ -74,7 +81,7 @@ def test_step_gives_the_parameters_of_forward(cls, shape, levels, n_classes, dty
 
 
 @pytest.mark.parametrize("kernels", [(3, 3), (5, 3), (7, 5), (9, 7)])
-@pytest.mark.parametrize("cls", MODELS)
+@pytest.mark.parametrize("cls", [PixelCNN, GatedPixelCNN, RowLSTM])
 def test_kernels_wider_than_the_image_are_cached_right(cls, kernels):
     model = build(cls, (1, 4, 3), 3, first_kernel=kernels[0], kernel=kernels[1])
     assert torch.equal(model.sample(4, rng=rng()), model.sample_naive(4, rng=rng()))
@@ -113,7 +120,7 @@ def test_without_a_generator_the_global_seed_decides():
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("cls", MODELS)
+@pytest.mark.parametrize("cls", [PixelCNN, GatedPixelCNN, RowLSTM, DiagonalBiLSTM])
 def test_sampling_switches_dropout_off_and_leaves_the_mode_as_it_was(cls):
     model = build(cls, (1, 4, 5), 3, dropout=0.9)
     expected = model.eval().sample(4, rng=rng())

@@ -26,27 +26,15 @@ def ladder(entries, *, baselines=None, floors=None, dims=None, unit="nats"):
     return Ladder(dict(entries), dict(baselines or {}), dict(floors or {}), dims, unit)
 
 
-class Ladder:
-    """Rows of a ladder; `str(...)` is aligned text, a notebook renders it as a table."""
+class Table:
+    """Rows of cells; `str(...)` is aligned text, a notebook renders a table.
 
-    def __init__(self, entries, baselines, floors, dims, unit):
-        kinds = (("baseline", baselines), ("", entries), ("floor", floors))
-        found = [(kind, name, *_figure(name, figure)) for kind, group in kinds for name, figure in group.items()]
-        if not entries:
-            raise ValueError("expected at least one model in the ladder, got none")
-        best = min((nats for kind, _, nats, _ in found if kind == "baseline"), default=None)
-        self.header = ["model", unit]
-        self.header += [f"gain on {min(baselines, key=lambda b: _figure(b, baselines[b])[0])}"] if baselines else []
-        self.header += ["bits/dim"] if dims else []
-        self.rows, self.kinds = [], []
-        for kind, name, nats, stderr in sorted(found, key=lambda row: -row[2]):
-            row = [f"{name} ({kind})" if kind else name, f"{nats:.1f}" + (f" ± {stderr:.1f}" if stderr else "")]
-            if baselines:
-                row.append("" if kind == "baseline" else f"{best - nats:.1f}")
-            if dims:
-                row.append(f"{nats / dims / math.log(2):.3f}")
-            self.rows.append(row)
-            self.kinds.append(kind)
+    Args:
+        header: names of the columns. rows: lists of strings. kinds: per row "" for an entry (bold), or what it is else.
+    """
+
+    def __init__(self, header, rows, kinds):
+        self.header, self.rows, self.kinds = header, rows, kinds
 
     def __str__(self):
         table = _align([self.header, *self.rows])
@@ -62,6 +50,29 @@ class Ladder:
         ]
         rule = ["---"] + ["---:"] * (len(self.header) - 1)
         return "\n".join(f"| {' | '.join(row)} |" for row in [escape[0], rule, *bold])
+
+
+class Ladder(Table):
+    """Rows of a ladder, from the worst to the best."""
+
+    def __init__(self, entries, baselines, floors, dims, unit):
+        kinds = (("baseline", baselines), ("", entries), ("floor", floors))
+        found = [(kind, name, *_figure(name, figure)) for kind, group in kinds for name, figure in group.items()]
+        if not entries:
+            raise ValueError("expected at least one model in the ladder, got none")
+        best = min((nats for kind, _, nats, _ in found if kind == "baseline"), default=None)
+        header = ["model", unit]
+        header += [f"gain on {min(baselines, key=lambda b: _figure(b, baselines[b])[0])}"] if baselines else []
+        header += ["bits/dim"] if dims else []
+        rows = []
+        for kind, name, nats, stderr in sorted(found, key=lambda row: -row[2]):
+            row = [f"{name} ({kind})" if kind else name, f"{nats:.1f}" + (f" ± {stderr:.1f}" if stderr else "")]
+            if baselines:
+                row.append("" if kind == "baseline" else f"{best - nats:.1f}")
+            if dims:
+                row.append(f"{nats / dims / math.log(2):.3f}")
+            rows.append(row)
+        super().__init__(header, rows, [kind for kind, *_ in sorted(found, key=lambda row: -row[2])])
 
 
 def _figure(name, figure):
@@ -81,7 +92,7 @@ def _align(table):
     """Pad the cells of every column: names to the left, figures so that their decimal points stand in one line."""
     padded = []
     for k, column in enumerate(zip(*table, strict=True)):
-        if k:
+        if k and not any(cell[:1].isalpha() for cell in column[1:]):
             heads = [cell.partition(" ± ")[0] for cell in column[1:]]
             column = [
                 column[0],
