@@ -74,20 +74,43 @@ class Recipe:
 
 _DIGITS = {"channels": 32, "layers": 5, "dropout": 0.5}
 _DIGITS_FIT = {"steps": 900, "batch_size": 32, "lr": 4e-3, "evaluate_every": 50}
+_GLYPHS = {"train": 12_000, "validation": 500, "test": 1000}
+_BARS_FIT = {"steps": 1000, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
+        Recipe("fvsbn", "digits", {"dropout": 0.5},
+               {"steps": 600, "batch_size": 64, "lr": 2e-3, "evaluate_every": 50}, {"steps": 2000}),
+        Recipe("made", "digits", {"hidden": (512,), "direct": False, "dropout": 0.5, "input_dropout": 0.2},
+               {"steps": 1500, "batch_size": 64, "lr": 3e-3, "evaluate_every": 50}, {"steps": 4000}),
+        Recipe("nade", "digits", {"hidden": 256, "dropout": 0.3},
+               {"steps": 1500, "batch_size": 64, "lr": 2e-3, "evaluate_every": 50}, {"steps": 4000}),
+        Recipe("pixel_gru", "digits", {"hidden": 192, "dropout": 0.5}, {**_DIGITS_FIT, "steps": 700}, {"steps": 2000}),
+        Recipe("row_lstm", "digits", {**_DIGITS, "layers": 3}, _DIGITS_FIT, {"steps": 2000}),
+        Recipe("diagonal_bilstm", "digits", {**_DIGITS, "layers": 2}, {**_DIGITS_FIT, "steps": 750, "lr": 5e-3},
+               {"steps": 2000}),
         Recipe("pixelcnn", "digits", {**_DIGITS, "kernel": 5}, _DIGITS_FIT, {"steps": 2000}),
         Recipe("gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000}),
         Recipe("conditional_gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000},
                conditional=True),
+        Recipe("fvsbn", "glyphs", {}, {"steps": 1000, "batch_size": 64, "lr": 2e-3, "evaluate_every": 100},
+               {"steps": 5000}, sizes=_GLYPHS),
+        Recipe("made", "glyphs", {"hidden": (512,)},
+               {"steps": 1500, "batch_size": 64, "lr": 2e-3, "evaluate_every": 100}, {"steps": 5000}, sizes=_GLYPHS),
+        Recipe("nade", "glyphs", {"hidden": 128},
+               {"steps": 1500, "batch_size": 32, "lr": 2e-3, "evaluate_every": 100}, {"steps": 5000}, sizes=_GLYPHS),
+        Recipe("row_lstm", "glyphs", {"channels": 24, "layers": 2},
+               {"steps": 400, "batch_size": 16, "lr": 5e-3, "evaluate_every": 100}, {"steps": 5000}, sizes=_GLYPHS),
+        Recipe("diagonal_bilstm", "glyphs", {"channels": 16, "layers": 2},
+               {"steps": 300, "batch_size": 16, "lr": 5e-3, "evaluate_every": 100}, {"steps": 5000}, sizes=_GLYPHS),
         Recipe("gated_pixelcnn", "glyphs", {"channels": 16, "layers": 4, "first_kernel": 7, "kernel": 5},
                {"steps": 300, "batch_size": 16, "lr": 5e-3, "evaluate_every": 100},
-               {"steps": 5000, "evaluate_every": 250},
-               sizes={"train": 12_000, "validation": 500, "test": 1000}),
+               {"steps": 5000, "evaluate_every": 250}, sizes=_GLYPHS),
+        Recipe("made", "bars_and_stripes", {"hidden": (64,)}, _BARS_FIT, {"steps": 5000}),
+        Recipe("nade", "bars_and_stripes", {"hidden": 32}, _BARS_FIT, {"steps": 5000}),
         Recipe("gated_pixelcnn", "bars_and_stripes", {"channels": 16, "layers": 3, "dropout": 0.0},
-               {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}, {"steps": 3000}),
+               {**_BARS_FIT, "steps": 600}, {"steps": 3000}),
     )
 }  # fmt: skip
 

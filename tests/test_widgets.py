@@ -107,7 +107,7 @@ def test_the_picture_shows_what_is_drawn_and_hides_what_is_not(shape, levels):
 def shown(monkeypatch):
     """What the widget shows: the slider, and every picture and caption with its display_id."""
     record = {"first": [], "later": [], "sliders": []}
-    real = widgets._slider
+    real = widgets.slider
     monkeypatch.setattr(widgets, "show", lambda fig, alt, display_id: record["first"].append((display_id, alt)))
     monkeypatch.setattr(
         "IPython.display.update_display", lambda data, **k: record["later"].append((k["display_id"], data))
@@ -117,7 +117,7 @@ def shown(monkeypatch):
         record["sliders"].append(real(*arguments))
         return record["sliders"][-1]
 
-    monkeypatch.setattr(widgets, "_slider", slider)
+    monkeypatch.setattr(widgets, "slider", slider)
     return record
 
 

@@ -17,7 +17,9 @@ _MODULE_OF = {
     "bars": ("distribution", "distribution_figure"),
     "densities": ("density_fit", "histograms", "histograms_figure"),
     "tables": ("ladder",),
+    "rungs": ("likelihood_ladder",),
     "overview": ("families", "families_figure"),
+    "scans": ("scan_orders",),
     "widgets": ("pixel_by_pixel",),
     "progressbar": ("progress",),
 }

@@ -43,20 +43,20 @@ def pixel_by_pixel(model, *, y=None, rng=None, n_positions=None, position=None, 
     first = first // step * step
     name = f"pixel-by-pixel-{next(_numbers)}"
     show(view.figure(first), view.caption(first), display_id=name)
-    slider = _slider(first, total - 1, step)
-    if slider is None:
+    handle = slider(first, total - 1, step)
+    if handle is None:
         print("ipywidgets is not installed, so this view stands still; pip install ipywidgets brings the slider.")
         return
 
     def moved(change):
         update(view.figure(change["new"]), view.caption(change["new"]), display_id=name)
 
-    slider.observe(moved, names="value")
+    handle.observe(moved, names="value")
     from IPython import get_ipython
     from IPython.display import display
 
     if get_ipython() is not None:
-        display(slider)
+        display(handle)
 
 
 class Drawing:
@@ -150,7 +150,7 @@ class Drawing:
         return words.format(("red", "green", "blue")[channel]) if self.shape[0] == 3 else ""
 
 
-def _slider(first, last, step):
+def slider(first, last, step, description="position"):
     """A slider of ipywidgets whose text form says what it is; None where ipywidgets is missing."""
     try:
         from ipywidgets import IntSlider, Layout
@@ -162,5 +162,5 @@ def _slider(first, last, step):
             return f"[slider {self.description}: {self.min} to {self.max}]"
 
     return Slider(
-        value=first, min=0, max=last, step=step, description="position", layout=Layout(width="95%", max_width="720px")
+        value=first, min=0, max=last, step=step, description=description, layout=Layout(width="95%", max_width="720px")
     )
