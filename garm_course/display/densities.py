@@ -64,14 +64,15 @@ def histograms_figure(panels, *, title=None, xlabel="level", ylabel="probability
         panel = (WIDTH - before - 0.15 - between * (n - 1)) / n
         above = [wrap(name, panel, LABEL, "bold") if name else "" for name in panels]
         named = 0.22 * max(text.count("\n") + 1 if text else 0 for text in above)
-        height = head + 0.3 + named + 2.1 + 0.55
+        tall = 1.8
+        height = head + 0.3 + named + tall + 0.55
         fig = new_figure(WIDTH, height)
         if title:
             fig.text(0.1 / WIDTH, 1 - 0.1 / height, title, fontsize=TITLE, fontweight="bold", va="top")
         handles = {}
         for k, (text, parts) in enumerate(zip(above, panels.values(), strict=True)):
             across = before + k * (panel + between)
-            ax = fig.add_axes((across / WIDTH, 0.55 / height, panel / WIDTH, 2.1 / height))
+            ax = fig.add_axes((across / WIDTH, 0.55 / height, panel / WIDTH, tall / height))
             for i, (name, values) in enumerate(parts.items()):
                 if i == 0:
                     middle = np.arange(len(values)) + left + 0.5
@@ -93,7 +94,7 @@ def histograms_figure(panels, *, title=None, xlabel="level", ylabel="probability
                 ax.set_ylabel(ylabel)
             ax.tick_params(labelsize=SMALL)
             ax.locator_params(axis="y", nbins=5)
-            fig.text(across / WIDTH, (2.65 + 0.08) / height, text, fontsize=LABEL, fontweight="bold", va="bottom")
+            fig.text(across / WIDTH, (0.63 + tall) / height, text, fontsize=LABEL, fontweight="bold", va="bottom")
         order = [*bars, *names]
         anchor = (0.1 / WIDTH, 1 - (head - 0.02) / height)
         options = {"ncols": len(order), "fontsize": SMALL, "frameon": False, "borderaxespad": 0, "handlelength": 2.4}
