@@ -650,7 +650,7 @@ ways = {
 }
 descents = {name: descend(make) for name, make in ways.items()}
 display.curves(
-    {name: (range(10, 301, 5), curve[9::5]) for name, curve in descents.items()}, floors={"optimum": optimum},
+    {name: (range(10, 301, 10), curve[9::10]) for name, curve in descents.items()}, floors={"optimum": optimum},
     ylabel="nats per pixel", ylim=(0.31, 0.43), title="One step size for all directions is slow in a narrow valley",
     alt="NLL over 300 steps: gradient descent stays above 0.35 nats, momentum comes to 0.33, Adam reaches the optimum, "
     "0.324 nats, within about 100 steps.",
@@ -761,7 +761,7 @@ for step in range(1, 201):
 # %%
 floor = stripes.entropy().nats
 display.curves(
-    {name: curve[::2] for name, curve in curves.items()}, floors={"entropy, ln 30": floor}, ylim=(0, 12),
+    {name: curve[::5] for name, curve in curves.items()}, floors={"entropy, ln 30": floor}, ylim=(0, 12),
     title="Training data can be memorized past the floor",
     alt="NLL of a table over 65,536 images: on its 40 training draws it falls below the floor of 3.40 nats; on fresh "
     "data it turns and rises again.",
@@ -797,7 +797,7 @@ raw, noisy = train_gaussian(noise=False), train_gaussian(noise=True)
 
 # %%
 display.curves(
-    {"levels as real numbers": raw[::4], "levels plus uniform noise": noisy[::4]},
+    {"levels as real numbers": raw[::10], "levels plus uniform noise": noisy[::10]},
     baselines={"histogram per pixel": floor_of_sense["pixel marginals"].nats},
     title="A density on levels has no floor",
     alt="NLL of Gaussians per pixel over 400 steps: on raw levels the curve falls below the histograms and keeps "
