@@ -21,6 +21,7 @@ _MODULE_OF = {
     "overview": ("families", "families_figure"),
     "scans": ("scan_orders",),
     "widgets": ("pixel_by_pixel",),
+    "connections": ("made_paths",),
     "progressbar": ("progress",),
 }
 _HOME = {name: module for module, names in _MODULE_OF.items() for name in names}

@@ -132,9 +132,7 @@ def _gen_moves_on(attempt) -> None:
         return bool(torch.equal(answer(logits_fn, n, D, gen), answer(logits_fn, n, D, gen)))
 
     again = attempt.call(skewed, 200, 3, _gen(6), use=repeats)
-    attempt.require(
-        not again, "Two calls of sample_ar in a row draw the same values: gen must go on from where it stands."
-    )
+    attempt.require(not again, "Two calls of sample_ar in a row draw the same: gen must go on from where it stands.")
 
 
 def _rows_differ(attempt) -> None:
@@ -315,7 +313,7 @@ EXERCISE = Exercise(
         ),
         (
             _loop(choose=lambda p, gen: torch.rand(1, generator=gen) < p),
-            "All rows share their uniform numbers, so they are equal: each needs its own, torch.rand(n, generator=gen).",
+            "All rows share their uniform numbers, so they are equal: each needs its own, torch.rand(n, ...).",
         ),
         (
             _one_draw(lambda n, D: (n, 1)),
