@@ -24,7 +24,11 @@ _NOT_THEIRS = (os.path.dirname(__file__), *(sysconfig.get_path(name) for name in
 
 
 class Refused(Exception):
-    """Ends a probe: the answer is wrong, and the message says why."""
+    """Ends a probe: the answer is wrong, and the message says why. A hint, if there is one, says what to think of."""
+
+    def __init__(self, cause: str, hint: str = "") -> None:
+        super().__init__(cause)
+        self.hint = hint
 
 
 @dataclass
@@ -80,11 +84,18 @@ class Attempt:
         """The answer's result for a probe that judges it by itself, with `require`."""
         return self.run(*args, use=use, values=False)
 
-    def require(self, condition: Any, cause: str) -> None:
-        """Refuses the answer unless the condition holds."""
+    def require(self, condition: Any, cause: str, hint: str = "") -> None:
+        """Refuses the answer unless the condition holds.
+
+        Args:
+            condition: of a right answer.
+            cause: what was seen.
+            hint: for a probe that recognizes the mistake by itself; it is shown above the cause, in place of the rule
+                and of the hint of a known mistake.
+        """
         if not condition:
             self.outcomes.append(Outcome(error=cause))
-            raise Refused(cause)
+            raise Refused(cause, hint)
 
     def too_slow(self, args: tuple, seconds: float) -> bool:
         """Whether a call needs more time: the best of two, in processor time where that is less than elapsed time."""

@@ -53,34 +53,36 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
         return Result(NOT_YET, f"Expected a {asked} named {exercise.name}, got {kind_of(answer)}. {exercise.rule}")
 
     attempt = Attempt(exercise, answer, seconds)
-    runs, failed = [], None  # failed: (cause, outcome) of the first probe that refused the answer
+    runs, failed = [], None  # failed: (refusal, outcome) of the first probe that refused the answer
     for probe in exercise.probes:
-        cause, outcomes = _run(attempt, probe)
+        refused, outcomes = _run(attempt, probe)
         runs.append(outcomes)
-        if cause and failed is None:
-            failed = cause, outcomes[-1]
+        if refused and failed is None:
+            failed = refused, outcomes[-1]
             if outcomes[-1].stub and len(runs) == 1:
                 return Result(NOT_ATTEMPTED, NOT_WRITTEN)
         if outcomes and outcomes[-1].too_long:
-            return Result(NOT_YET, f"{cause} {exercise.rule}", printed=outcomes[-1].printed)
+            return Result(NOT_YET, f"{refused} {exercise.rule}", printed=outcomes[-1].printed)
     if failed is None:
         return _timed(exercise, attempt)
 
-    cause, outcome = failed
+    cause, hint, outcome = str(failed[0]), failed[0].hint, failed[1]
+    if hint:
+        return Result(NOT_YET, hint, detail=cause, printed=outcome.printed)
     for mistake, hint in exercise.mistakes:
         if _does_the_same(exercise, mistake, runs):
             return Result(NOT_YET, hint, detail=cause, printed=outcome.printed)
     return Result(NOT_YET, f"{cause} {exercise.rule}", printed=outcome.printed)
 
 
-def _run(attempt: Attempt, probe: Any) -> tuple[str, list[Outcome]]:
-    """Why the probe refuses the answer ("" when it does not), and what the answer's calls did."""
+def _run(attempt: Attempt, probe: Any) -> tuple[Refused | None, list[Outcome]]:
+    """Why the probe refuses the answer (None when it does not), and what the answer's calls did."""
     attempt.outcomes = []
     try:
         probe(attempt)
     except Refused as refused:
-        return str(refused), attempt.outcomes
-    return "", attempt.outcomes
+        return refused, attempt.outcomes
+    return None, attempt.outcomes
 
 
 def _does_the_same(exercise: Exercise, mistake: Any, runs: list[list[Outcome]]) -> bool:

@@ -21,7 +21,7 @@ class Probe:
 
     A probe may also be any function of an `Attempt`, for what is not an equality: `attempt.call(x)` returns the
     answer's result (already known to have the type, shape and dtype of the reference's), and
-    `attempt.require(condition, cause)` refuses.
+    `attempt.require(condition, cause)` refuses; with `hint=...` where the probe itself recognizes the mistake.
     """
 
     args: tuple

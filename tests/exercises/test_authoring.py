@@ -81,6 +81,21 @@ def test_own_judgment_and_its_mistakes(make):
     assert "expected the shape (100,)" in grade("draw", lambda n, rng: torch.rand(3)).hint
 
 
+def test_a_probe_may_recognize_a_mistake_by_itself(make):
+    def draw(n, rng):
+        return torch.rand(n, generator=rng)
+
+    def spread(attempt):
+        x = attempt.call(100, torch.Generator().manual_seed(3))
+        low = x.min().item()
+        attempt.require(low >= 0, f"draw: a draw is {low:.0f}.", hint="rand, not randn." if low > -2 else "")
+
+    make(draw, [spread], mistakes=[(lambda n, rng: torch.full((n,), -1.0), "A known mistake.")])
+    result = grade("draw", lambda n, rng: torch.full((n,), -1.0))
+    assert (result.hint, result.detail) == ("rand, not randn.", "draw: a draw is -1.")
+    assert grade("draw", lambda n, rng: torch.full((n,), -3.0)).hint == "draw: a draw is -3. The rule."
+
+
 def test_generators_start_afresh_for_every_call(make):
     def draw(n, rng):
         return torch.rand(n, generator=rng)
