@@ -230,6 +230,9 @@ EXERCISE = Exercise(
         lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.lgamma(k + 1.0)),
         lambda rate, k: _sum(rate - torch.where(k > 0, k * rate.clamp(min=1e-30).log(), 0.0) + torch.lgamma(k + 1.0)),
         lambda rate, k: (rate - torch.xlogy(k, rate) + torch.lgamma(k + 1.0)).sum(tuple(range(1, k.ndim))),
+        lambda rate, k: _sum(rate - torch.special.xlogy(k, rate) + torch.special.gammaln(k.double() + 1)).to(
+            rate.dtype
+        ),
         _table,
         _loop,
     ],
