@@ -1,7 +1,8 @@
 """Record finished runs of one recipe: `python tools/record.py RUN [RUN ...]`, one run folder per seed.
 
 Writes results/<model>-<data>.json (figures averaged over the seeds, and each seed on its own) and puts the weights of
-the run with the best validation figure into garm_course/weights/. Each run is evaluated on the test split here, once.
+the run with the best validation figure into garm_course/weights/: in half precision if they would exceed 1 MB, and not
+at all if they exceed it even then. Each run is evaluated on the test split here, once.
 """
 
 import json
@@ -12,6 +13,8 @@ from pathlib import Path
 from garm_course import recipes, weights
 from garm_course.checkpoints import load_model, save_model, write_atomically
 from garm_course.paths import results_folder
+
+LIMIT = 1_000_000  # bytes of a file of weights
 
 
 def mean_over_seeds(figures: list[dict]) -> dict:
@@ -54,7 +57,13 @@ def record(runs: list[Path]) -> dict:
     write_atomically(results_folder() / f"{name}.json", (json.dumps(entry, indent=1) + "\n").encode())
     model = load_model(runs[best] / "model.safetensors")
     kept = {k: v for k, v in results[best].items() if k != "history"}
-    save_model(model, weights.FOLDER / f"{name}.safetensors", kept)
+    numbers = sum(tensor.numel() for tensor in model.state_dict().values())
+    if numbers * 4 > LIMIT:
+        model.half()
+    if numbers * 2 <= LIMIT:
+        save_model(model, weights.FOLDER / f"{name}.safetensors", kept)
+    else:
+        print(f"{name}: {numbers * 2:,} bytes in half precision, more than {LIMIT:,}: no weights shipped")
     return entry
 
 

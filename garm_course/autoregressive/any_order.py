@@ -1,5 +1,7 @@
 """What FVSBN, MADE and NADE share: pixels as a plain list, in any order, with a free table of weights for each pair."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,9 @@ class AnyOrder(Autoregressive):
 
     Args:
         shape, levels, n_classes: see `Autoregressive`.
-        encoding: how a level enters: "thermometer", "one_hot" or "scaled", see `level_features`.
+        encoding: how a level enters: "thermometer", "one_hot" or "scaled", see `level_features`. With a thermometer it
+            also leaves in this way: output k says by how much level k is more likely than level k - 1, so that a weight
+            speaks for all levels from k on. On few data that is worth more than the thermometer at the input.
         order: a permutation of 0..D-1: the i-th value of the chain rule is at raster position order[i]. None is raster
             order.
     """
@@ -38,8 +42,16 @@ class AnyOrder(Autoregressive):
         """LongTensor (B, C, H, W) -> (B, D, F), in raster order."""
         return self.table[x.movedim(1, 3).flatten(1)]
 
-    def read_out(self, params: Tensor) -> Tensor:
-        """(B, D, n_params) in raster order -> (B, C, H, W, levels), or (B, C, H, W) for binary pixels."""
+    def parameters_of(self, outputs: Tensor) -> Tensor:
+        """(..., n_params) outputs of the network -> (..., levels) logits, or (...,) for binary pixels."""
+        outputs = at_least_float32(outputs)
+        if self.head.n_params == 1:
+            return outputs.squeeze(-1)
+        if self.config["encoding"] == "thermometer":
+            return outputs.cumsum(-1) / math.sqrt(self.levels)  # a sum of so many is of the size of one
+        return outputs
+
+    def read_out(self, outputs: Tensor) -> Tensor:
+        """(B, D, n_params) outputs in raster order -> parameters (B, C, H, W, levels), or (B, C, H, W)."""
         channels, height, width = self.shape
-        params = at_least_float32(params).unflatten(1, (height, width, channels)).movedim(3, 1)
-        return params.squeeze(-1) if self.head.n_params == 1 else params
+        return self.parameters_of(outputs).unflatten(1, (height, width, channels)).movedim(3, 1)

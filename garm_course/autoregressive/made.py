@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from garm_course.autoregressive.any_order import AnyOrder
 from garm_course.autoregressive.base import check_order
-from garm_course.autoregressive.pixel_model import at_least_float32
 from garm_course.autoregressive.sampling import one_thread
 
 
@@ -302,8 +301,7 @@ class MADE(AnyOrder):
                 params = params + F.linear(state.inputs.flatten(1), self.direct.weight[rows])
             if state.to_out is not None:
                 params = params + state.to_out[:, rows]
-        params = at_least_float32(params)
-        return params.squeeze(-1) if size == 1 else params
+        return self.parameters_of(params)
 
 
 class FVSBN(MADE):

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from garm_course.autoregressive.any_order import AnyOrder
-from garm_course.autoregressive.pixel_model import at_least_float32
 from garm_course.autoregressive.sampling import one_thread
 
 BLOCK = 28  # pixels at a time: within a block, every pixel sums over the others, so large blocks waste arithmetic
@@ -170,5 +169,4 @@ class NADE(AnyOrder):
                 state.a += self.table[x_prev] @ self.W[self.place(i - 1)]
             place = self.place(i)
             params = torch.addmm(self.b[place], torch.sigmoid(state.a), self.V[place])
-        params = at_least_float32(params)
-        return params.squeeze(-1) if self.head.n_params == 1 else params
+        return self.parameters_of(params)

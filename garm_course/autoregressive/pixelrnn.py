@@ -310,7 +310,11 @@ class DiagonalBiLSTMLayer(nn.Module):
             h, c = lstm_cell(column + recurrent, c)
             states.append(h)
         ahead, back = unskew(torch.stack(states, -1).transpose(2, 3))  # (B, h, H, W) each
-        return ahead + F.pad(back.flip(-1), (0, 0, 1, -1))
+        return self.join(ahead, back.flip(-1))
+
+    def join(self, ahead: Tensor, back: Tensor) -> Tensor:
+        """Add the states (B, channels, H, W) of both ways, those of the way back moved down by one row."""
+        return ahead + F.pad(back, (0, 0, 1, -1))
 
     def start(self, n: int, width: int, colors: int, y: Tensor | None) -> SimpleNamespace:
         """Empty caches for n images."""

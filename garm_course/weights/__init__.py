@@ -21,11 +21,12 @@ def load_pretrained(name: str) -> nn.Module:
         name: `<model>-<data>`, such as "gated_pixelcnn-digits".
 
     Returns:
-        The model on the CPU, in evaluation mode; `model.record` holds the recorded figures, seed, seconds and command.
+        The model on the CPU, in evaluation mode and single precision (large ones are stored in half); `model.record`
+        holds the recorded figures, seed, seconds and command.
 
     Raises:
         ValueError: for an unknown name; the message lists the known ones.
     """
     if name not in pretrained_names():
         raise ValueError(f"no pretrained model {name!r}; known: {', '.join(pretrained_names())}")
-    return load_model(FOLDER / f"{name}.safetensors")
+    return load_model(FOLDER / f"{name}.safetensors").float()
