@@ -11,6 +11,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import data  # noqa: E402
+import nade  # noqa: E402
 import reference  # noqa: E402
 import sampling  # noqa: E402
 import startup  # noqa: E402
@@ -184,3 +185,19 @@ def test_made_up_files_are_as_large_as_those_of_mnist(tmp_path, monkeypatch):
     row = data.measure_here("mnist", "test")
     assert row["tensor_mb"] == round(10_000 * (784 + 1) * 8 / 1e6, 1)
     assert row["same"]
+
+
+def test_both_sides_of_the_nade_benchmark_compute_the_same():
+    row = nade.compare(3, 5, pixels=60, repeats=1)
+    assert row["relative_difference"] < 1e-6
+    assert row["gradient_difference"] < 1e-5
+    assert row["ratio"] > 0
+
+
+def test_the_nade_benchmark_writes_rows(monkeypatch, capsys):
+    monkeypatch.setattr(nade, "SIZES", ((2, 3),))
+    nade.main(["--json", "--repeats", "1"])
+    row = json.loads(capsys.readouterr().out)
+    assert (row["images"], row["hidden"], row["pixels"]) == (2, 3, 784)
+    nade.main(["--repeats", "1"])
+    assert "times faster" in capsys.readouterr().out

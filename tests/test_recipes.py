@@ -314,3 +314,18 @@ def test_recorded_results_belong_to_recipes_and_to_the_stored_weights():
         if result.get("floor"):
             slack = 4 * (result["validation"]["stderr"] + result["floor"]["stderr"])
             assert result["validation"]["nats"] > result["floor"]["nats"] - slack, name
+
+
+def test_the_cheapest_entry_of_the_ladder_can_be_made_again(tmp_path):
+    entries = recipes.recorded_on("digits") + recipes.recorded_on("glyphs")
+    entry = min(entries, key=lambda e: sum(e["cpu_seconds"]) / len(e["cpu_seconds"]))
+    seed, run = entry["seeds"][0], entry["runs"][0]
+    assert (
+        f"garm train {entry['model']} --data {entry['data']} --budget {entry['budget']} --seed {seed}"
+        in entry["command"]
+    )
+    _, result = train(find(entry["model"], entry["data"]), tmp_path / "again", budget=entry["budget"], seed=seed)
+    assert result["config"] == entry["config"]
+    assert result["parameters"] == entry["parameters"]
+    # the order of additions differs between machines and numbers of threads: a few hundredths of a nat
+    assert result["validation"]["nats"] == pytest.approx(run["validation"]["nats"], abs=0.3)
