@@ -192,7 +192,7 @@ report("KL of the belief 0.6", kl_categorical(truth, torch.tensor([[0.4, 0.6]]).
 #
 # Write the NLL of binary images with independent pixels. Every binary model of this course ends in this line, and the obvious way to write it breaks for confident predictions.
 #
-# - `logits`: floats `(B, ...)`, one logit per pixel, of any size: $\pm 800$ occurs while training. `x`: of the same shape, 0 or 1.
+# - `logits`: floats `(B, ...)`, one logit per pixel, of any size: $\pm 800$ occurs while training. `x`: floats of the same shape and dtype, 0 or 1.
 # - Returns `(B,)`, one value per image in **nats**: *summed* over all axes but the first. Values and gradients must be finite.
 #
 # Example: logits `[[2.0, -2.0]]` with pixels `[[1, 0]]` give `[0.2539]`; logits `[[800.0, -800.0]]` with pixels `[[0, 1]]` give exactly `[1600.0]`.
@@ -211,7 +211,7 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
 
 
 # %%
-tosses = torch.tensor([1, 0, 0, 1, 0, 0, 0, 1, 0, 0])[:, None]  # 3 ones among 10, one pixel each
+tosses = torch.tensor([1, 0, 0, 1, 0, 0, 0, 1, 0, 0]).double()[:, None]  # 3 ones among 10, one pixel each
 logit = torch.tensor(math.log(3 / 7), dtype=torch.float64, requires_grad=True)  # sigmoid of it is 0.3
 bernoulli_nll(logit.expand(10, 1), tosses).sum().backward()
 report("gradient of the NLL at logit 3/10", logit.grad.item(), claimed=0.0, tolerance=1e-12)
@@ -702,7 +702,8 @@ class BernoulliMixture(nn.Module):
 # %%
 glyphs, glyphs_validation = load("glyphs", "train"), load("glyphs", "validation")
 mixture = BernoulliMixture(glyphs.x[:200])
-by_hand = -torch.stack([bernoulli_nll(l.expand(9, -1), glyphs.x[:9].flatten(1)) for l in mixture.logits], 1)
+nine = glyphs.x[:9].flatten(1).float()  # (9, 784)
+by_hand = -torch.stack([bernoulli_nll(l.expand(9, -1), nine) for l in mixture.logits], 1)  # (9, 200)
 log_q = (by_hand + mixture.weights.log_softmax(0)).logsumexp(1)  # (9,), over the templates
 print("the same by bernoulli_nll:", torch.allclose(log_q, mixture.log_prob(glyphs.x[:9]), atol=1e-3))
 

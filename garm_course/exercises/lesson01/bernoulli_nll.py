@@ -18,7 +18,7 @@ def _pixels(*shape: int, seed: int) -> Tensor:
 
 
 L, X = _logits(3, 1, 4, 5, seed=1), _pixels(3, 1, 4, 5, seed=2)
-CERTAIN = torch.tensor([[[[800.0, -800.0], [3.7, 0.0]]], [[[800.0, -800.0], [-1.3, 0.6]]]], dtype=torch.float64)
+CERTAIN = torch.tensor([[[[800.0, -800.0], [3.7, 0.2]]], [[[800.0, -800.0], [-1.3, 0.6]]]], dtype=torch.float64)
 SEEN = torch.tensor([[[[0.0, 1.0], [1.0, 0.0]]], [[[1.0, 0.0], [0.0, 1.0]]]], dtype=torch.float64)
 
 
@@ -114,6 +114,18 @@ EXERCISE = Exercise(
         (
             lambda logits, x: _terms(logits, x).sum((-2, -1)),
             "Rows and columns are summed, but the axis of channels is still there: .flatten(1).sum(1) takes all.",
+        ),
+        (
+            lambda logits, x: _terms(logits, x).sum(1),
+            "Only axis 1 is summed (the channels of an image). Sum over all axes but the first: .flatten(1).sum(1).",
+        ),
+        (
+            lambda logits, x: _terms(logits, x).sum((1, 2, 3)),
+            "Axes 1, 2, 3 are summed, but (B, ...) may have any number of axes: .flatten(1).sum(1) takes all.",
+        ),
+        (
+            lambda logits, x: _sum(-torch.log(torch.sigmoid((2 * x - 1) * logits))),
+            "At 800 sigmoid rounds to 0, and its logarithm is infinite: F.logsigmoid is the same function and is not.",
         ),
         (lambda logits, x: _terms(logits, x).sum(0), "The sum runs over the images (dim=0). Sum over their pixels."),
         (
@@ -219,6 +231,7 @@ EXERCISE = Exercise(
         lambda logits, x: _sum(-(x * F.logsigmoid(logits) + (1 - x) * F.logsigmoid(-logits))),
         lambda logits, x: _sum(torch.logaddexp(torch.zeros_like(logits), logits) - x * logits),
         lambda logits, x: (F.softplus(logits) - x * logits).sum(tuple(range(1, x.ndim))),
+        lambda logits, x: _sum(logits.clamp(min=0) - logits * x + torch.log1p(torch.exp(-logits.abs()))),
         _loop,
     ],
     speed=Speed(lambda: (torch.randn(64, 1, 28, 28), torch.ones(64, 1, 28, 28))),

@@ -26,6 +26,11 @@ def _loop(nll_nats: Tensor, shape: tuple[int, ...]) -> Tensor:
     return nll_nats / dims / LN2
 
 
+def _unpacked(nll_nats: Tensor, shape: tuple[int, ...]) -> Tensor:
+    c, h, w = shape
+    return nll_nats / (c * h * w * LN2)
+
+
 def _d(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
@@ -82,6 +87,18 @@ EXERCISE = Exercise(
         (
             lambda nll, shape: nll / (_d(shape) * math.log10(2)),
             "math.log10(2) is the decimal logarithm: nats belong to the natural one, math.log(2).",
+        ),
+        (
+            lambda nll, shape: nll / (shape[0] * shape[1] * shape[2] * LN2),
+            "Right for (C, H, W), but a shape may have any length, such as (T,) of sound: math.prod(shape).",
+        ),
+        (
+            _unpacked,
+            "Right for C, H, W = shape, but a shape may have any length, such as (T,) of sound: math.prod(shape).",
+        ),
+        (
+            lambda nll, shape: nll.exp().log2() / _d(shape),
+            "exp(nll) overflows, it is 1 / p(x): divide the logarithm by ln 2 instead.",
         ),
         (
             lambda nll, shape: nll.log2() / _d(shape),

@@ -189,6 +189,14 @@ EXERCISE = Exercise(
         ),
         (_terms, "This is one value per dimension. Sum over all axes but the first: .flatten(1).sum(1)."),
         (lambda rate, k: _terms(rate, k).sum(-1), "Only the last axis is summed. Sum over all but the first."),
+        (
+            lambda rate, k: _terms(rate, k).sum(1),
+            "Only axis 1 is summed (the channels of an image). Sum over all axes but the first: .flatten(1).sum(1).",
+        ),
+        (
+            lambda rate, k: _terms(rate, k).sum((1, 2, 3)),
+            "Axes 1, 2, 3 are summed, but (B, ...) may have any number of axes: .flatten(1).sum(1) takes all.",
+        ),
         (lambda rate, k: _terms(rate, k).sum(0), "The sum runs over the examples (dim=0). Sum over their dimensions."),
         (
             lambda rate, k: _sum(rate - k * (rate + 1e-3).log() + _log_factorial(k)),
