@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from torch import nn
 
 from garm_course.exercises import exercises, grade
 from garm_course.exercises.registry import Speed
@@ -50,6 +51,8 @@ def test_enough_of_everything(exercise):
 def test_unknown_mistake_explains_itself_with_the_rule(exercise):
     def half_right(*args):
         right = exercise.reference(*args)
+        if isinstance(right, nn.Module):
+            return [right]
         return [2.5 * part + 0.125 for part in right] if isinstance(right, list) else 2.5 * right + 0.125
 
     result = grade(exercise.name, half_right)
