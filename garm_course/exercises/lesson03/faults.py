@@ -7,7 +7,7 @@ VOCABULARY = (
     "An input value has no embedding: 28 is the width of an image. There is one for each gray level and for the start."
 )
 OUTPUTS = "Ten outputs are the ten classes of digits. The next pixel is predicted: one logit for each gray level."
-BATCH = "The zero state is made for 64 sequences. The last batch of an epoch is smaller, and so is one that is sampled."
+BATCH = "The zero state is made for 64 sequences. The last batch of an epoch has fewer, sample draws any number."
 STATE = "The state is lost between calls: forward returns the one that came in. Return the one that the GRU returns."
 SHIFT = "The model reads the pixel that it predicts: nll must feed the values shifted right, levels in front."
 LABEL = "The target is the label of the image: that trains a classifier. The target at position t is the pixel x[:, t]."
@@ -37,6 +37,7 @@ BATCH_SHIFT = "The batch is shifted: each image becomes the input of the next on
 NO_FIRST = "The first pixel is not counted: T inputs, the start value and all pixels but the last, predict T pixels."
 INPUT_TARGET = "The target is shifted as well: inputs are shifted, targets are the pixels x themselves."
 NEXT_TARGET = "The target is shifted to the left: inputs are shifted, targets are the pixels x themselves."
+LABEL_USED = "nll changes with the labels y. The model is one of the pixels alone: leave the labels aside."
 REVERSED = "The target is reversed: logits[:, t] predict x[:, t]."
 TIME_NLL = "In nll the softmax runs over time. The levels are the last axis of the logits: transpose(1, 2)."
 NO_LOG = "nll_loss wants log-probabilities and got probabilities: log_softmax, or cross_entropy of the logits."
@@ -65,7 +66,6 @@ ONE_IMAGE = "[-1] takes the last image of the batch. The last position is [:, -1
 TWICE_SOFTMAX = "Softmax twice in next_probabilities: the levels become almost equally probable."
 TWO_STARTS = "nll begins with the value 0, a black pixel, but sample with the start value: these are two models."
 OTHER_LAW = "sample does not draw what nll describes: its frequencies are not exp(-nll)."
-NOT_ONE = "exp(-nll) of all sequences does not sum to 1: nll is not the likelihood of a model."
 NO_RNG = "sample does not draw from the generator rng alone: hand it to multinomial."
 NO_GRADIENT = "No gradient reaches the parameters from nll: leave out no_grad, .detach() and .item()."
 

@@ -1,6 +1,6 @@
 """The article's PixelRNN as a generative model, with nine faults that are removed one by one.
 
-`examination` finds them, `faults` holds the hints; here are the repaired model, and what students hand in on the way to it.
+`examination` finds them, `faults` holds the hints. Here are the repaired model, and what is handed in on the way to it.
 """
 
 import math

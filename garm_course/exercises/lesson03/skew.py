@@ -1,4 +1,4 @@
-"""Rows moved so that a diagonal of the image becomes a column; equation (3.5)."""
+"""Rows moved so that a diagonal of the image becomes a column; equation (3.6)."""
 
 import torch
 import torch.nn.functional as F
