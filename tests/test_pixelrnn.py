@@ -1,4 +1,4 @@
-"""PixelRNN: skewed images, layers against their definition pixel by pixel, what they see, drawing in one pass of work."""
+"""PixelRNN: skewed images, layers against their definition pixel by pixel, what they see, drawing in one pass."""
 
 import pytest
 import torch
