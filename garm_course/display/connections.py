@@ -147,25 +147,17 @@ class Wiring:
             for k, m in enumerate(self.masks):
                 for to, source in np.argwhere(m):
                     on = edges[k][to, source]
-                    ax.plot(
-                        [xs[k] + 0.13, xs[k + 1] - 0.13], [ys[k][source], ys[k + 1][to]],
-                        color=palette["blue"] if on else "#DADADA", lw=1.5 if on else 0.6, ls="-", zorder=2 if on else 1,
-                    )  # fmt: skip
+                    look = {"color": palette["blue"], "lw": 1.5, "zorder": 2} if on else {"color": "#DADADA", "lw": 0.6}
+                    ends = [xs[k] + 0.13, xs[k + 1] - 0.13], [ys[k][source], ys[k + 1][to]]
+                    ax.plot(*ends, ls="-", **look)
+            last = len(self.sizes) - 1
             for k, n in enumerate(self.sizes):
                 for unit in range(n):
                     look = "on" if units[k][unit] else "off"
                     look = "leak" if k == 0 and unit in leaked else look
-                    look = "target" if k == len(self.sizes) - 1 and unit == output else look
+                    look = "target" if k == last and unit == output else look
                     self._unit(ax, xs[k], ys[k][unit], LOOKS[look], self._text(k, unit))
-                name = (
-                    "inputs"
-                    if k == 0
-                    else "outputs"
-                    if k == len(self.sizes) - 1
-                    else "hidden"
-                    if len(self.sizes) == 3
-                    else f"hidden layer {k}"
-                )
+                name = {0: "inputs", last: "outputs"}.get(k, f"hidden layer {k}" if last > 2 else "hidden units")
                 ax.text(xs[k], top - 0.12, name, ha="center", va="top", fontsize=LABEL)
             ax.set(xlim=(0, WIDTH), ylim=(0, top))
             ax.axis("off")
