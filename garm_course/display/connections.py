@@ -64,8 +64,6 @@ class Wiring:
     """
 
     def __init__(self, masks, order=None, degrees=None):
-        from garm_course.autoregressive.base import check_order
-
         arrays = [np.asarray(m.detach().cpu() if hasattr(m, "detach") else m) for m in masks]
         if not arrays or any(m.ndim != 2 or m.size == 0 for m in arrays):
             shapes = ", ".join(str(m.shape) for m in arrays) or "none"
@@ -81,7 +79,9 @@ class Wiring:
             raise ValueError(f"expected as many outputs as inputs, got {self.sizes[-1]} and {self.sizes[0]}")
         if max(self.sizes) > MOST:
             raise ValueError(f"expected at most {MOST} units in a layer, got {max(self.sizes)}; draw a smaller network")
-        self.order = np.asarray(check_order(list(range(self.sizes[0])) if order is None else order, self.sizes[0]))
+        self.order = np.arange(self.sizes[0]) if order is None else np.asarray(order)
+        if self.order.dtype.kind not in "iu" or not np.array_equal(np.sort(self.order), np.arange(self.sizes[0])):
+            raise ValueError(f"expected order: each of 0..{self.sizes[0] - 1} exactly once, got {self.order.tolist()}")
         self.degrees = None if degrees is None else [[int(v) for v in layer] for layer in degrees]
         if self.degrees is not None and [len(layer) for layer in self.degrees] != self.sizes[:-1]:
             raise ValueError(f"expected degrees of {self.sizes[:-1]} units, got {[len(d) for d in self.degrees]}")
