@@ -11,10 +11,11 @@ from garm_course.exercises.registry import STUB_TEXT, collect
 
 
 def test_order_and_names():
-    names = [e.name for e in exercises()]
-    assert names == ["nats_to_bits", "conv_mask", "gated_activation", "down_shift", "rgb_center_mask"]
-    assert [e.lesson for e in exercises()] == ["00", "04", "04", "04", "04"]
+    lessons = [e.lesson for e in exercises()]
+    assert lessons == sorted(lessons)
     assert [e.name for e in exercises("00")] == ["nats_to_bits"]
+    assert [e.name for e in exercises("03")] == ["shift_right", "sequence_nll", "skew", "repair_article"]
+    assert [e.name for e in exercises("04")] == ["conv_mask", "gated_activation", "down_shift", "rgb_center_mask"]
     assert all(e.name == e.reference.__name__ for e in exercises())
 
 

@@ -215,7 +215,7 @@ RIGHT_SOURCE = repaired(ARTICLES_PROGRAM)
             "forward must return (logits, state), got a tensor",
         ),
         ("self.embedding(inputs)", "self.embeding(inputs)", "has no attribute 'embeding'"),
-        ("p.transpose(1, 2)", "p", "it raises RuntimeError: Expected target size [64, 10], got [64, 7]"),
+        ("p.transpose(1, 2)", "p", "nll(x, y) raises RuntimeError: Expected target size [64, 10], got [64, 7]"),
         ('reduction="none").sum(1)', 'reduction="none").sum(1).tolist()', "expected a tensor of shape (64,)"),
         ('reduction="none").sum(1)', 'reduction="none").sum(1).square()', "of image 0: expected"),
         ("torch.cat(values, 1)", "torch.cat(values)", "expected a tensor of shape (20000, 3)"),

@@ -1,5 +1,5 @@
-"""The exercises of lesson 03: the shift of the input, skewed images, the likelihood of a sequence, a repair."""
+"""The exercises of lesson 03: the shift of the input, the likelihood of a sequence, skewed images, a repair."""
 
 from garm_course.exercises.lesson03 import repair_article, sequence_nll, shift_right, skew
 
-EXERCISES = [shift_right.EXERCISE, skew.EXERCISE, sequence_nll.EXERCISE, repair_article.EXERCISE]
+EXERCISES = [shift_right.EXERCISE, sequence_nll.EXERCISE, skew.EXERCISE, repair_article.EXERCISE]

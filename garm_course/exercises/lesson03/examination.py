@@ -52,7 +52,16 @@ def examine(build: Callable, levels: int, hidden: int) -> list[Finding]:
     except Exception as raised:
         seen = f"repair_article({levels}, {hidden}) raises {readable(raised)}{own_line(raised)}."
         return [["", seen], *[UNKNOWN] * 9]
-    for judge in (exam.vocabulary, exam.outputs, exam.batch, exam.state, exam.likelihood, exam.next, exam.units):
+    judges = {
+        exam.vocabulary: "forward(inputs)",
+        exam.outputs: "forward(inputs)",
+        exam.batch: "forward(inputs)",
+        exam.state: "forward(inputs, state)",
+        exam.likelihood: "nll(x, y)",
+        exam.next: "next_probabilities(logits)",
+        exam.units: "bits_per_dim(x, y)",
+    }
+    for judge, method in judges.items():
         number = 3 if judge == exam.likelihood else 1
         if any(hint in faults.FATAL for hint, _ in findings):
             findings += [UNKNOWN] * number
@@ -63,7 +72,7 @@ def examine(build: Callable, levels: int, hidden: int) -> list[Finding]:
         except Broken as broken:
             error = ["", str(broken)]
         except Exception as raised:  # of the module, while it is used as agreed
-            error = ["", f"{exam.call(levels)}: it raises {readable(raised)}{own_line(raised)}."]
+            error = ["", f"{exam.call(levels)}: {method} raises {readable(raised)}{own_line(raised)}."]
         else:
             continue
         if any(seen for _, seen in findings):  # the error may be a consequence of that fault
@@ -153,7 +162,8 @@ class Examination:
         """One logit for each level."""
         inputs = torch.zeros_like(self.x)
         for levels in (256, 17, 5):
-            shape = tuple(self.forward(self.new(levels), inputs)[0].shape)
+            logits = self.forward(self.new(levels), inputs)[0]
+            shape = tuple(logits.shape)
             if shape != (*inputs.shape, levels):
                 if shape[:2] != inputs.shape or len(shape) != 3:
                     hint = faults.LOGITS_SHAPE
@@ -161,6 +171,8 @@ class Examination:
                     hint = {levels + 1: faults.START_PREDICTED, 10: faults.OUTPUTS}.get(shape[2], faults.FIXED_OUTPUTS)
                 expected = f"expected the shape {(*inputs.shape, levels)}, got {shape}"
                 return [hint, f"{self.call(levels)}: logits for inputs of shape {tuple(inputs.shape)}: {expected}."]
+            if logits.min() >= 0 and close(logits.sum(-1), torch.ones(shape[:2])):
+                return [faults.PROBABILITIES, f"{self.call(levels)}: the logits of each position sum to 1."]
         return RIGHT
 
     def batch(self) -> Finding:
@@ -335,20 +347,20 @@ class Examination:
             got = got.item()
         if not isinstance(got, (int, float)):
             return ["", f"{call}: bits_per_dim(x, y): expected one number, got {kind_of(got)}."]
-        mean, known = nll.mean().item(), {}
-        known[mean / T / bit] = None
-        for hint, value in (
+        mean = nll.mean().item()
+        known = [
+            (None, mean / T / bit),
             (faults.UNITS, mean / bit),
             (faults.NATS, mean / T),
             (faults.TIMES_LN, mean / T * bit),
             (faults.BASE, mean / T / math.log(self.levels)),
             (faults.PIXELS, mean / 784 / bit),
+            (faults.PIXELS, mean / 28 / bit),
             (faults.TWICE, mean / n / T / bit),
-            (faults.TWICE, mean / n / bit),
+            (faults.IMAGES, mean / n / bit),
             (faults.NO_MEAN, mean * n / T / bit),
-        ):
-            known.setdefault(value, hint)
-        hint = next((hint for value, hint in known.items() if math.isclose(got, value, rel_tol=1e-4)), "")
+        ]
+        hint = next((hint for hint, value in known if math.isclose(got, value, rel_tol=1e-4)), "")
         if hint is None:
             return RIGHT
         seen = f"expected {mean / T / bit:.4f}, got {got:.4f}"
