@@ -200,6 +200,14 @@ EXERCISE = Exercise(
             "cross_entropy wants the classes on axis 1, and it takes means: logits.transpose(1, 2), reduction='none'.",
         ),
         (
+            lambda logits, x: F.cross_entropy(logits, x, reduction="sum"),
+            "cross_entropy wants the classes on axis 1, and it adds up all: logits.transpose(1, 2), reduction='none'.",
+        ),
+        (
+            lambda logits, x: F.cross_entropy(logits.transpose(0, 1), x, reduction="none").sum(1),
+            "transpose(0, 1) exchanges batch and time. The classes come to axis 1 with logits.transpose(1, 2).",
+        ),
+        (
             lambda logits, x: F.nll_loss(logits.log_softmax(-1), x, reduction="none").sum(1),
             "nll_loss wants the classes on axis 1: transpose(1, 2) after the log_softmax over the last axis.",
         ),
@@ -280,6 +288,26 @@ EXERCISE = Exercise(
         (
             lambda logits, x: -logits.log_softmax(-1).gather(-1, x.unsqueeze(-1)).sum(1),
             "The right numbers with an axis too many, (B, 1): gather keeps the last axis, squeeze it away.",
+        ),
+        (
+            lambda logits, x: -logits.log_softmax(-1).gather(-1, x.unsqueeze(-1)).squeeze().sum(1),
+            "squeeze() without an axis also removes a batch or a time of length 1: squeeze(-1).",
+        ),
+        (
+            lambda logits, x: -logits.log_softmax(-1).gather(1, x.unsqueeze(-1)).squeeze(-1).sum(1),
+            "gather along axis 1 picks times. The value x[:, t] is an index on the last axis: gather(-1, ...).",
+        ),
+        (
+            lambda logits, x: _ce(logits, x).sum(1) / len(x),
+            "Divided by the number of sequences. Each keeps its own sum; the caller averages.",
+        ),
+        (
+            lambda logits, x: _ce(logits, x).sum(1) / logits.shape[-1],
+            "Divided by the number of values V. Nothing is divided: the sum over time, in nats.",
+        ),
+        (
+            lambda logits, x: _list_of_examples(logits, x).tolist(),
+            "A list of numbers has no gradient: torch.stack makes a tensor (B,) of the tensors of a loop.",
         ),
         (
             lambda logits, x: -logits.log_softmax(-1).gather(-1, x).sum(1),

@@ -44,6 +44,12 @@ def _start_in_place(x: Tensor, start: float) -> Tensor:
     return x
 
 
+def _overlapping(x: Tensor, start: float) -> Tensor:
+    x[:, 1:] = x[:, :-1]
+    x[:, 0] = start
+    return x
+
+
 def _smear(x: Tensor, start: float) -> Tensor:
     for t in range(1, x.shape[1]):
         x[:, t] = x[:, t - 1]
@@ -246,6 +252,14 @@ EXERCISE = Exercise(
         (
             _in_place,
             "The values move inside the argument, which is still needed as the target: write into a new tensor.",
+        ),
+        (
+            _overlapping,
+            "Source and destination overlap in memory, and are the argument itself: write into a new tensor.",
+        ),
+        (
+            lambda x, start: _overlapping(x.clone(), start),
+            "Source and destination of the copy overlap, so values are overwritten before they are read: read from x.",
         ),
         (
             _start_in_place,

@@ -61,6 +61,39 @@ def _into_empty_rows(x: Tensor) -> Tensor:
     return out
 
 
+def _cropped_rows(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    out = x.new_zeros(b, c, h, w + h - 1)
+    for r in range(h):
+        out[:, :, r, r:w] = x[:, :, r, : w - r]
+    return out
+
+
+def _columns_for_rows(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    out = x.new_zeros(b, c, h, w + h - 1)
+    for r in range(h):
+        for col in range(w):
+            out[:, :, col, r + col] = x[:, :, r, col]
+    return out
+
+
+def _from_channel(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    out = x.new_zeros(b, c, h, w + h - 1)
+    for r in range(h):
+        out[:, :, r, r : r + w] = x[:, r]
+    return out
+
+
+def _over_images(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    out = x.new_zeros(b, c, h, w + h - 1)
+    for r in range(h):
+        out[r, :, :, r : r + w] = x[r]
+    return out
+
+
 def _one_pixel_a_row(x: Tensor) -> Tensor:
     b, c, h, w = x.shape
     out = x.new_zeros(b, c, h, w + h - 1)
@@ -220,6 +253,22 @@ EXERCISE = Exercise(
         (
             _into_empty_rows,
             "out[:, :, r, r:] has more than W columns: row r goes to the W columns from r on, r : r + W.",
+        ),
+        (
+            _cropped_rows,
+            "The rows are cut off at column W. Row r goes to the W columns from r on, r : r + W.",
+        ),
+        (
+            _columns_for_rows,
+            "Rows and columns are exchanged on the left side: pixel (r, c) stays in row r, out[:, :, r, r + c].",
+        ),
+        (
+            _from_channel,
+            "x[:, r] is a channel. Row r of all channels is x[:, :, r].",
+        ),
+        (
+            _over_images,
+            "x[r] is an image of the batch. Row r of all images and channels is x[:, :, r].",
         ),
         (
             _by_rows(lambda r, h: r, rows=lambda h: range(h - 1)),
