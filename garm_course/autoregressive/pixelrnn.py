@@ -63,7 +63,7 @@ def sequence_nll(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def skew(x: Tensor) -> Tensor:
-    """Move row r to the right by r, so that a diagonal of the image becomes a column; equation (3.5).
+    """Move row r to the right by r, so that a diagonal of the image becomes a column; equation (3.6).
 
     Args:
         x: (..., H, W).
@@ -88,7 +88,7 @@ def unskew(s: Tensor) -> Tensor:
 
 
 def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """One step of an LSTM from its summed inputs: c' = f c + i g, h' = o tanh(c').
+    """One step of an LSTM from its summed inputs: c' = f c + i g, h' = o tanh(c'); equation (3.5).
 
     Args:
         gates: (..., 4h): output, forget, input gate and content, before their nonlinearities.

@@ -105,6 +105,7 @@ class Examination:
         self.reduction = ""  # the hint on how nll adds up its terms
 
     def call(self, levels: int) -> str:
+        """How the answer was called, for messages."""
         return f"repair_article({levels}, {self.hidden})"
 
     def new(self, levels: int) -> nn.Module:
@@ -400,6 +401,7 @@ def sequences() -> Tensor:
 
 
 def close(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are equal up to rounding."""
     return a.shape == b.shape and torch.allclose(a.float(), b.float(), rtol=1e-4, atol=1e-5)
 
 

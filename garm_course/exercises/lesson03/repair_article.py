@@ -85,17 +85,21 @@ class Program(nn.Module):
         return self.part["result"](self.dense(out)), self.part["returned"](state, new, out)
 
     def nll(self, x, y):
+        """(B,) nats, by the parts of this answer."""
         logits, _ = self(self.part["inputs"](x, self.levels))
         target = self.part["target"](x, y, self.levels)
         return self.part["sum"](self.part["terms"](logits, target[:, -logits.shape[1] :]))
 
     def bits_per_dim(self, x, y):
+        """A number, by the parts of this answer."""
         return self.part["bits"](self.nll(x, y), x, self.levels)
 
     def next_probabilities(self, logits):
+        """(B, levels), by the parts of this answer."""
         return self.part["next"](logits)
 
     def sample(self, n, T, rng):
+        """(n, T) values, by the parts of this answer."""
         value, state, values = torch.full((n, 1), self.part["first"](self.levels)), None, []
         for _ in range(T):
             logits, state = self(value, state)
