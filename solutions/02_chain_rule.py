@@ -183,7 +183,7 @@ report("columns added by the recurrence", D - 1, claimed=63, tolerance=0, exact=
 report("columns added by the direct form", sum(range(D)), claimed=2016, tolerance=0, exact=True)
 
 # %% [markdown]
-# **Step 4: training needs no loop.** The recurrence looks sequential, and for drawing an image it is. In training all pixels are known, so all the sums $a_i$ are one matrix product, of the pixels with a strictly triangular pattern of ones. The library's `NADE` does this for blocks of 28 pixels (between the blocks it carries the sum), three products for 64 pixels
+# **Step 4: training needs no loop.** The recurrence looks sequential, and for drawing an image it is. In training all pixels are known, so all the sums $a_i$ are one matrix product, of the pixels with a strictly triangular pattern of ones. The library's `NADE` does this for blocks of 28 pixels (between the blocks it carries the sum): three blocks for 64 pixels
 # instead of 64 steps. It must be the same function as your loop:
 
 # %%
@@ -486,7 +486,7 @@ display.grid(
 )  # fmt: skip
 
 # %% [markdown]
-# What hidden units *can* say and what training *finds* are two things. The library's recipes (`garm train made --data bars_and_stripes`, and `nade`) train with fewer units or smaller steps, and their records stand higher, above the best FVSBN:
+# What hidden units *can* say and what training *finds* are two things. The library's recipes (`garm train made --data bars_and_stripes`, and `nade`) train with fewer units and smaller steps, and their records stand higher, above the best FVSBN:
 
 # %%
 for name, claimed in {"made": 0.027, "nade": 0.077}.items():
@@ -618,7 +618,7 @@ for name, claimed in {"fvsbn": 1_115_200, "made": 1_082_944, "nade": 491_304, "p
 
 # %% [markdown]
 # The fewer weights, the better: FVSBN and MADE have a million for 1,257 images (those behind a mask included), NADE shares its columns between all conditionals and has half as many, PixelCNN uses the same kernel at every pixel. Sharing says something true about images, and with few of them that counts. The MADE trained above, 87.9 nats, is level with the recorded one, which
-# trained longer, because the recorded one started its biases at zero.
+# trained longer but started its biases at zero.
 
 # %% [markdown]
 # Samples, the first 16 of each, nothing selected. Look for strokes that connect, then for digits that you can read.
