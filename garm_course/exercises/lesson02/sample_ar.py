@@ -162,7 +162,7 @@ def _loop(
     return sample
 
 
-right = _loop()
+_right = _loop()
 
 
 def _one_pass(fill):
@@ -219,7 +219,7 @@ def _rounded_inputs(logits_fn, n, D, gen):
 
 
 def _never_random(logits_fn, n, D, gen):
-    return right(logits_fn, n, D, gen.manual_seed(0))
+    return _right(logits_fn, n, D, gen.manual_seed(0))
 
 
 def _categorical(logits_fn, n, D, gen):
@@ -360,35 +360,35 @@ EXERCISE = Exercise(
             "gen is seeded anew inside, so every call draws the same: use it as it comes.",
         ),
         (
-            lambda logits_fn, n, D, gen: right(logits_fn, n, D, gen).double(),
+            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen).double(),
             "The draws are right, but the tensor is not of whole numbers: return a LongTensor, .long().",
         ),
         (
-            lambda logits_fn, n, D, gen: right(logits_fn, n, D, gen).bool(),
+            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen).bool(),
             "The draws are right, but they are True and False: return a LongTensor, .long().",
         ),
         (
-            lambda logits_fn, n, D, gen: right(logits_fn, n, D, gen).T,
+            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen).T,
             "The axes are swapped: one row per vector, (n, D).",
         ),
         (
-            lambda logits_fn, n, D, gen: right(logits_fn, n, D, gen)[:, :, None],
+            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen)[:, :, None],
             "The draws are right, with one axis too many: return (n, D).",
         ),
         (
-            lambda logits_fn, n, D, gen: right(logits_fn, 1, D, gen)[0],
+            lambda logits_fn, n, D, gen: _right(logits_fn, 1, D, gen)[0],
             "Only one vector is drawn: return n of them, (n, D).",
         ),
         (
-            lambda logits_fn, n, D, gen: 2 * right(logits_fn, n, D, gen) - 1,
+            lambda logits_fn, n, D, gen: 2 * _right(logits_fn, n, D, gen) - 1,
             "The values are -1 and 1: return 0 and 1.",
         ),
         (
-            lambda logits_fn, n, D, gen: torch.sigmoid(logits_fn(right(logits_fn, n, D, gen))),
+            lambda logits_fn, n, D, gen: torch.sigmoid(logits_fn(_right(logits_fn, n, D, gen))),
             "These are probabilities, not draws: return the values x, 0 or 1.",
         ),
         (
-            lambda logits_fn, n, D, gen: right(logits_fn, n, D, gen).tolist(),
+            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen).tolist(),
             "The draws are right, but this is a list: return a tensor (n, D).",
         ),
     ],
