@@ -4,6 +4,8 @@ One table of models (`small_models.py`) and one list of shapes, none of them squ
 library is audited here without another line.
 """
 
+import math
+
 import pytest
 import torch
 from small_models import ANY_ORDER, MODELS, small_model
@@ -104,6 +106,14 @@ def test_every_parameter_takes_part(cls):
         assert parameter.grad is not None, f"{name} takes no part"
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().sum() > 0, f"{name} has no gradient"
+
+
+@pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.name)
+def test_an_untrained_model_knows_nothing(cls):
+    model = small_model(cls, (1, 8, 6), 17, scale=1)
+    x = torch.randint(17, (200, 1, 8, 6), generator=rng())
+    nats, uniform = -model.log_prob(x).mean().item(), 48 * math.log(17)
+    assert uniform <= nats < 1.04 * uniform
 
 
 @pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.name)

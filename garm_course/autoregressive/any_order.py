@@ -30,10 +30,6 @@ class AnyOrder(Autoregressive):
         # without the constant feature: these models have no padding, and their biases serve
         self.register_buffer("table", level_features(levels, encoding)[:, :-1], persistent=False)
 
-    def ranks(self) -> Tensor:
-        """(D,) place of each raster position in the order, 0..D-1."""
-        return torch.arange(self.positions) if self.order is None else self.order.cpu().argsort()
-
     def place(self, i: int) -> int:
         """The raster position that is drawn i-th."""
         return i if self.order is None else int(self.order[i])

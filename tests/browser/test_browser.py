@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from garm_course.editions import lessons
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-LESSONS = ("00_start_here", "04_pixelcnn")
-WIDGETS = ("04_pixelcnn",)  # lessons with a slider that changes a picture
+LESSONS = tuple(lesson.name for lesson in lessons(Path(__file__).resolve().parents[2]))
+WIDGETS = ("01_likelihood", "02_chain_rule", "03_pixelrnn", "04_pixelcnn")  # a slider changes a picture
 
 READY = """() => {
     const panel = window.jupyterapp?.shell.currentWidget;
