@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.distributions import poisson_nll
+from garm_course.exercises.lesson01.dtypes import keeps_dtype
 from garm_course.exercises.registry import Exercise, Speed, same
 
 K = torch.tensor([[0, 3, 7, 1, 16], [2, 0, 0, 11, 5], [4, 9, 1, 0, 0]])
@@ -16,6 +17,8 @@ RATE = torch.tensor(
 IMAGES = torch.tensor([[[[1, 0], [5, 2], [0, 8]]], [[[3, 3], [0, 1], [12, 4]]]])
 EMPTY_RATE = torch.tensor([[0.0, 2.3, 0.0], [0.0, 0.7, 5.1]], dtype=torch.float64)  # pixels that are never inked
 EMPTY = torch.tensor([[0, 1, 0], [0, 0, 4]])
+LARGE_RATE, LARGE = torch.tensor([[91.7, 3.2]], dtype=torch.float64), torch.tensor([[200, 2]])  # 200! overflows
+IMPOSSIBLE_RATE, IMPOSSIBLE = torch.tensor([[0.0, 2.6]], dtype=torch.float64), torch.tensor([[2, 3]])
 
 
 def _sum(nats: Tensor) -> Tensor:
@@ -56,20 +59,64 @@ def _stirling(k: Tensor) -> Tensor:
     return torch.where(k > 1, k * k.log() - k + 0.5 * (2 * math.pi * k).log(), 0.0)
 
 
+def _epsilon_hint(epsilon: float) -> str:
+    return (
+        f"About {epsilon:.0e} stands in place of a rate of 0 inside the logarithm, so an impossible count costs "
+        f"{-math.log(epsilon):.1f} nats instead of inf: torch.xlogy needs no clamp or epsilon."
+    )
+
+
+LARGEST = (
+    "An impossible count costs the largest floating-point number instead of inf: torch.nan_to_num replaces inf as well "
+    "as NaN. torch.xlogy gives 0 at 0 ln 0, and inf where it is due."
+)
+NOTHING = (
+    "A count above 0 at a rate of 0 is impossible and must cost inf, but here the term k ln(rate) is dropped wherever "
+    "the rate is 0: only 0 ln 0 counts as 0."
+)
+DTYPE = (
+    "Right values in another dtype than that of the rate: k.double() makes the result float64, and .float() makes it "
+    "float32. Take k.to(rate) instead."
+)
+
+
+def _impossible(attempt) -> None:
+    """A count above 0 at a rate of 0 costs inf; what stands there instead tells what hides it."""
+    got = attempt.call(IMPOSSIBLE_RATE, IMPOSSIBLE)[0].item()
+    rest = poisson_nll(IMPOSSIBLE_RATE.clamp(min=1.0), IMPOSSIBLE).item() - 1  # all but -2 ln(rate), the rate being 0
+    nats = (got - rest) / 2  # of one impossible count
+    cause = f"{attempt.exercise.name}: a rate of 0 with the count 2: expected inf, got {got:.6g}."
+    if 1e30 < abs(got) < math.inf:
+        attempt.require(False, cause, LARGEST)
+    if 1 < nats < 90:
+        attempt.require(False, cause, _epsilon_hint(math.exp(-nats)))
+    attempt.require(got == math.inf, cause, NOTHING)
+
+
 EXERCISE = Exercise(
     name="poisson_nll",
     lesson="01",
     reference=poisson_nll,
-    rule="The NLL is the sum over dimensions of rate - k ln(rate) + ln k!, in nats, where 0 ln 0 = 0; returns [B].",
+    rule="The NLL is the sum over dimensions of rate - k ln(rate) + ln k!, in nats, where 0 ln 0 = 0; returns (B,).",
     probes=[
         same(RATE, K),
         same(0.5 + 1.7 * IMAGES.double().flip(0), IMAGES),
         same(RATE, K, grad=True),
         same(EMPTY_RATE, EMPTY),
-        same(RATE.float(), K),
+        same(LARGE_RATE, LARGE),
         same(RATE[:1, :1], K[:1, :1]),
+        _impossible,
+        keeps_dtype(
+            (EMPTY_RATE.float(), EMPTY),
+            (LARGE_RATE.float(), LARGE),
+            (RATE.float(), K),
+            (IMAGES + 0.5, IMAGES.flip(0)),
+            (RATE, K),
+            hint=DTYPE,
+        ),
     ],
     axes=("example",),
+    any_dtype=True,  # see `keeps_dtype`
     rtol=1e-5,  # torch.lgamma of whole numbers is computed in float32
     atol=1e-6,
     mistakes=[
@@ -177,15 +224,15 @@ EXERCISE = Exercise(
         ),
         (
             lambda rate, k: _terms(rate, k).sum(),
-            "This is one number, summed over the examples as well. Return one value per example, [B].",
+            "This is one number, summed over the examples as well. Return one value per example, (B,).",
         ),
         (
             lambda rate, k: _terms(rate, k).mean(),
-            "This is one number, averaged over dimensions and examples. Sum over the dimensions, and return [B].",
+            "This is one number, averaged over dimensions and examples. Sum over the dimensions, and return (B,).",
         ),
         (
             lambda rate, k: _sum(_terms(rate, k)).mean(),
-            "This is one number, the mean over the examples. Return one value per example, [B].",
+            "This is one number, the mean over the examples. Return one value per example, (B,).",
         ),
         (_terms, "This is one value per dimension. Sum over all axes but the first: .flatten(1).sum(1)."),
         (lambda rate, k: _terms(rate, k).sum(-1), "Only the last axis is summed. Sum over all but the first."),
@@ -198,6 +245,78 @@ EXERCISE = Exercise(
             "Axes 1, 2, 3 are summed, but (B, ...) may have any number of axes: .flatten(1).sum(1) takes all.",
         ),
         (lambda rate, k: _terms(rate, k).sum(0), "The sum runs over the examples (dim=0). Sum over their dimensions."),
+        (
+            lambda rate, k: _sum(_of_torch(rate, k) + _log_factorial(k)),
+            _epsilon_hint(1e-8),  # F.poisson_nll_loss adds it
+        ),
+        (
+            lambda rate, k: _sum(rate - k * rate.clamp(min=1e-6).log() + _log_factorial(k)),
+            _epsilon_hint(1e-6),
+        ),
+        (
+            lambda rate, k: _sum(rate - k * torch.where(rate > 0, rate, 1e-12).log() + _log_factorial(k)),
+            _epsilon_hint(1e-12),
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.nan_to_num(k * rate.log()) + _log_factorial(k)),
+            LARGEST,
+        ),
+        (
+            lambda rate, k: _sum(rate - k * torch.where(rate > 0, rate, 1.0).log() + _log_factorial(k)),
+            NOTHING,
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate) + _log_factorial(k)),
+            DTYPE,
+        ),
+        (
+            lambda rate, k: _sum(-(torch.exp(-rate) * rate**k / torch.exp(_log_factorial(k))).log()),
+            "Right for small counts. At 200, rate^k and k! overflow, and inf / inf is NaN: take the logarithm of each "
+            "factor first, rate - k ln(rate) + ln k!.",
+        ),
+        (
+            lambda rate, k: -(torch.exp(-rate) * rate**k / torch.exp(_log_factorial(k))).log().flatten(1).mean(1),
+            "Two faults: the dimensions are averaged, where a sum belongs, and k! overflows at 200 (torch.lgamma).",
+        ),
+        (
+            lambda rate, k: _terms(rate, k).flatten(1).sum(1) / k.flatten(1).sum(1),
+            "This is divided by the number of counts. The NLL is that of the whole example: a sum, not a mean.",
+        ),
+        (
+            lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.lgamma(rate + 1)),
+            "lgamma(rate + 1) is taken, but the factorial is that of the count: lgamma(k + 1).",
+        ),
+        (
+            lambda rate, k: _sum(rate - k * rate.log() + torch.lgamma(k.double())),
+            "Two faults: lgamma(k) is ln (k - 1)!, so write k + 1, and a rate of 0 gives NaN (torch.xlogy).",
+        ),
+        (
+            lambda rate, k: _sum(rate - k * rate.log() - _log_factorial(k)),
+            "Two faults: ln k! belongs with a plus, since k! is in the denominator, and a rate of 0 gives NaN "
+            "(torch.xlogy).",
+        ),
+        (
+            lambda rate, k: _sum(rate + k * rate.log() + _log_factorial(k)),
+            "Two faults: k ln(rate) belongs with a minus, since rate^k is in the numerator, and a rate of 0 gives NaN "
+            "(torch.xlogy).",
+        ),
+        (
+            lambda rate, k: _sum(-rate + k * rate.log() - _log_factorial(k)),
+            "Two faults: this is the log-likelihood, without the minus, and a rate of 0 gives NaN (torch.xlogy).",
+        ),
+        (
+            lambda rate, k: (rate - k * rate.log() + _log_factorial(k)).flatten(1).mean(1),
+            "Two faults: the dimensions are averaged, where a sum belongs, and a rate of 0 gives NaN (torch.xlogy).",
+        ),
+        (
+            lambda rate, k: (rate - k * rate.log() + _log_factorial(k)).sum(),
+            "Two faults: the examples are summed as well, return (B,), and a rate of 0 gives NaN (torch.xlogy).",
+        ),
+        (
+            lambda rate, k: (rate - k * rate.log() + _log_factorial(k)).sum(-1),
+            "Two faults: only the last axis is summed (.flatten(1).sum(1) takes all), and a rate of 0 gives NaN "
+            "(torch.xlogy).",
+        ),
         (
             lambda rate, k: _sum(rate - k * (rate + 1e-3).log() + _log_factorial(k)),
             "1e-3 was added inside the logarithm, and the third digit is wrong: torch.xlogy(k, rate) needs nothing.",
@@ -228,15 +347,16 @@ EXERCISE = Exercise(
         ),
         (
             lambda rate, k: _sum(_terms(rate, k)).unsqueeze(1),
-            "The shape is [B, 1]: return [B].",
+            "The shape is (B, 1): return (B,).",
         ),
     ],
     accepts=[
         lambda rate, k: -torch.distributions.Poisson(rate).log_prob(k).flatten(1).sum(1),
         lambda rate, k: -torch.distributions.Poisson(rate).log_prob(k.to(rate.dtype)).flatten(1).sum(1),
-        lambda rate, k: _sum(_of_torch(rate, k) + torch.lgamma(k + 1)),
+        lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.lgamma(k + 1)),
+        lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.lgamma(k.to(rate) + 1)),
         lambda rate, k: _sum(rate - torch.xlogy(k, rate) + torch.lgamma(k + 1.0)),
-        lambda rate, k: _sum(rate - torch.where(k > 0, k * rate.clamp(min=1e-30).log(), 0.0) + torch.lgamma(k + 1.0)),
+        lambda rate, k: _sum(rate - torch.where(k > 0, k * rate.log(), 0.0) + torch.lgamma(k + 1.0)),
         lambda rate, k: (rate - torch.xlogy(k, rate) + torch.lgamma(k + 1.0)).sum(tuple(range(1, k.ndim))),
         lambda rate, k: _sum(rate - torch.special.xlogy(k, rate) + torch.special.gammaln(k.double() + 1)).to(
             rate.dtype
