@@ -599,15 +599,13 @@ report("what the biases save in raster order", saved, claimed=5, tolerance=3, un
 # %% [markdown]
 # The orders agree within their errors (about 0.8 nats each), even a random one, and all are better than before. A model with every pixel connected to every other does not care what is a neighbor. Convolutions do, in lesson 04.
 #
-# The other models of this lesson were trained with the command `garm train MODEL --data digits --seed 0` (then 1, 2) and recorded; ± is the standard error over the 180 validation images. PixelCNN, from lesson 04, is for comparison.
+# The other models of this lesson were trained with the command `garm train MODEL --data digits --seed 0` (then 1, 2) and recorded; ± is the standard error over the 180 validation images and three seeds. PixelCNN, from lesson 04, is for comparison. This is the first view of the course's **likelihood ladder**, which gets a rung with every model to come.
 
 # %%
 records = {name: recorded(f"{name}-digits") for name in ("fvsbn", "nade", "made", "pixelcnn")}
-titles = ["FVSBN", "NADE", "MADE", "PixelCNN (lesson 04)"]
-display.ladder(
-    {title: record["validation"] for title, record in zip(titles, records.values(), strict=True)},
-    baselines={name: figure.nats for name, figure in floor_of_sense.items()}, dims=64,
-)  # fmt: skip
+display.likelihood_ladder(
+    records.values(), highlight=["fvsbn", "made", "nade"], title="Shared weights are worth more than many weights"
+)
 
 # %%
 for name, claimed in {"fvsbn": 89.3, "made": 88.2, "nade": 84.6, "pixelcnn": 80.5}.items():
@@ -700,7 +698,7 @@ print(f"sum over all 65,536 images ≈ {normalization(broken).total:.0f}")
 print(causality(broken))
 
 # %% [markdown]
-# The audit names the pixel that sees itself. (What it asks about kind A is the name of the same mistake in lesson 04; here it is the output mask.)
+# The audit names the pixel that sees itself; the strict mask that is missing is the one of the output. (Lesson 04 calls strict masks "kind A".)
 #
 # **The fault that no sum shows.** Write $>$ in the hidden layers as well. The network stays causal, its probabilities still sum to one, and both audits pass. But it starves: pixel $i$ no longer sees its predecessor. The product of the masks shows it, and so does a fit:
 

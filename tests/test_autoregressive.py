@@ -117,6 +117,17 @@ def test_an_untrained_model_knows_nothing(cls):
 
 
 @pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.name)
+def test_dropout_is_at_work_in_training_only(cls):
+    model = small_model(cls, (1, 4, 5), 3, dropout=0.5)
+    x = torch.randint(3, (6, 1, 4, 5), generator=rng())
+    assert torch.equal(model(x), model(x))
+    model.train()
+    assert not torch.allclose(model(x), model(x))
+    model = small_model(cls, (1, 4, 5), 3, dropout=0.0).train()
+    assert torch.equal(model(x), model(x))
+
+
+@pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.name)
 def test_the_class_changes_the_distribution(cls):
     model = small_model(cls, (1, 2, 3), 2, 3)
     x = torch.randint(2, (4, 1, 2, 3), generator=rng())

@@ -113,6 +113,16 @@ def test_the_diagonal_bilstm_is_its_definition_pixel_by_pixel():
     torch.testing.assert_close(layer(x, pixels, y), expected)
 
 
+@pytest.mark.parametrize("cls", [RowLSTM, DiagonalBiLSTM])
+def test_lstms_start_with_open_forget_gates(cls):
+    model = cls((1, 4, 5), 3, channels=16)
+    for layer in model.layers:
+        biases = [layer.input.bias, *([layer.input_back.bias] if cls is DiagonalBiLSTM else [])]
+        for o, f, i, g in (bias.chunk(4) for bias in biases):
+            assert f.mean() > 0.8
+            assert max(part.abs().mean() for part in (o, i, g)) < 0.3
+
+
 def test_without_the_move_down_the_audit_names_a_leak():
     class Layer(DiagonalBiLSTMLayer):
         def join(self, ahead, back):
