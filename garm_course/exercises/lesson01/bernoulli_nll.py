@@ -78,7 +78,7 @@ EXERCISE = Exercise(
     name="bernoulli_nll",
     lesson="01",
     reference=bernoulli_nll,
-    rule="The NLL of an image is the sum over its pixels of softplus(l) - x l, in nats; one value per image, [B].",
+    rule="The NLL of an image is the sum over its pixels of softplus(l) - x l, in nats; one value per image, (B,).",
     probes=[
         same(L, X),
         same(_logits(2, 3, 2, 3, seed=3), _pixels(2, 3, 2, 3, seed=4)),
@@ -93,21 +93,21 @@ EXERCISE = Exercise(
     mistakes=[
         (
             lambda logits, x: _terms(logits, x).flatten(1).mean(1),
-            "The pixels are averaged. Sum them: the NLL is that of the whole image, as a KL term in lesson 10 will be.",
+            "The pixels are averaged. Sum them: the NLL is that of the whole image, and a mean hides its size.",
         ),
         (
             lambda logits, x: _terms(logits, x).sum(),
-            "This is one number, summed over the batch as well. Return one value per image, [B]: in torch's functions "
+            "This is one number, summed over the batch as well. Return one value per image, (B,): in torch's functions "
             'reduction="none", then sum over all axes but the first.',
         ),
         (
             lambda logits, x: _terms(logits, x).mean(),
             "This is one number, the mean over pixels and images, which torch's functions return by default. "
-            'Take reduction="none", sum over the pixels, and return [B].',
+            'Take reduction="none", sum over the pixels, and return (B,).',
         ),
         (
             lambda logits, x: _sum(_terms(logits, x)).mean(),
-            "This is one number, the mean over the batch. Return one value per image, [B]; who trains averages later.",
+            "This is one number, the mean over the batch. Return one value per image, (B,); who trains averages later.",
         ),
         (_by_torch, "This is one value per pixel. Sum over all axes but the first: .flatten(1).sum(1)."),
         (lambda logits, x: _terms(logits, x).sum(-1), "Only the last axis is summed. Sum over all but the first."),
@@ -147,23 +147,23 @@ EXERCISE = Exercise(
         ),
         (
             _with_epsilon(1e-7),
-            "sigmoid + 1e-7 cuts the loss of a pixel at 16.1 nats and kills its gradient: softplus(l) - x l.",
+            "sigmoid + 1e-7 cuts the loss of a pixel at 16.1 nats and kills its gradient: use softplus(l) - x l.",
         ),
         (
             _with_epsilon(1e-8),
-            "sigmoid + 1e-8 cuts the loss of a pixel at 18.4 nats and kills its gradient: softplus(l) - x l.",
+            "sigmoid + 1e-8 cuts the loss of a pixel at 18.4 nats and kills its gradient: use softplus(l) - x l.",
         ),
         (
             _with_epsilon(1e-6),
-            "sigmoid + 1e-6 cuts the loss of a pixel at 13.8 nats and kills its gradient: softplus(l) - x l.",
+            "sigmoid + 1e-6 cuts the loss of a pixel at 13.8 nats and kills its gradient: use softplus(l) - x l.",
         ),
         (
             _with_clamp(1e-7),
-            "sigmoid clamped to 1e-7 cuts the loss of a pixel at 16.1 nats and kills its gradient: softplus(l) - x l.",
+            "sigmoid clamped to 1e-7 cuts a pixel's loss at 16.1 nats and kills its gradient: use softplus(l) - x l.",
         ),
         (
             _with_clamp(1e-6),
-            "sigmoid clamped to 1e-6 cuts the loss of a pixel at 13.8 nats and kills its gradient: softplus(l) - x l.",
+            "sigmoid clamped to 1e-6 cuts a pixel's loss at 13.8 nats and kills its gradient: use softplus(l) - x l.",
         ),
         (
             _log1p_exp,
@@ -192,11 +192,81 @@ EXERCISE = Exercise(
         ),
         (
             lambda logits, x: _sum(_by_torch(logits.sigmoid(), x)),
-            "The sigmoid is applied twice: binary_cross_entropy_with_logits has its own.",
+            "The logits went through a sigmoid first; softplus and binary_cross_entropy_with_logits expect raw logits.",
         ),
         (
             lambda logits, x: _sum(-(x * logits.log() + (1 - x) * (1 - logits).log())),
             "The logits are used as if they were probabilities: -log p(1) = softplus(-l).",
+        ),
+        (
+            lambda logits, x: _sum(F.softplus(logits.sigmoid()) - x * logits),
+            "softplus is taken of sigmoid(l). It expects the raw logit: softplus(l) - x l.",
+        ),
+        (
+            lambda logits, x: _sum(F.softplus(-logits) - x * logits),
+            "softplus(-l) = softplus(l) - l is the cost of a 1 already: take softplus(l) - x l, "
+            "or softplus(-l) + (1 - x) l.",
+        ),
+        (
+            lambda logits, x: _sum(F.binary_cross_entropy_with_logits(x, logits, reduction="none")),
+            "The arguments are exchanged: binary_cross_entropy_with_logits takes the logits first, then the pixels.",
+        ),
+        (
+            lambda logits, x: F.binary_cross_entropy_with_logits(x, logits),
+            "Two faults: binary_cross_entropy_with_logits takes the logits first, and it averages over everything by "
+            'default: reduction="none", then sum.',
+        ),
+        (
+            lambda logits, x: F.binary_cross_entropy(logits.sigmoid(), x),
+            "Two faults: binary_cross_entropy averages over everything by default, and it cuts the loss of a pixel at "
+            "100 nats: take the form that expects logits.",
+        ),
+        (
+            lambda logits, x: _sum(_terms(logits.clamp(-30, 30), x)),
+            "The logits are clamped to 30: a confident mistake then costs 30 nats, not 800, and gets no gradient. "
+            "softplus needs no clamp.",
+        ),
+        (
+            lambda logits, x: _sum(_terms(logits.clamp(-20, 20), x)),
+            "The logits are clamped to 20: a confident mistake then costs 20 nats, not 800, and gets no gradient. "
+            "softplus needs no clamp.",
+        ),
+        (
+            lambda logits, x: _sum(_terms(logits.clamp(-100, 100), x)),
+            "The logits are clamped to 100: a confident mistake then costs 100 nats, not 800, and gets no "
+            "gradient. softplus needs no clamp.",
+        ),
+        (
+            lambda logits, x: _sum(-torch.distributions.Bernoulli(probs=logits.sigmoid()).log_prob(x)),
+            "Bernoulli(probs=...) cuts probabilities off near 0 and 1: 800 nats become 36. Pass logits=logits instead.",
+        ),
+        (
+            lambda logits, x: _sum(-(x * F.logsigmoid(logits) + (1 - x) * (1 - F.logsigmoid(logits)))),
+            "ln(1 - sigmoid(l)) is not 1 - ln sigmoid(l): it is logsigmoid(-l).",
+        ),
+        (
+            lambda logits, x: _sum(-(x * F.logsigmoid(logits) + (1 - x) * torch.log(1 - F.logsigmoid(logits)))),
+            "logsigmoid is a logarithm already, not a probability to subtract from 1: ln p(0) is logsigmoid(-l).",
+        ),
+        (
+            lambda logits, x: _sum(-(x * F.logsigmoid(logits) + (1 - x) * torch.log(1 - logits.sigmoid()))),
+            "The ones are safe, the zeros are not: at 800, 1 - sigmoid rounds to 0. Their cost is -logsigmoid(-l).",
+        ),
+        (
+            _with_epsilon(1e-10),
+            "sigmoid + 1e-10 cuts the loss of a pixel at 23 nats and kills its gradient: use softplus(l) - x l.",
+        ),
+        (
+            _with_epsilon(1e-12),
+            "sigmoid + 1e-12 cuts the loss of a pixel at 27.6 nats and kills its gradient: use softplus(l) - x l.",
+        ),
+        (
+            lambda logits, x: bernoulli_nll(logits.double(), x),
+            "Right values, but .double() makes the result float64: return the dtype of the logits.",
+        ),
+        (
+            lambda logits, x: bernoulli_nll(logits.float(), x.float()),
+            "Right values, but .float() makes the result float32 for float64 logits: return the dtype of the logits.",
         ),
         (
             lambda logits, x: _sum((logits.sigmoid() - x) ** 2),
@@ -208,7 +278,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda logits, x: _sum(_terms(logits, x)).unsqueeze(1),
-            "The shape is [B, 1]: return [B].",
+            "The shape is (B, 1): return (B,).",
         ),
         (
             lambda logits, x: _sum(F.softplus(logits) - x * logits).exp(),

@@ -50,6 +50,14 @@ def _of_torch(p: Tensor, q: Tensor) -> Tensor:
     return torch.distributions.kl_divergence(categorical(probs=p), categorical(probs=q))
 
 
+def _by_math(p: Tensor, q: Tensor, guard: bool) -> list:
+    rows = []
+    for row_p, row_q in zip(p, q, strict=True):
+        pairs = [(a, b) for a, b in zip(row_p, row_q, strict=True) if a > 0 or not guard]
+        rows.append(sum(a * math.log(a / b) for a, b in pairs))
+    return rows
+
+
 EXERCISE = Exercise(
     name="kl_categorical",
     lesson="01",
@@ -91,11 +99,11 @@ EXERCISE = Exercise(
         ),
         (
             lambda p, q: F.kl_div(q.log(), p, reduction="batchmean"),
-            "This is one number, the mean over the rows. Return one value per row, [B].",
+            "This is one number, the mean over the rows. Return one value per row, (B,).",
         ),
         (
             lambda p, q: F.kl_div(q.log(), p, reduction="sum"),
-            "This is one number, the sum over all rows. Return one value per row, [B]: sum over the last axis only.",
+            "This is one number, the sum over all rows. Return one value per row, (B,): sum over the last axis only.",
         ),
         (
             lambda p, q: torch.xlogy(p, p / q).mean(-1),
@@ -163,11 +171,11 @@ EXERCISE = Exercise(
         ),
         (
             lambda p, q: torch.xlogy(p, p / q),
-            "The sum over the categories is missing: return one value per row, [B].",
+            "The sum over the categories is missing: return one value per row, (B,).",
         ),
         (
             lambda p, q: torch.xlogy(p, p / q).sum(-1, keepdim=True),
-            "The summed axis is kept: return the shape [B], not [B, 1]; leave keepdim out.",
+            "The summed axis is kept: return the shape (B,), not (B, 1); leave keepdim out.",
         ),
         (
             lambda p, q: torch.xlogy(p, p / q).abs().sum(-1),
@@ -180,6 +188,48 @@ EXERCISE = Exercise(
         (
             lambda p, q: (p * ((p + 1e-6) / (q + 1e-6)).log()).sum(-1),
             "A constant was added inside the logarithms, so the sixth digit is wrong: torch.xlogy needs none.",
+        ),
+        (
+            lambda p, q: torch.stack(_by_math(p, q, guard=True)),
+            "The values are right, but math.log takes a number out of the tensor, and no gradient flows through it: "
+            "torch.log, or .log().",
+        ),
+        (
+            lambda p, q: torch.stack(_by_math(p, q, guard=False)),
+            "math.log fails at 0, where the term must count as 0, and lets no gradient through: torch.xlogy does both.",
+        ),
+        (
+            lambda p, q: torch.tensor([float(value) for value in _by_math(p, q, guard=False)]),
+            "math.log fails at 0, and torch.tensor(...) of numbers has neither gradient nor dtype of p: torch.xlogy.",
+        ),
+        (
+            lambda p, q: torch.xlogy(p / q, p).sum(-1),
+            "xlogy(a, b) is a ln b, so this is (p / q) ln p: write torch.xlogy(p, p / q).",
+        ),
+        (
+            lambda p, q: (p * p.log() / q.log()).sum(-1),
+            "ln(p / q) is ln p - ln q, a difference: ln p / ln q is another number.",
+        ),
+        (lambda p, q: _entropy(p), "This is the entropy of p alone: q does not occur. KL = cross-entropy - entropy."),
+        (
+            lambda p, q: -(p * p.log()).sum(-1),
+            "This is the entropy of p alone, and NaN where p is 0: subtract p ln q, and see torch.xlogy.",
+        ),
+        (
+            lambda p, q: -_entropy(p),
+            "This is sum p ln p, minus the entropy of p: the other half of the divergence, - sum p ln q, is missing.",
+        ),
+        (
+            lambda p, q: (p * ((p + 1e-6) / q).log()).sum(-1),
+            "1e-6 was added to p inside the logarithm, so the sixth digit is wrong: torch.xlogy needs no constant.",
+        ),
+        (
+            lambda p, q: kl_categorical(p.float(), q.float()),
+            "Right values, but .float() makes the result float32 for float64 probabilities: return the dtype of p.",
+        ),
+        (
+            lambda p, q: kl_categorical(p.double(), q.double()),
+            "Right values, but .double() makes the result float64: return the dtype of p.",
         ),
         (
             lambda p, q: (p - q).pow(2).sum(-1),

@@ -31,6 +31,11 @@ def _unpacked(nll_nats: Tensor, shape: tuple[int, ...]) -> Tensor:
     return nll_nats / (c * h * w * LN2)
 
 
+def _unpacked_without_channels(nll_nats: Tensor, shape: tuple[int, ...]) -> Tensor:
+    _, h, w = shape
+    return nll_nats / (h * w * LN2)
+
+
 def _d(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
@@ -59,6 +64,58 @@ EXERCISE = Exercise(
         (
             lambda nll, shape: nll / LN2,
             "This is in bits per example. Divide by the number of dimensions, D = C H W, too.",
+        ),
+        (
+            lambda nll, shape: nll / (shape[1] * shape[2] * LN2),
+            "Height times width leaves the channels out: a color pixel is three dimensions. Take math.prod(shape).",
+        ),
+        (
+            lambda nll, shape: nll / (math.prod(shape[1:]) * LN2),
+            "shape[1:] leaves the channels out. The shape is that of one image, with no axis of the batch to skip.",
+        ),
+        (
+            _unpacked_without_channels,
+            "The channels are unpacked, but not multiplied: D = C H W, a color pixel is three dimensions.",
+        ),
+        (
+            lambda nll, shape: nll / (_d(shape) * torch.log(2)),
+            "torch.log takes tensors only. For the number ln 2 use math.log(2).",
+        ),
+        (
+            lambda nll, shape: nll / (torch.prod(shape) * LN2),
+            "torch.prod takes tensors only, and a shape is a tuple: math.prod(shape).",
+        ),
+        (
+            lambda nll, shape: math.log2(math.e) * nll.item() / _d(shape),
+            ".item() wants a tensor of one element, but nll_nats may have any shape: compute with the whole tensor.",
+        ),
+        (
+            lambda nll, shape: nll * _d(shape) * LN2,
+            "It is multiplied by D and by ln 2. Divide by both: bits per dimension are few, not millions.",
+        ),
+        (
+            lambda nll, shape: nll * _d(shape) / LN2,
+            "It is multiplied by D. Divide: the bits of the image are shared among its dimensions.",
+        ),
+        (
+            lambda nll, shape: nll / math.log2(_d(shape)),
+            "log2 is taken of D. D itself divides, and ln 2 beside it: nll / (D ln 2).",
+        ),
+        (
+            lambda nll, shape: nll / (_d(shape) * math.log2(_d(shape))),
+            "D is right, but the second factor is ln 2 for every image, not log2(D).",
+        ),
+        (
+            lambda nll, shape: nll / (len(nll) * _d(shape) * LN2),
+            "It is divided by len(nll), the batch size, as well, but each NLL is that of one image already.",
+        ),
+        (
+            lambda nll, shape: nll / (nll.shape[0] * _d(shape) * LN2),
+            "It is divided by nll.shape[0], the batch size, as well, but each NLL is that of one image already.",
+        ),
+        (
+            lambda nll, shape: nll.double() / (_d(shape) * LN2),
+            "Right values, but .double() makes the result float64: return the dtype of nll_nats.",
         ),
         (lambda nll, shape: nll * LN2, "Divide by ln 2 instead of multiplying, and by D = C H W as well."),
         (
