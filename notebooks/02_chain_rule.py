@@ -678,7 +678,7 @@ print(f"sum over all 65,536 images ≈ {normalization(broken).total:.0f}")
 print(causality(broken))
 
 # %% [markdown]
-# The audit names the pixel that sees itself. (What it asks about kind A is the name of the same mistake in lesson 04; here it is the output mask.)
+# The audit names the pixel that sees itself; the strict mask that is missing is the one of the output. (Lesson 04 calls strict masks "kind A".)
 #
 # **The fault that no sum shows.** Write $>$ in the hidden layers as well. The network stays causal, its probabilities still sum to one, and both audits pass. But it starves: pixel $i$ no longer sees its predecessor. The product of the masks shows it, and so does a fit:
 
