@@ -93,7 +93,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda logits, x: _ce(logits, x).mean(),
-            "The mean over everything: cross_entropy reduces unless told reduction='none'. Sum over time, keep [B].",
+            "The mean over everything: cross_entropy reduces unless told reduction='none'. Sum over time, keep (B,).",
         ),
         (
             lambda logits, x: _ce(logits, x).sum(),
@@ -190,6 +190,14 @@ EXERCISE = Exercise(
         (
             lambda logits, x: -_pick(logits.flatten(1).log_softmax(1).view_as(logits), x).sum(1),
             "Softmax over time and values together. At each time the probabilities of the V values sum to 1.",
+        ),
+        (
+            lambda logits, x: logits.logsumexp((1, 2)) - _pick(logits, x).sum(1),
+            "logsumexp over time and values, once for all. Each time has its own: logsumexp(-1), then sum over t.",
+        ),
+        (
+            lambda logits, x: _ce(logits, x).view(-1, len(x)).sum(0),
+            "view(-1, B) mixes the sequences: the flat numbers lie sequence by sequence, view(B, T) and sum(1).",
         ),
         (
             lambda logits, x: F.cross_entropy(logits, x, reduction="none").sum(1),

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.autoregressive.pixelrnn import shift_right
-from garm_course.exercises.registry import Exercise, Speed, same
+from garm_course.exercises.attempt import Attempt, Refused
+from garm_course.exercises.registry import Exercise, Speed
 
 
 def _values(*shape: int, seed: int = 3) -> Tensor:
@@ -91,17 +92,33 @@ def _across_sequences(x: Tensor, start: float) -> Tensor:
     return torch.cat([torch.full_like(flat[:1], start), flat[:-1]]).view_as(x)
 
 
+def _leaves_x(x: Tensor, start: float, grad: bool = False):
+    """The probe `same`, with another remedy for a changed argument: a loop in a copy of x meets the next fault."""
+
+    def probe(attempt: Attempt) -> None:
+        try:
+            attempt.run(x, start, grad=grad)
+        except Refused as refused:
+            if not attempt.outcomes[-1].changed:
+                raise
+            seen = f"{attempt.describe((x, start))} changes its argument x in place"
+            raise Refused(f"{seen}: read from x, write into a new tensor, such as torch.empty_like(x).") from refused
+
+    return probe
+
+
 EXERCISE = Exercise(
     name="shift_right",
     lesson="03",
     reference=shift_right,
     rule="Position t holds the value at t - 1, position 0 holds start; shape (B, T) and dtype stay.",
     probes=[
-        same(_values(3, 5), 256),
-        same(_values(4, 3, seed=4), 0),
-        same(_random(2, 6), -0.375),
-        same(_values(3, 1, seed=5), 17),
-        same(_random(3, 4, seed=6), 0.625, grad=True),
+        _leaves_x(_values(3, 5), 256),
+        _leaves_x(_values(4, 3, seed=4), 0),
+        _leaves_x(_random(2, 6), -0.375),
+        _leaves_x(_values(3, 1, seed=5), 17),
+        _leaves_x(_values(2, 4, seed=7), 0.0),  # gray levels stay integers, whatever the number in front is
+        _leaves_x(_random(3, 4, seed=6), 0.625, grad=True),
     ],
     axes=("sequence", "position"),
     mistakes=[
@@ -227,11 +244,23 @@ EXERCISE = Exercise(
         ),
         (
             _into_zeros,
-            "torch.zeros makes float32 numbers. Gray levels stay integers, or no embedding takes them: zeros_like(x).",
+            "The result is float32; it must have the dtype of x: no embedding takes gray levels that are no integers.",
         ),
         (
             lambda x, start: torch.cat([torch.full((len(x), 1), float(start)), x[:, :-1]], 1),
             "A column of floats turns the whole result into floats. torch.full_like(x[:, :1], start) keeps the dtype.",
+        ),
+        (
+            lambda x, start: torch.cat([torch.full((len(x), 1), start), x[:, :-1]], 1),
+            "torch.full takes its dtype from start, so 0.0 makes floats of gray levels. full_like(x[:, :1], start) does not.",
+        ),
+        (
+            lambda x, start: shift_right(x, start).double(),
+            "The result is float64; it must have the dtype of x: no embedding takes gray levels that are no integers.",
+        ),
+        (
+            lambda x, start: shift_right(x, start).long(),
+            "The result is an integer tensor; it must have the dtype of x, whose numbers may have decimals.",
         ),
         (
             lambda x, start: torch.cat([torch.full_like(x[:, 0], start), x[:, :-1]], 1),
@@ -267,7 +296,7 @@ EXERCISE = Exercise(
         ),
         (
             _smear,
-            "The loop reads values that it has already overwritten, in the argument itself: write into a new tensor.",
+            "The loop reads what it has already overwritten, in the argument itself: read x, write into a new tensor.",
         ),
         (
             lambda x, start: _smear(x.clone(), start),

@@ -1,16 +1,45 @@
 """Rows moved so that a diagonal of the image becomes a column; equation (3.6)."""
 
+import warnings
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.autoregressive.pixelrnn import skew
-from garm_course.exercises.registry import Exercise, Speed, same
+from garm_course.exercises.attempt import Attempt, Refused
+from garm_course.exercises.registry import Exercise, Speed
 
 
 def _random(*shape: int, seed: int = 3) -> Tensor:
     """Signs mixed, nothing round, float64."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _levels(*shape: int, seed: int = 3) -> Tensor:
+    """Gray levels 1..255: 0 does not hide in them."""
+    return torch.randint(1, 256, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _nothing_unwritten(x: Tensor, grad: bool = False):
+    """The probe `same`, in which memory that was not written to is no accident: torch.empty holds NaN."""
+
+    def probe(attempt: Attempt) -> None:
+        before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            try:
+                attempt.run(x, grad=grad)
+            except Refused as refused:
+                cause, nan, _ = str(refused).partition("; look for inf / inf")
+                if not nan:
+                    raise
+                raise Refused(f"{cause}, where the image has numbers or zeros.") from refused
+            finally:
+                torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+    return probe
 
 
 def _by_rows(offset, width=lambda h, w: w + h - 1, rows=range):
@@ -66,6 +95,81 @@ def _cropped_rows(x: Tensor) -> Tensor:
     out = x.new_zeros(b, c, h, w + h - 1)
     for r in range(h):
         out[:, :, r, r:w] = x[:, :, r, : w - r]
+    return out
+
+
+def _added_to_row(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    out = x.new_zeros(b, c, h, w + h - 1)
+    for r in range(h):
+        for col in range(w):
+            out[:, :, r + col, col] = x[:, :, r, col]
+    return out
+
+
+def _read_outside(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    out = x.new_zeros(b, c, h, w + h - 1)
+    for r in range(h):
+        for col in range(r, w + h - 1):
+            out[:, :, r, col] = x[:, :, r, col - r]
+    return out
+
+
+def _exchanged(x: Tensor) -> Tensor:
+    b, c, w, h = x.shape
+    out = x.new_zeros(b, c, h, w + h - 1)
+    for r in range(h):
+        out[:, :, r, r : r + w] = x[:, :, r]
+    return out
+
+
+def _exchanged_twice(x: Tensor) -> Tensor:
+    b, c, w, h = x.shape
+    out = x.new_zeros(b, c, w, w + h - 1)
+    for r in range(h):
+        out[:, :, r, r : r + w] = x[:, :, r]
+    return out
+
+
+def _exchanged_pixels(x: Tensor) -> Tensor:
+    b, c, w, h = x.shape
+    out = x.new_zeros(b, c, h, w + h - 1)
+    for r in range(h):
+        for col in range(w):
+            out[:, :, r, r + col] = x[:, :, r, col]
+    return out
+
+
+def _exchanged_in_result(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    out = x.new_zeros(b, c, w, w + h - 1)
+    for r in range(h):
+        out[:, :, r, r : r + w] = x[:, :, r]
+    return out
+
+
+def _loop_over_columns(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    out = x.new_zeros(b, c, h, w + h - 1)
+    for r in range(w):
+        out[:, :, r, r : r + w] = x[:, :, r]
+    return out
+
+
+def _into_empty(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    out = x.new_empty(b, c, h, w + h - 1)
+    for r in range(h):
+        out[:, :, r, r : r + w] = x[:, :, r]
+    return out
+
+
+def _row_of_batch(x: Tensor) -> Tensor:
+    b, c, h, w = x.shape
+    out = x.new_zeros(b, c, h, w + h - 1)
+    for r in range(h):
+        out[:, :, r, r : r + w] = x[r]
     return out
 
 
@@ -169,12 +273,13 @@ EXERCISE = Exercise(
     reference=skew,
     rule="Row r moves to the right by r: out[..., r, c + r] = x[..., r, c], zeros elsewhere, width W + H - 1.",
     probes=[
-        same(_random(2, 3, 4, 5)),
-        same(_random(3, 2, 5, 3, seed=4)),
-        same(_random(2, 4, 3, 6, seed=5).float()),
-        same(_random(4, 2, 1, 3, seed=6)),
-        same(_random(3, 2, 4, 1, seed=7)),
-        same(_random(2, 3, 4, 5, seed=8), grad=True),
+        _nothing_unwritten(_random(2, 3, 4, 5)),
+        _nothing_unwritten(_random(3, 2, 5, 3, seed=4)),
+        _nothing_unwritten(_random(2, 4, 3, 6, seed=5).float()),
+        _nothing_unwritten(_random(4, 2, 1, 3, seed=6)),
+        _nothing_unwritten(_random(3, 2, 4, 1, seed=7)),
+        _nothing_unwritten(_levels(2, 2, 3, 4)),  # stay integers
+        _nothing_unwritten(_random(2, 3, 4, 5, seed=8), grad=True),
     ],
     axes=("image", "channel", "row", "column"),
     mistakes=[
@@ -200,7 +305,15 @@ EXERCISE = Exercise(
         ),
         (
             _rolled(lambda r: r, padded=False),
-            "The rows were rolled within the width W, so pixels came back on the left. Widen to W + H - 1 first.",
+            "Rolled within the width W: the end of the row came round to its front. Widen to W + H - 1 first.",
+        ),
+        (
+            lambda x: F.pad(_rolled(lambda r: r, padded=False)(x), (0, x.shape[2] - 1)),
+            "Rolled first, widened then: the end of the row came round to its front. Widen, then roll.",
+        ),
+        (
+            lambda x: skew(_rolled(lambda r: r, padded=False)(x)),
+            "Moved twice: rolled within the width W, where the end came round to the front, and then to the right.",
         ),
         (
             _rolled(lambda r: -r, padded=False),
@@ -251,6 +364,10 @@ EXERCISE = Exercise(
             "The rows run over the edge: there must be W + H - 1 columns for them.",
         ),
         (
+            _by_rows(lambda r, h: r + 1),
+            "The rows start at r + 1, and the last one does not fit. Row r goes to the columns r : r + W.",
+        ),
+        (
             _into_empty_rows,
             "out[:, :, r, r:] has more than W columns: row r goes to the W columns from r on, r : r + W.",
         ),
@@ -263,12 +380,56 @@ EXERCISE = Exercise(
             "Rows and columns are exchanged on the left side: pixel (r, c) stays in row r, out[:, :, r, r + c].",
         ),
         (
+            _added_to_row,
+            "The indices are exchanged, out[:, :, r + c, c]: that moves pixels down. It is out[:, :, r, r + c].",
+        ),
+        (
+            _read_outside,
+            "x[:, :, r, c - r] is read for columns c that the row does not have: loop over the columns of x.",
+        ),
+        (
+            _exchanged,
+            "H and W are exchanged: the shape is (B, C, H, W), so b, c, h, w = x.shape.",
+        ),
+        (
+            _exchanged_twice,
+            "H and W are exchanged, in the result as well: the shape of x is (B, C, H, W), so b, c, h, w = x.shape.",
+        ),
+        (
+            _exchanged_pixels,
+            "H and W are exchanged in both loops: the shape is (B, C, H, W), so b, c, h, w = x.shape.",
+        ),
+        (
+            _exchanged_in_result,
+            "The result has W rows. It has H, as x has, and W + H - 1 columns.",
+        ),
+        (
+            _loop_over_columns,
+            "The loop runs over W rows. There are H of them, x.shape[2].",
+        ),
+        (
+            lambda x: torch.stack([F.pad(x[:, :, r], (r, x.shape[3] - 1 - r)) for r in range(x.shape[3])], 2),
+            "H and W are exchanged: there are x.shape[2] rows, and row r gets H - 1 - r zeros on its right.",
+        ),
+        (
+            lambda x: torch.stack([F.pad(x[:, :, r], (r, x.shape[3] - 1 - r)) for r in range(x.shape[2])], 2),
+            "The right side got W - 1 - r zeros. It gets H - 1 - r, so that all rows are W + H - 1 wide.",
+        ),
+        (
             _from_channel,
             "x[:, r] is a channel. Row r of all channels is x[:, :, r].",
         ),
         (
             _over_images,
             "x[r] is an image of the batch. Row r of all images and channels is x[:, :, r].",
+        ),
+        (
+            _row_of_batch,
+            "x[r] on the right side is image r of the batch, of shape (C, H, W). Row r of all is x[:, :, r].",
+        ),
+        (
+            lambda x: torch.stack([F.pad(x[r], (r, x.shape[2] - 1 - r)) for r in range(x.shape[2])], 2),
+            "x[r] is image r, and there are not H images. Row r of all images and channels is x[:, :, r].",
         ),
         (
             _by_rows(lambda r, h: r, rows=lambda h: range(h - 1)),
@@ -289,6 +450,14 @@ EXERCISE = Exercise(
         (
             lambda x: skew(x.mT).mT,
             "Columns moved down. Here rows move to the right: the last axis grows.",
+        ),
+        (
+            lambda x: skew(x.mT).mT[:, :, : x.shape[2]].clone(),
+            "Columns moved down within H rows, so pixels are lost. Here rows move to the right, into new columns.",
+        ),
+        (
+            lambda x: torch.stack([x[..., c].roll(c, -1) for c in range(x.shape[3])], 3),
+            "Columns were rolled down within H rows. Here rows move to the right, into new columns.",
         ),
         (
             lambda x: skew(x).mT,
@@ -347,7 +516,23 @@ EXERCISE = Exercise(
         ),
         (
             _into_zeros,
-            "torch.zeros makes float32 numbers, so digits of a float64 image are lost: x.new_zeros keeps the dtype.",
+            "The result is float32; it must have the dtype of x, as x.new_zeros(...) has.",
+        ),
+        (
+            lambda x: skew(x).double(),
+            "The result is float64; it must have the dtype of x, as x.new_zeros(...) has.",
+        ),
+        (
+            lambda x: skew(x) if x.is_floating_point() else skew(x.float()),
+            "Integers became float32; the result must have the dtype of x, as x.new_zeros(...) has.",
+        ),
+        (
+            _into_empty,
+            "The new places are not zeros: torch.empty leaves whatever the memory holds. x.new_zeros(...) sets zeros.",
+        ),
+        (
+            lambda x: _into_empty(x.float()),
+            "The new places are not zeros, and the result is float32: x.new_zeros(...) sets zeros and keeps the dtype.",
         ),
         (
             lambda x: skew(x.detach()),
