@@ -208,7 +208,7 @@ def test_every_command_has_help(command):
     [
         (
             ["train", "gated_pixelcn"],
-            "did you mean 'gated_pixelcnn'? known: conditional_gated_pixelcnn, gated_pixelcnn,",
+            "did you mean 'gated_pixelcnn'? known: conditional_gated_pixelcnn, diagonal_bilstm, fvsbn, gated_pixelcnn,",
         ),
         (["train", "pixelcnn", "--data", "digts"], "did you mean 'digits'? known: bars_and_stripes, digits, glyphs"),
         (["train", "pixelcnn", "--data", "imagenet"], "no data set 'imagenet'; known: bars_and_stripes"),
