@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor
 
 from garm_course.autoregressive.base import Autoregressive, check_order
