@@ -55,7 +55,9 @@ def test_the_caption_says_the_numbers():
     assert float(nll) == pytest.approx(fit.nll(1.0, 2.0), abs=0.006)
     assert float(kl) == pytest.approx(float(nll) - float(entropy), abs=0.011)
     assert "mean 1.0 and width 2.0 over 10 observations" in words
-    assert f"mean {fit.best[0]:.1f}, width {fit.best[1]:.1f}" in words
+    assert "does better" not in words
+    assert f"{fit.best[1]:.1f}" not in words  # the best is for the reader to find
+    assert fit.caption(*fit.best).endswith(" nats. No Gaussian does better.")
 
 
 def test_the_picture_shows_the_histogram_the_gaussian_and_its_score():
@@ -67,6 +69,8 @@ def test_the_picture_shows_the_histogram_the_gaussian_and_its_score():
     assert t[curve.argmax()] == pytest.approx(1.5, abs=0.05)
     [dot] = [line for line in right.lines if line.get_marker() == "o"]
     assert dot.get_data()[1][0] == pytest.approx(fit.nll(1.5, 0.8))
+    [arrow] = [text for text in right.texts if getattr(text, "arrow_patch", None)]
+    assert (arrow.xyann[1], arrow.arrowprops["shrinkA"]) == (fit.entropy, 0)  # it stands on the floor
     low, high = right.get_ylim()
     assert low < fit.entropy < fit.nll(1.5, 0.8) < high
     assert any(f"KL {fit.kl(1.5, 0.8):.2f} nats" in text.get_text() for text in right.texts)
@@ -158,6 +162,8 @@ def test_histograms_draw_the_data_as_bars_and_models_over_them():
     assert [bar.get_x() for bar in one.containers[0]] == pytest.approx([0, 1, 2])
     assert one.lines[0].get_data()[1].tolist() == pytest.approx(Q.tolist())
     assert one.lines[0].get_data()[0].tolist() == [0.5, 1.5, 2.5]
+    assert one.lines[0].get_linestyle() == "None"  # nothing lies between two levels
+    assert two.lines[0].get_linestyle() != "None"
     assert two.lines[0].get_data()[1].tolist() == pytest.approx((t / 9).tolist())
     same = one.lines[0], two.lines[1]
     assert same[0].get_color() == same[1].get_color() != two.lines[0].get_color()

@@ -35,8 +35,8 @@ def histograms(panels, *, alt, title=None, xlabel="level", ylabel="probability",
     Args:
         panels: mapping from the title of a panel to a mapping from name to distribution. The first distribution is the
             data's: probabilities (levels,), drawn as bars of width 1. Others are probabilities (levels,), drawn as
-            marks in the middle of the bars, or pairs (t, density) of equal length, drawn as a line. Equal names look
-            equal in all panels.
+            marks in the middle of the bars, unconnected since there is nothing between levels, or pairs (t, density) of
+            equal length, drawn as a line. Equal names look equal in all panels.
         alt: alternative text, also the caption.
         title: the finding, above the panels. xlabel, ylabel: what is on the axes, with units.
         left: where the bar of level 0 begins: -0.5 puts its middle at 0; 0 is for numbers spread over [k, k + 1).
@@ -82,12 +82,12 @@ def histograms_figure(panels, *, title=None, xlabel="level", ylabel="probability
                     ax.set_ylim(0, ymax or 1.15 * values.max())
                     continue
                 j = names.index(name)
-                line = {"color": palette[LINE_COLORS[1:][j % 4]], "ls": LINE_STYLES[j % len(LINE_STYLES)]}
+                color = palette[LINE_COLORS[1:][j % 4]]
                 if isinstance(values, tuple):
-                    [drawn] = ax.plot(*values, **line)
+                    [drawn] = ax.plot(*values, color=color, ls=LINE_STYLES[j % len(LINE_STYLES)])
                 else:
-                    mark = {"marker": MARKERS[j % len(MARKERS)], "ms": 4.5, "mec": "white", "mew": 0.6, "lw": 1.2}
-                    [drawn] = ax.plot(np.arange(len(values)) + left + 0.5, values, **line, **mark)
+                    mark = {"marker": MARKERS[j % len(MARKERS)], "ms": 5.5, "mec": "white", "mew": 0.6, "ls": ""}
+                    [drawn] = ax.plot(np.arange(len(values)) + left + 0.5, values, color=color, **mark)
                 handles.setdefault(name, drawn)
             ax.set_xlabel(xlabel)
             if k == 0:
@@ -211,13 +211,12 @@ class GaussianFit:
         return self.nll(mean, width) - self.entropy
 
     def caption(self, mean, width):
-        """One sentence with the scores, and those of the best Gaussian."""
-        best = self.kl(*self.best)
+        """One sentence with the scores. It keeps the best Gaussian for whoever finds it with the sliders."""
+        found = " No Gaussian does better." if self.kl(mean, width) < self.kl(*self.best) + 0.005 else ""
         return (
             f"A Gaussian with mean {mean:.1f} and width {width:.1f} over {self.n:,} observations: its NLL is "
             f"{self.nll(mean, width):.2f} nats, the entropy of the data {self.entropy:.2f} nats, so KL(data || "
-            f"Gaussian) is {self.kl(mean, width):.2f} nats. The best one has mean {self.best[0]:.1f}, width "
-            f"{self.best[1]:.1f} and a KL of {best:.2f} nats."
+            f"Gaussian) is {self.kl(mean, width):.2f} nats.{found}"
         )
 
     def figure(self, mean, width):
@@ -250,8 +249,8 @@ class GaussianFit:
             right.axhline(self.entropy, color="black", lw=1.6, ls="-")
             right.axhspan(bottom, self.entropy, facecolor="#F2F2F2", edgecolor="#BBBBBB", hatch="////", lw=0)
             at = min(max(mean, low), high)
-            arrow = {"arrowstyle": "<->", "color": INK, "lw": 1.2, "shrinkA": 0, "shrinkB": 5}
-            right.annotate("", (at, self.entropy), (at, now), arrowprops=arrow)
+            arrow = {"arrowstyle": "<->", "color": INK, "lw": 1.2, "shrinkA": 0, "shrinkB": 6}
+            right.annotate("", (at, now), (at, self.entropy), arrowprops=arrow)  # from the floor to the dot
             right.plot([at], [now], marker="o", ms=8, color=palette["vermillion"], mec="white", ls="", zorder=5)
             label = f"KL {now - self.entropy:.2f} nats"
             inches = text_width(label, LABEL, "bold") + 0.12
