@@ -59,7 +59,7 @@ def test_a_right_model_is_causal():
 @pytest.mark.parametrize(
     ("first", "second", "leak", "cause"),
     [
-        (B, B, ((0, 0, 0), (0, 0, 0)), "that pixel itself; a shift or a strict mask"),
+        (B, B, ((0, 0, 0), (0, 0, 0)), "that pixel itself; a shift or a mask of kind A"),
         (A.mT, B, ((1, 0, 0), (0, 1, 0)), "row 1, column 0, further down"),  # column-major order
         (A, B.flip(1), ((0, 0, 0), (0, 0, 0)), "that pixel itself"),  # its right neighbor has seen it
         (A.flip(1), B, ((0, 1, 0), (0, 0, 0)), "column 1 of the same row, to its right"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from garm_course.autoregressive.made import MADE
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.display import widgets
 
@@ -101,6 +102,14 @@ def test_the_picture_shows_what_is_drawn_and_hides_what_is_not(shape, levels):
         c, r, w = view.order[position]
         heights = [bar.get_height() for bar in view.figure(position).axes[1].containers[0]]
         assert np.allclose(heights, view.probs[c, r, w])
+
+
+def test_a_model_of_another_order_is_shown_in_its_order():
+    model = MADE((1, 2, 3), 3, hidden=(8,), order=[4, 0, 5, 3, 1, 2])
+    view = widgets.Drawing(model, rng=torch.Generator().manual_seed(0))
+    assert view.order[:2] == [(0, 1, 1), (0, 0, 0)]
+    assert "row 1, column 1" in view.caption(0)
+    assert "row 0, column 0" in view.caption(1)
 
 
 @pytest.fixture

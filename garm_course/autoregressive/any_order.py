@@ -15,7 +15,7 @@ class AnyOrder(Autoregressive):
         shape, levels, n_classes: see `Autoregressive`.
         encoding: how a level enters: "thermometer", "one_hot" or "scaled", see `level_features`. With a thermometer it
             also leaves in this way: output k says by how much level k is more likely than level k - 1, so that a weight
-            speaks for all levels from k on. On few data that is worth more than the thermometer at the input.
+            speaks for all levels from k on, which few data reward.
         order: a permutation of 0..D-1: the i-th value of the chain rule is at raster position order[i]. None is raster
             order.
     """

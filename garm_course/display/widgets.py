@@ -85,7 +85,9 @@ class Drawing:
         log_probs = log_probs[0].double().cpu().numpy()
         self.probs = np.exp(log_probs)
         self.nats = -np.take_along_axis(log_probs, self.image[..., None], -1)[..., 0]
-        self.order = [(c, r, w) for r in range(height) for w in range(width) for c in range(channels)]
+        raster = [(c, r, w) for r in range(height) for w in range(width) for c in range(channels)]
+        order = getattr(model, "order", None)  # of a model that draws in another order
+        self.order = raster if order is None else [raster[i] for i in order.tolist()]
 
     def caption(self, position):
         """One sentence on the current pixel: the distribution in words."""

@@ -134,7 +134,7 @@ def causality(
 
     Example:
         >>> print(causality(lambda x: x.cumsum(3) * 1.0, (1, 2, 3), 2))  # a running sum includes the pixel itself
-        leak: the prediction at row 0, column 0 depends on that pixel itself; a shift or a strict mask (kind A) is missing
+        leak: the prediction at row 0, column 0 depends on that pixel itself; a shift or a mask of kind A is missing
     """
     order = getattr(fn, "order", None) if order is None else order
     fn, shape, levels = _unpack(fn, shape, levels)
@@ -149,7 +149,7 @@ def causality(
     (r, c, k), (tr, tc, tk) = places
     where = f"row {tr}, column {tc}" + (f", channel {tk}" if shape[0] > 1 else "")
     if source == target:
-        cause = "depends on that pixel itself; a shift or a strict mask (kind A) is missing"
+        cause = "depends on that pixel itself; a shift or a mask of kind A is missing"
     elif not torch.equal(order, order.sort().values):
         later = f"row {r}, column {c}" + (f", channel {k}" if shape[0] > 1 else "")
         cause = f"depends on {later}, which comes later in the given order (position {second} after {first})"
