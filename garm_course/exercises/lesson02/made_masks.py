@@ -47,6 +47,16 @@ def wiring(answer, D, hidden, order) -> tuple[str, Tensor, Tensor, Tensor]:
     return "", sees[-1], meet, first
 
 
+def idle(answer, D, hidden, order) -> float:
+    """The largest share of a hidden layer from which no output can be reached."""
+    masks = answer(D, hidden, order)
+    used, shares = torch.ones(D), [0.0]
+    for mask in reversed(masks[1:]):
+        used = (used @ mask.float() > 0).float()
+        shares.append(1 - used.mean().item())
+    return max(shares)
+
+
 def allowed(D: int, order: list[int] | None) -> Tensor:
     """(D, D): 1 where input j comes before output d in the order."""
     rank = torch.arange(D) if order is None else torch.tensor(order).argsort()
@@ -75,6 +85,11 @@ def _connects(attempt, D: int, hidden: list[int], order: list[int] | None) -> No
         torch.equal(meet, want.sum(1)),
         f"{call}: the inputs of an output never meet in one hidden unit, so it cannot combine them; expected a unit "
         "that sees them all, got none. A hidden unit sees *all* degrees up to its own.",
+    )
+    attempt.require(
+        attempt.call(D, hidden, order, use=idle) < 0.7,
+        f"{call}: causal and complete, but no output may see most of the units of a hidden layer; expected degrees "
+        "that all units can be of use with, 1..D-1, got larger ones.",
     )
 
 
@@ -229,6 +244,19 @@ EXERCISE = Exercise(
         (
             _wrong(high=-1),
             "No hidden unit has degree D-1, so the last output does not see its predecessor: use all of 1..D-1.",
+        ),
+        (
+            _wrong(inputs=lambda D, ranks: ranks - 1, outputs=lambda D, ranks: ranks - 1),
+            "Inputs count from 0 here and hidden degrees from 1: places are 1..D, torch.tensor(order).argsort() + 1.",
+        ),
+        (
+            _wrong(low=0, high=-1),
+            "Hidden degrees count from 0 here and places from 1: they are 1..D-1, 1 + torch.arange(n) % (D - 1).",
+        ),
+        (
+            _wrong(degrees=lambda n, D: 1 + torch.arange(n)),
+            "Causal and complete, but most hidden units have a degree of D or more, so no output may see them: go "
+            "around, 1 + torch.arange(n) % (D - 1).",
         ),
         (
             _wrong(inputs=lambda D, ranks: ranks - 1),

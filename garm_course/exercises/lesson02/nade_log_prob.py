@@ -83,8 +83,8 @@ def _with_lists(x, W, V, b, c):
     for row in x:
         a, parts = c, []
         for i in range(x.shape[1]):
-            p = torch.sigmoid(b[i] + V[i] @ torch.sigmoid(a))
-            parts.append(torch.log(p) if row[i] == 1 else torch.log(1 - p))
+            logit = b[i] + V[i] @ torch.sigmoid(a)
+            parts.append(-F.softplus(-logit if row[i] == 1 else logit))
             a = a + W[:, i] * row[i]
         rows.append(sum(parts))
     return torch.stack(rows)
@@ -101,11 +101,6 @@ def _by_bce(x, W, V, b, c):
     return -F.binary_cross_entropy_with_logits(logits, x.to(W), reduction="none").sum(1)
 
 
-def _by_probability(x, W, V, b, c):
-    p = torch.sigmoid(_logits(_seen(x, W, c), V, b))
-    return torch.where(x == 1, p, 1 - p).prod(1).log()
-
-
 def _p(logits: Tensor, x: Tensor) -> Tensor:
     p = torch.sigmoid(logits)
     return torch.where(x == 1, p, 1 - p)
@@ -115,17 +110,55 @@ def _detached(x, W, V, b, c):
     return _by_table(x, W.detach(), V.detach(), b.detach(), c.detach())
 
 
-def _in_place(x, W, V, b, c):
-    a, total = c, 0
-    for i in range(x.shape[1]):
-        total = total + _terms((torch.sigmoid(a) * V[i]).sum(-1) + b[i], x[:, i])
-        a += W[:, i] * x[:, i, None]
-    return total
+def _in_place(start):
+    """The recurrence with a += ..., from a tensor that start(c, B) makes."""
+
+    def log_prob(x, W, V, b, c):
+        a, total = start(c, len(x)), 0
+        for i in range(x.shape[1]):
+            total = total + _terms((torch.sigmoid(a) * V[i]).sum(-1) + b[i], x[:, i])
+            a += W[:, i] * x[:, i, None]
+        return total
+
+    return log_prob
+
+
+def _column_of_v(x, W, V, b, c):
+    """A column of V in a product with @; as an elementwise product it fails like a row of W."""
+    a = c.expand(len(x), -1)
+    return sum(_terms(torch.sigmoid(a) @ V[:, i] + b[i], x[:, i]) for i in range(x.shape[1]))
 
 
 def _with_epsilon(x, W, V, b, c):
     p = torch.sigmoid(_logits(_seen(x, W, c), V, b))
     return (x * (p + 1e-4).log() + (1 - x) * (1 - p + 1e-4).log()).sum(1)
+
+
+# Logits around 44: there 1 - p is 0 in float64, and log(1 - p) is not.
+STEEP = (SMALL[0], SMALL[1], torch.tensor([43.7, -51.2, 0.6, 46.9], dtype=torch.float64), SMALL[3])
+UNSTABLE = (
+    "Right for small logits only: for large ones 1 - p rounds to 0 (and an epsilon or a clamp changes the value). Use "
+    "F.logsigmoid(logit) where the pixel is 1, F.logsigmoid(-logit) where it is 0."
+)
+
+
+def _stable(attempt) -> None:
+    """Of an answer that is right elsewhere: log p(x) where the logits are large."""
+
+    def like_reference(answer, x, *weights) -> bool:
+        def agrees(*weights) -> bool:
+            got, want = answer(x, *weights), nade_log_prob(x, *weights)
+            if (got.shape, got.dtype) != (want.shape, want.dtype):
+                return False
+            return torch.allclose(got, want, rtol=1e-5)
+
+        return agrees(*weights) or not agrees(*SMALL)
+
+    attempt.require(
+        attempt.call(_all(4), *STEEP, use=like_reference),
+        "nade_log_prob: with logits beyond 40, log p(x) differs from the sum of log-sigmoids, or is infinite.",
+        hint=UNSTABLE,
+    )
 
 
 EXERCISE = Exercise(
@@ -142,6 +175,7 @@ EXERCISE = Exercise(
         same(X.long(), *LARGE),
         same(_all(4), *SMALL, use=_mass),
         same(X.long(), *LARGE, grad=True),
+        _stable,
     ],
     axes=("image",),
     rtol=1e-5,
@@ -298,8 +332,36 @@ EXERCISE = Exercise(
         ),
         (_detached, "The values are right, but no gradient reaches the weights: leave out .detach() and .item()."),
         (
-            _in_place,
-            "`a += ...` writes into c, the caller's own bias: write a = a + ..., which makes a new tensor.",
+            _in_place(lambda c, B: c),
+            "`a += ...` needs room for B rows, and c has one: write a = a + ..., which makes a new tensor (B, H).",
+        ),
+        (
+            _in_place(lambda c, B: c[None]),
+            "`a += ...` needs room for B rows, and c[None] has one row: write a = a + ..., a new tensor (B, H).",
+        ),
+        (
+            _in_place(lambda c, B: c.expand(B, -1)),
+            "`a += ...` cannot write into c.expand(...), whose rows are all c itself: write a = a + ... in its place.",
+        ),
+        (
+            _loop(update=lambda x, W, V, b, c, a, i: x[:, i] * W[:, i]),
+            "x[:, i] has B numbers and W[:, i] has H: give x an axis for the units, a = a + x[:, i, None] * W[:, i].",
+        ),
+        (
+            _loop(update=lambda x, W, V, b, c, a, i: W[:, i] * x[:, i]),
+            "W[:, i] has H numbers and x[:, i] has B: give x an axis for the units, a = a + W[:, i] * x[:, i, None].",
+        ),
+        (
+            _loop(update=lambda x, W, V, b, c, a, i: W[i] * x[:, i, None]),
+            "Row and column are confused: of W (H, D), pixel i has the column W[:, i]; of V (D, H), the row V[i].",
+        ),
+        (
+            _column_of_v,
+            "V[:, i] belongs to hidden unit i: V is (D, H), and pixel i has its row, V[i].",
+        ),
+        (
+            lambda x, W, V, b, c: _p(_logits(_seen(x, W, c), V, b), x).log().sum(1),
+            UNSTABLE,
         ),
         (
             _with_epsilon,
@@ -307,7 +369,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda x, W, V, b, c: _by_table(x, W, V, b, c).float(),
-            "The result is float32, although the weights are float64: keep the dtype of W.",
+            "The result is float32, although the weights are float64: start the sum with W.new_zeros(len(x)).",
         ),
     ],
     accepts=[
@@ -316,8 +378,7 @@ EXERCISE = Exercise(
         _with_lists,
         _by_cumsum,
         _by_bce,
-        _by_probability,
-        lambda x, W, V, b, c: _p(_logits(_seen(x, W, c), V, b), x).log().sum(1),
+        _in_place(lambda c, B: c.repeat(B, 1)),
     ],
     speed=Speed(lambda: ((torch.arange(100 * 64).view(100, 64) % 3 == 0).double(), *_weights(64, 64, seed=3))),
 )

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from garm_course.exercises.attempt import Refused
 from garm_course.exercises.registry import Exercise, Speed
 
 N = 20_000
@@ -76,6 +77,34 @@ def _gen(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+ROWS = "logits_fn is called for one row at a time: pass all n rows, the whole tensor (n, D); D calls in all."
+COLUMNS = (
+    "logits_fn is given a part of the columns: always pass the whole tensor (n, D). What is not drawn yet does not "
+    "matter, because column i of the logits does not read it."
+)
+
+
+def _call(attempt, logits_fn, n, D, gen, use):
+    """The answer's result; logits_fn refuses what is not the whole tensor, and the hint says what was passed."""
+    hints = []
+
+    def strict(x: Tensor) -> Tensor:
+        if x.shape != (n, D):
+            if x.shape in ((D,), (1, D)):
+                hints.append(ROWS)
+            elif x.shape[:1] == (n,):
+                hints.append(COLUMNS)
+            raise ValueError(f"logits_fn takes the whole tensor ({n}, {D}), got the shape {tuple(x.shape)}")
+        return logits_fn(x)
+
+    try:
+        return attempt.call(strict, n, D, gen, use=use)
+    except Refused as refused:
+        if hints:
+            raise Refused(str(refused), hints[0]) from None
+        raise
+
+
 def _form(attempt) -> None:
     """Type, shape and dtype; zeros in place of the draws, which differ from one right answer to the next."""
 
@@ -83,11 +112,11 @@ def _form(attempt) -> None:
         x = answer(*args)
         return torch.zeros_like(x) if isinstance(x, Tensor) else x
 
-    attempt.call(skewed, 5, 3, _gen(1), use=blank)
+    _call(attempt, skewed, 5, 3, _gen(1), blank)
 
 
 def _law(attempt) -> None:
-    drawn = attempt.call(skewed, N, 3, _gen(2), use=frequencies)
+    drawn = _call(attempt, skewed, N, 3, _gen(2), frequencies)
     attempt.require((drawn >= 0).all(), "sample_ar draws numbers other than 0 and 1.")
     away = 0.5 * (drawn - probabilities(skewed, 3)).abs().sum()
     attempt.require(
@@ -104,7 +133,7 @@ def _longer_law(attempt) -> None:
         x = answer(logits_fn, n, D, gen).double()
         return torch.cat([(x[:, 1:] == x[:, :-1]).double().mean(0), x.mean(0)])
 
-    drawn = attempt.call(chain, N, 12, _gen(3), use=pairs)
+    drawn = _call(attempt, chain, N, 12, _gen(3), pairs)
     law = pairs(sample_ar, chain, N, 12, _gen(4))
     attempt.require(
         (drawn - law).abs().max() < 0.025,
@@ -121,7 +150,7 @@ def _from_gen_alone(attempt) -> None:
         torch.manual_seed(2)
         return bool(torch.equal(first, answer(logits_fn, n, D, gen)))
 
-    same = attempt.call(skewed, 200, 3, _gen(5), use=twice)
+    same = _call(attempt, skewed, 200, 3, _gen(5), twice)
     attempt.require(
         same, "From the same state of gen, sample_ar draws other values the second time: pass generator=gen."
     )
@@ -131,7 +160,7 @@ def _gen_moves_on(attempt) -> None:
     def repeats(answer, logits_fn, n, D, gen) -> bool:
         return bool(torch.equal(answer(logits_fn, n, D, gen), answer(logits_fn, n, D, gen)))
 
-    again = attempt.call(skewed, 200, 3, _gen(6), use=repeats)
+    again = _call(attempt, skewed, 200, 3, _gen(6), repeats)
     attempt.require(not again, "Two calls of sample_ar in a row draw the same: gen must go on from where it stands.")
 
 
@@ -140,8 +169,23 @@ def _rows_differ(attempt) -> None:
         x = answer(logits_fn, n, D, gen)
         return bool((x == x[:1]).all())
 
-    equal = attempt.call(chain, 400, 12, _gen(7), use=alike)
+    equal = _call(attempt, skewed, 400, 3, _gen(7), alike)
     attempt.require(not equal, "All rows that sample_ar draws are equal: each needs draws of its own.")
+
+
+def _calls(attempt) -> None:
+    """A call is a pass of the whole network: one for each position, and no other."""
+
+    def too_many(answer, logits_fn, n, D, gen) -> bool:
+        calls = []
+        answer(lambda x: calls.append(1) or logits_fn(x), n, D, gen)
+        return len(calls) > D
+
+    wasteful = _call(attempt, chain, 6, 12, _gen(9), too_many)
+    attempt.require(not wasteful, "For D = 12, sample_ar calls logits_fn more than 12 times.", hint=EXTRA)
+
+
+EXTRA = "logits_fn is called more than D times, and every call is a pass of the whole network: one for each position."
 
 
 def _loop(
@@ -222,6 +266,27 @@ def _never_random(logits_fn, n, D, gen):
     return _right(logits_fn, n, D, gen.manual_seed(0))
 
 
+def _by_rows(logits_fn, n, D, gen):
+    x = torch.zeros(n, D, dtype=torch.long)
+    for row in range(n):
+        for i in range(D):
+            p = torch.sigmoid(logits_fn(x[row : row + 1])[:, i])
+            x[row, i] = torch.bernoulli(p, generator=gen).long()
+    return x
+
+
+def _columns_so_far(logits_fn, n, D, gen):
+    x = torch.zeros(n, D, dtype=torch.long)
+    for i in range(D):
+        x[:, i] = torch.bernoulli(torch.sigmoid(logits_fn(x[:, :i])[:, -1]), generator=gen).long()
+    return x
+
+
+def _extra_call(logits_fn, n, D, gen):
+    logits_fn(torch.zeros(n, D, dtype=torch.long))
+    return _right(logits_fn, n, D, gen)
+
+
 def _categorical(logits_fn, n, D, gen):
     x = torch.zeros(n, D, dtype=torch.long)
     for i in range(D):
@@ -251,10 +316,10 @@ EXERCISE = Exercise(
     lesson="02",
     reference=sample_ar,
     rule=(
-        "For i = 0, 1, ..., D - 1: call logits_fn on the values so far, draw column i from sigmoid(logits[:, i]) with "
+        "For i = 0, 1, ..., D - 1: call logits_fn on the whole tensor x, draw column i from sigmoid(logits[:, i]) with "
         "gen, write it into x, and go on."
     ),
-    probes=[_form, _rows_differ, _law, _longer_law, _from_gen_alone, _gen_moves_on],
+    probes=[_form, _rows_differ, _law, _longer_law, _from_gen_alone, _gen_moves_on, _calls],
     axes=("draw", "position"),
     atol=0.02,  # of frequencies; see above
     mistakes=[
@@ -290,6 +355,22 @@ EXERCISE = Exercise(
         (
             _loop(chance=lambda logit: logit),
             "The uniform number is compared with the logit: take its sigmoid first.",
+        ),
+        (
+            _loop(chance=lambda logit: logit, choose=lambda p, gen: torch.bernoulli(p, generator=gen)),
+            "torch.bernoulli takes probabilities between 0 and 1, and these are logits: apply the sigmoid.",
+        ),
+        (
+            _by_rows,
+            ROWS,
+        ),
+        (
+            _columns_so_far,
+            COLUMNS,
+        ),
+        (
+            _extra_call,
+            EXTRA,
         ),
         (
             _loop(chance=lambda logit: torch.sigmoid(torch.sigmoid(logit))),
@@ -376,8 +457,8 @@ EXERCISE = Exercise(
             "The draws are right, with one axis too many: return (n, D).",
         ),
         (
-            lambda logits_fn, n, D, gen: _right(logits_fn, 1, D, gen)[0],
-            "Only one vector is drawn: return n of them, (n, D).",
+            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen)[0],
+            "Only one vector is returned: return all n of them, (n, D).",
         ),
         (
             lambda logits_fn, n, D, gen: 2 * _right(logits_fn, n, D, gen) - 1,
