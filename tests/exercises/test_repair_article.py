@@ -13,7 +13,7 @@ from torch import nn
 
 from garm_course.exercises import STUB, grade
 from garm_course.exercises.lesson03 import faults
-from garm_course.exercises.lesson03.examination import RIGHT, UNKNOWN, examine
+from garm_course.exercises.lesson03.examination import LAW, RIGHT, UNKNOWN, examine
 from garm_course.exercises.lesson03.repair_article import ARTICLE, program, with_faults
 
 LESSON = Path(__file__).resolve().parents[2] / "solutions" / "03_pixelrnn.py"
@@ -119,12 +119,12 @@ def test_faults_are_counted_whatever_the_others_are(size):
         findings = examine(with_faults(*subset), 10, 6)
         assert [i for i, (_, seen) in enumerate(findings[:9]) if seen] == list(subset)
         assert [findings[i][0] for i in subset] == [ARTICLE[i][0] for i in subset]
-        assert findings[9] == UNKNOWN  # what is sampled says nothing as long as there are faults
+        assert findings[LAW] == UNKNOWN  # what is sampled says nothing as long as there are faults
 
 
 @pytest.mark.parametrize("hidden", [2, 5, 24])
 def test_a_right_model_is_never_refused_by_chance(hidden):
-    assert examine(program(), 10, hidden) == [RIGHT] * 10
+    assert examine(program(), 10, hidden) == [RIGHT] * (LAW + 1)
 
 
 @pytest.mark.parametrize("temperature", [0.8, 1.2])
@@ -132,7 +132,7 @@ def test_the_law_of_sample_is_checked(temperature):
     def warmer(p, rng):
         return torch.multinomial(p ** (1 / temperature), 1, generator=rng)
 
-    assert examine(program(draw=warmer), 10, 6)[9][0] == faults.OTHER_LAW
+    assert examine(program(draw=warmer), 10, 6)[LAW][0] == faults.OTHER_LAW
 
 
 class Restructured(nn.Module):
@@ -203,32 +203,42 @@ RIGHT_SOURCE = repaired(ARTICLES_PROGRAM)
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "expected"),
+    ("right", "wrong", "expected", "part"),
     [
-        ("nn.GRU(hidden", "nn.GRU(hiden", "raises NameError: name 'hiden' is not defined"),
-        ("return PixelRNN()", "return PixelRNN", "expected an nn.Module, got the class PixelRNN"),
-        ("return PixelRNN()", "PixelRNN()", "expected an nn.Module, got None (is there a `return` at the end?)"),
-        ("def nll(", "def nnl(", "the module has no method nll"),
+        ("nn.GRU(hidden", "nn.GRU(hiden", "raises NameError: name 'hiden' is not defined", "build"),
+        ("return PixelRNN()", "return PixelRNN", "expected an nn.Module, got the class PixelRNN", "build"),
+        (
+            "return PixelRNN()",
+            "PixelRNN()",
+            "expected an nn.Module, got None (is there a `return` at the end?)",
+            "build",
+        ),
+        ("def nll(", "def nnl(", "the module has no method nll", "build"),
         (
             "return self.dense(out), state",
             "return self.dense(out)",
             "forward must return (logits, state), got a tensor",
+            "forward",
         ),
-        ("self.embedding(inputs)", "self.embeding(inputs)", "has no attribute 'embeding'"),
-        ("p.transpose(1, 2)", "p", "nll(x, y) raises RuntimeError: Expected target size [64, 10], got [64, 7]"),
-        ('reduction="none").sum(1)', 'reduction="none").sum(1).tolist()', "expected a tensor of shape (64,)"),
-        ('reduction="none").sum(1)', 'reduction="none").sum(1).square()', "of image 0: expected"),
-        ("torch.cat(values, 1)", "torch.cat(values)", "expected a tensor of shape (20000, 3)"),
-        ("torch.cat(values, 1)", "torch.cat(values, 1).float()", "expected integers 0..2"),
-        ("generator=rng", "generator=rgn", "sample or nll raises NameError: name 'rgn' is not defined"),
+        ("self.embedding(inputs)", "self.embeding(inputs)", "has no attribute 'embeding'", "forward"),
+        ("p.transpose(1, 2)", "p.mm(x)", "nll(x, y) raises RuntimeError", "nll"),
+        ('reduction="none").sum(1)', 'reduction="none").sum(1).tolist()', "expected a tensor of shape (64,)", "nll"),
+        ('reduction="none").sum(1)', 'reduction="none").sum(1).square()', "of image 0: expected", "nll"),
+        ("/ math.log(2)", "/ 3", "x of shape (64, 7): expected", "bits_per_dim"),
+        ("/ math.log(2)", "/ math.lg(2)", "bits_per_dim(x, y) raises AttributeError", "bits_per_dim"),
+        ("logits.softmax(-1)[:, -1]", "logits.softmax(-1)[:, -1] / 2", "of image 0 and level 0", "next_probabilities"),
+        ("logits.softmax(-1)[:, -1]", "logits.sotfmax(-1)[:, -1]", "has no attribute 'sotfmax'", "next_probabilities"),
+        ("torch.cat(values, 1)", "torch.cat(values)", "expected a tensor of shape (20000, 3)", "sample"),
+        ("torch.cat(values, 1)", "torch.cat(values, 1).float()", "expected integers 0..2", "sample"),
+        ("generator=rng", "generator=rgn", "sample or nll raises NameError: name 'rgn' is not defined", "sample"),
     ],
 )
-def test_other_errors_are_explained_with_the_rule(right, wrong, expected):
+def test_other_errors_are_explained_with_the_rule_of_their_part(right, wrong, expected, part):
     assert RIGHT_SOURCE.count(right) == 1
     result = grade("repair_article", defined(RIGHT_SOURCE.replace(right, wrong)))
     assert result.status == "not yet"
     assert expected in result.hint
-    assert result.hint.endswith("sample draws what nll describes.")
+    assert result.hint.endswith(faults.RULES[part])
 
 
 def test_an_endless_loop_ends():

@@ -19,6 +19,8 @@ from garm_course.exercises.compare import kind_of
 from garm_course.exercises.lesson03 import faults
 
 LEVELS, HIDDEN, T = 10, 6, 7
+LAW = 11  # the place of the last finding
+STARTS = (faults.TWO_STARTS, faults.WHITE_START, faults.LEVEL_START)  # gray levels that nll puts in front
 METHODS = ("nll", "bits_per_dim", "next_probabilities", "sample")
 Finding = list[str]  # [hint, what was seen]; the hint may be empty
 RIGHT: Finding = ["", ""]
@@ -26,32 +28,35 @@ UNKNOWN: Finding = ["unknown", ""]  # a fault before it hides it
 
 
 class Broken(Exception):
-    """The module does something that no later judgment can be based on."""
+    """The module does something that no later judgment can be based on; `part` is a key of `faults.RULES`."""
+
+    def __init__(self, seen: str, part: str) -> None:
+        super().__init__(f"{seen} {faults.RULES[part]}")
 
 
 def repaired(attempt: Attempt) -> None:
     """The probe: names the first fault, in the order of repair."""
     findings = attempt.call(LEVELS, HIDDEN, use=examine)
-    found = [finding for finding in findings[:9] if finding[1]]
+    found = sum(seen != "" and hint not in faults.NEW for hint, seen in findings[:9])
     more = UNKNOWN in findings[:9]
     for i, (hint, seen) in enumerate(findings):
         if seen and not hint:  # no need to search the known mistakes: all of them have a hint
-            attempt.require(False, "", f"{seen} {attempt.exercise.rule}")
-        attempt.require(not seen, seen, faults.left(hint, len(found), more) if i < 9 else hint)
+            attempt.require(False, "", seen)
+        attempt.require(not seen, seen, faults.left(hint, found, more) if i < LAW else hint)
 
 
 def examine(build: Callable, levels: int, hidden: int) -> list[Finding]:
-    """Nine findings, one for each fault, and a tenth on whether `sample` follows the law of `nll`."""
+    """Nine findings, one for each fault; then how `nll` adds up, whether `hidden` counts, what `sample` draws."""
     findings: list[Finding] = []
     try:
         exam = Examination(build, levels, hidden)
     except Broken as broken:
-        return [["", str(broken)], *[UNKNOWN] * 9]
+        return [["", str(broken)], *[UNKNOWN] * LAW]
     except NotImplementedError:  # nothing is written yet
         raise
     except Exception as raised:
         seen = f"repair_article({levels}, {hidden}) raises {readable(raised)}{own_line(raised)}."
-        return [["", seen], *[UNKNOWN] * 9]
+        return [["", f"{seen} {faults.RULES['build']}"], *[UNKNOWN] * LAW]
     judges = {
         exam.vocabulary: "forward(inputs)",
         exam.outputs: "forward(inputs)",
@@ -60,6 +65,8 @@ def examine(build: Callable, levels: int, hidden: int) -> list[Finding]:
         exam.likelihood: "nll(x, y)",
         exam.next: "next_probabilities(logits)",
         exam.units: "bits_per_dim(x, y)",
+        exam.adding: "nll(x, y)",
+        exam.size: "",
     }
     for judge, method in judges.items():
         number = 3 if judge == exam.likelihood else 1
@@ -72,7 +79,8 @@ def examine(build: Callable, levels: int, hidden: int) -> list[Finding]:
         except Broken as broken:
             error = ["", str(broken)]
         except Exception as raised:  # of the module, while it is used as agreed
-            error = ["", f"{exam.call(levels)}: {method} raises {readable(raised)}{own_line(raised)}."]
+            seen = f"{exam.call(levels)}: {method} raises {readable(raised)}{own_line(raised)}."
+            error = ["", f"{seen} {faults.RULES[method.partition('(')[0] or 'build']}"]
         else:
             continue
         if any(seen for _, seen in findings):  # the error may be a consequence of that fault
@@ -83,7 +91,8 @@ def examine(build: Callable, levels: int, hidden: int) -> list[Finding]:
     try:
         return [*findings, exam.law()]
     except Exception as raised:
-        return [*findings, ["", f"{exam.call(3)}: sample or nll raises {readable(raised)}{own_line(raised)}."]]
+        seen = f"{exam.call(3)}: sample or nll raises {readable(raised)}{own_line(raised)}."
+        return [*findings, ["", f"{seen} {faults.RULES['sample']}"]]
 
 
 class Examination:
@@ -100,26 +109,29 @@ class Examination:
             if not error:
                 break
         else:
-            raise Broken(f"{self.call(levels)}: forward(inputs) with inputs of shape (3, {T}) raises {error}.")
-        self.start = levels  # what nll puts in front, as far as can be seen
+            raise Broken(
+                f"{self.call(levels)}: forward(inputs) with inputs of shape (3, {T}) raises {error}.", "forward"
+            )
+        self.known_nll = False  # whether nll is one of the formulas below
+        self.other_start = ""  # the hint on what nll puts in front, if it is not levels
         self.reduction = ""  # the hint on how nll adds up its terms
 
     def call(self, levels: int) -> str:
         """How the answer was called, for messages."""
         return f"repair_article({levels}, {self.hidden})"
 
-    def new(self, levels: int) -> nn.Module:
+    def new(self, levels: int, scale: float = 1) -> nn.Module:
         """A module with random weights: those of a fresh one may be zero, or so small that errors hide."""
         model = self.build(levels, self.hidden)
         if not isinstance(model, nn.Module):
-            raise Broken(f"{self.call(levels)}: expected an nn.Module, got {kind_of(model)}.")
+            raise Broken(f"{self.call(levels)}: expected an nn.Module, got {kind_of(model)}.", "build")
         missing = [name for name in METHODS if not callable(getattr(model, name, None))]
         if missing:
-            raise Broken(f"{self.call(levels)}: the module has no method {missing[0]}.")
+            raise Broken(f"{self.call(levels)}: the module has no method {missing[0]}.", "build")
         rng = torch.Generator().manual_seed(levels)
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.copy_(torch.randn(parameter.shape, generator=rng))
+                parameter.copy_(scale * torch.randn(parameter.shape, generator=rng))
         return model.eval()
 
     def forward(self, model: nn.Module, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -127,7 +139,8 @@ class Examination:
         with torch.no_grad():
             result = model(inputs) if state is None else model(inputs, state)
         if type(result) is not tuple or len(result) != 2 or not isinstance(result[0], Tensor):
-            raise Broken(f"{self.call(self.levels)}: forward must return (logits, state), got {kind_of(result)}.")
+            seen = f"forward must return (logits, state), got {kind_of(result)}"
+            raise Broken(f"{self.call(self.levels)}: {seen}.", "forward")
         return result
 
     def fails(self, model: nn.Module, inputs: Tensor) -> str:
@@ -150,7 +163,8 @@ class Examination:
         if error:
             first = next(v for v in range(levels + 1) if self.fails(model, torch.full((size, T), v)))
             seen = f"{self.call(levels)}: forward cannot read the value {first}. It raises {error}."
-            return [faults.NO_START if first == levels else faults.VOCABULARY, seen]
+            hint = {levels: faults.NO_START, 28: faults.VOCABULARY}.get(first, faults.FIXED_VOCABULARY)
+            return [hint, seen]
         logits = torch.cat([self.forward(model, inputs)[0].flatten(1) for inputs in rows])[: levels + 1]
         distance = torch.cdist(logits, logits, p=math.inf)
         same = (distance.fill_diagonal_(1) < 1e-6).nonzero()
@@ -185,6 +199,17 @@ class Examination:
             hint = {(1, 3, 5): faults.BATCH, (3, 5, 64): faults.ONE_ROW}.get(tuple(bad), faults.ROWS)
             seen = f"forward(inputs) with inputs of shape ({bad[0]}, {T}) raises {errors[bad[0]]}"
             return [hint, f"{self.call(self.levels)}: {seen}."]
+        first, state = self.forward(self.model, self.x)
+        if not close(first, self.forward(self.model, self.x)[0]):
+            seen = "two calls of forward with the same inputs give different logits"
+            return [faults.RANDOM, f"{self.call(self.levels)}: {seen}."]
+        try:
+            given = self.forward(self.model, self.x, zeros(state))[0]
+        except Exception:  # the state is judged below
+            given = first
+        if not close(first, given):
+            seen = "the logits without a state are others than those from a state of zeros"
+            return [faults.NOT_ZERO, f"{self.call(self.levels)}: {seen}."]
         inputs = torch.arange(3 * T).view(3, T) % self.levels
         together = self.forward(self.model, inputs)[0]
         alone = torch.cat([self.forward(self.model, one[None])[0] for one in inputs])
@@ -195,7 +220,15 @@ class Examination:
 
     def state(self) -> Finding:
         """Step by step, with the state handed on, the logits are those of all steps at once."""
-        call, model, x = self.call(self.levels), self.model, self.x
+        finding = self.steps(self.x)
+        if finding != RIGHT or len(self.x) <= 3 or self.fails(self.model, self.x[:3]):
+            return finding
+        hint, seen = self.steps(self.x[:3])  # it may depend on the number of sequences
+        return [faults.STATE_DROPPED if hint in (faults.STATE, faults.STATE_UNREAD) else hint, seen]
+
+    def steps(self, x: Tensor) -> Finding:
+        """The same for some inputs."""
+        call, model = self.call(self.levels), self.model
         changed = x.clone()
         changed[:, -1] = (x[:, -1] + 1) % self.levels
         at_once, after = self.forward(model, x)[0], self.forward(model, changed)[0]
@@ -221,32 +254,55 @@ class Examination:
             return RIGHT
         seen = f"{call}: logits of {T} calls of forward with one value each differ from those of one call."
         forgetting = torch.cat([self.forward(model, x[:, t : t + 1])[0] for t in range(T)], 1)
+        forgetting_half = self.forward(model, x[:, 3:])[0]
         if close(steps, forgetting):
             other = self.forward(model, changed[:, -1:])[1]
             unchanged = alike(other, states[0]) and alike(states[0], states[-1])
-            return [faults.STATE if unchanged else faults.STATE_UNREAD, seen]
+            if unchanged or close(halves[:, 3:], forgetting_half):
+                return [faults.STATE if unchanged else faults.STATE_UNREAD, seen]
+        if close(steps, forgetting) or close(halves[:, 3:], forgetting_half):
+            return [faults.STATE_DROPPED, seen]
         return [faults.STEPS, seen]
 
     def likelihood(self) -> list[Finding]:
         """Three findings on `nll`: its inputs, its targets, and what it makes of the logits."""
         call = f"{self.call(self.levels)}: nll(x, y)"
-        with torch.no_grad():
-            got = self.model.nll(self.x.clone(), self.y.clone())
+        fed: list[Tensor] = []  # to forward
+        hook = self.model.register_forward_pre_hook(lambda _, args: fed.extend(args[:1]))
+        try:
+            with torch.no_grad():
+                got = self.model.nll(self.x.clone(), self.y.clone())
+        except (RuntimeError, ValueError, IndexError) as error:
+            seen = f"{call} raises {readable(error)}{own_line(error)}."
+            hint = self.misused(str(error))
+            if hint:
+                return [UNKNOWN, UNKNOWN, [hint, seen]]
+            outside = [v for inputs in fed if type(inputs) is Tensor for v in inputs.unique().tolist()]
+            outside = [v for v in outside if not 0 <= v <= self.levels]
+            if not outside:
+                raise
+            seen = f"{call} feeds the value {outside[0]} to forward, which raises {readable(error)}."
+            return [[faults.START_OUTSIDE, seen], UNKNOWN, UNKNOWN]
+        finally:
+            hook.remove()
         if type(got) is not Tensor:
-            raise Broken(f"{call}: expected a tensor of shape ({len(self.x)},), got {kind_of(got)}.")
-        right, expected = next(self.known())
+            raise Broken(f"{call}: expected a tensor of shape ({len(self.x)},), got {kind_of(got)}.", "nll")
+        right, expected = next(self.known(self.model))
         if any(right):
             seen = f"{call}: it is not the likelihood of x"
         elif got.shape != expected.shape:
             seen = f"{call}: expected the shape {tuple(expected.shape)}, got {tuple(got.shape)}"
         else:
             seen = f"{call}, of image 0: expected {expected[0]:.4f}, got {got[0]:.4f}"
-        for hints, values in self.known():
+        for i, (hints, values) in enumerate(self.known(self.model)):
             if close(got, values):
-                self.reduction = hints.pop()
-                if hints[0] == faults.TWO_STARTS:  # a model as well, if `sample` does the same
-                    hints[0], self.start = "", 0
-                return [[hint, f"{seen}."] if hint else RIGHT for hint in hints]
+                self.known_nll, self.reduction = True, hints.pop()
+                if hints[0] in STARTS:  # a model as well, if `sample` does the same
+                    self.other_start, hints[0] = hints[0], ""
+                findings = [[hint, f"{seen}."] if hint else RIGHT for hint in hints]
+                if not hints[2] and not self.reduction:
+                    findings[2] = self.extremes(i)
+                return findings
         with torch.no_grad():
             other = self.model.nll(self.x.clone(), (self.y + 1) % self.levels)
             if not close(got, other):
@@ -254,21 +310,47 @@ class Examination:
             model, x = self.new(3), sequences()
             values = model.nll(x, torch.zeros(len(x), dtype=torch.long))
         if got.shape != expected.shape or not math.isclose(values.neg().exp().sum().item(), 1, abs_tol=1e-4):
-            raise Broken(f"{seen}.")
-        return [RIGHT] * 3  # an unusual formula; `law` compares it with what is drawn
+            raise Broken(f"{seen}.", "nll")
+        return [RIGHT, RIGHT, self.extremes()]  # an unusual formula; `law` compares it with what is drawn
 
-    def known(self) -> Iterator[tuple[list[str], Tensor]]:
+    def misused(self, error: str) -> str:
+        """The hint on an error of torch in nll, or ""."""
+        b = len(self.x)
+        known = {
+            f"Expected target size [{b}, {self.levels}]": faults.CLASSES,
+            f"Expected input batch_size ({T}) to match target batch_size ({b})": faults.TIME_FIRST,
+            "Index tensor must have the same number of dimensions": faults.INDEX_AXES,
+        }
+        return next((hint for text, hint in known.items() if text in error), "")
+
+    def extremes(self, i: int | None = None) -> Finding:
+        """What nll, the i-th of those that are known, gives for logits of some hundreds."""
+        model = self.new(self.levels, 200)
+        with torch.no_grad():
+            got = model.nll(self.x.clone(), self.y.clone())
+        seen = f"{self.call(self.levels)}: nll(x, y), with large weights, of image 0: got"
+        if got.isnan().any():
+            return [faults.OVERFLOW, f"{seen} NaN."]
+        if got.isinf().any():
+            return [faults.UNDERFLOW, f"{seen} {got.flatten()[0]:.4f}."]
+        expected = got if i is None else next(itertools.islice(self.known(model), i, None))[1]
+        if not torch.allclose(got.double(), expected.double(), rtol=1e-3):
+            return [faults.CLAMPED, f"{seen} {got.flatten()[0]:.4f}, expected {expected.flatten()[0]:.4f}."]
+        return RIGHT
+
+    def known(self, model: nn.Module) -> Iterator[tuple[list[str], Tensor]]:
         """([hint on the inputs, the targets, the softmax, the sum], values of nll); first the right ones."""
         for shift, inputs in self.inputs():
             try:
-                logits = self.forward(self.model, inputs)[0]
+                logits = self.forward(model, inputs)[0]
             except IndexError:  # no embedding for the start
                 continue
             for (aim, target), (soften, scores) in itertools.product(self.targets(), SCORES):
                 target = target[:, -inputs.shape[1] :, None]
                 if target.max() < logits.shape[2]:
+                    hints = [faults.ONE_ON, ""] if (shift, aim) == (faults.SHIFT, faults.NEXT_TARGET) else [shift, aim]
                     terms = -scores(logits).gather(2, target)[..., 0]  # (B, T)
-                    yield from (([shift, aim, soften, adding], add(terms)) for adding, add in SUMS)
+                    yield from (([*hints, soften, adding], add(terms)) for adding, add in SUMS)
 
     def inputs(self) -> list[tuple[str, Tensor]]:
         """What nll may have fed to the model, with the hint on it."""
@@ -277,6 +359,7 @@ class Examination:
         return [
             ("", torch.cat([start, x[:, :-1]], 1)),
             (faults.TWO_STARTS, F.pad(x, (1, -1))),
+            (faults.NO_FIRST, x[:, :-1]),
             (faults.SHIFT, x),
             (faults.LEFT, torch.cat([x[:, 1:], start], 1)),
             (faults.LEFT, F.pad(x[:, 1:], (0, 1))),
@@ -287,7 +370,8 @@ class Examination:
             (faults.TWO, F.pad(x, (2, -2))),
             (faults.BATCH_SHIFT, x.roll(1, 0)),
             (faults.BATCH_SHIFT, torch.cat([torch.full_like(x[:1], levels), x[:-1]])),
-            (faults.NO_FIRST, x[:, :-1]),
+            (faults.WHITE_START, torch.cat([start - 1, x[:, :-1]], 1)),
+            *[(faults.LEVEL_START, torch.cat([start - i, x[:, :-1]], 1)) for i in range(2, levels)],
         ]
 
     def targets(self) -> list[tuple[str, Tensor]]:
@@ -311,7 +395,13 @@ class Examination:
         call = f"{self.call(self.levels)}: next_probabilities(logits) with logits of shape {tuple(logits.shape)}"
         p = logits.softmax(-1)
         if type(got) is Tensor and got.shape == p[:, -1].shape and close(got, p[:, -1]):
-            return RIGHT
+            with torch.no_grad():
+                large = self.model.next_probabilities(300 * logits)
+            return (
+                [faults.NEXT_NAN, f"{call}, as large as {300 * logits.max():.0f}: got NaN."]
+                if large.isnan().any()
+                else RIGHT
+            )
         known = [
             (faults.TIME, logits.softmax(1)[:, -1]),
             (faults.OVER_BATCH, logits.softmax(0)[:, -1]),
@@ -323,6 +413,13 @@ class Examination:
             (faults.KEPT, p[:, -1:]),
             (faults.AVERAGED, p.mean(1)),
             (faults.AVERAGED, logits.mean(1).softmax(-1)),
+            (faults.SIGMOID, logits[:, -1].sigmoid()),
+            (faults.ONE_HOT, F.one_hot(logits[:, -1].argmax(-1), self.levels)),
+            (faults.INDEX, logits[:, -1].argmax(-1)),
+            (faults.INDEX, logits[:, -1:].argmax(-1)),
+            (faults.LAST_LEVEL, p[..., -1]),
+            (faults.LAST_LEVEL, logits[..., -1].softmax(-1)),
+            (faults.LAST_LEVEL, logits[..., -1]),
             (faults.ONE_IMAGE, p[-1]),
             (faults.TWICE_SOFTMAX, p[:, -1].softmax(-1)),
         ]
@@ -331,41 +428,64 @@ class Examination:
         else:
             seen = f"of image 0 and level 0: expected {p[0, -1, 0]:.4f}, got {got[0, 0]:.4f}"
         same = (hint for hint, q in known if type(got) is Tensor and got.shape == q.shape and close(got, q))
-        return [next(same, ""), f"{call}: {seen}."]
+        hint = next(same, "")
+        return [hint, f"{call}: {seen}." if hint else f"{call}: {seen}. {faults.RULES['next_probabilities']}"]
 
     def units(self) -> Finding:
-        """nats per image -> bits per dimension."""
-        call = self.call(self.levels)
-        if self.reduction:
-            return [self.reduction, f"{call}: nll(x, y) is not the sum over time in nats, one number for each image."]
+        """nats per image -> bits per dimension; with five levels, so that no logarithm of levels looks natural."""
+        levels, bit = 5, math.log(2)
+        call, model, x, y = self.call(levels), self.new(levels), self.x % levels, self.y % levels
         with torch.no_grad():
-            nll = self.model.nll(self.x.clone(), self.y.clone())
-            got = self.model.bits_per_dim(self.x.clone(), self.y.clone())
-        n, bit = len(nll), math.log(2)
+            nll = model.nll(x.clone(), y.clone())
+            try:
+                got = model.bits_per_dim(x.clone(), y.clone())
+            except Exception:
+                if self.reduction:  # which may be its reason
+                    return UNKNOWN
+                raise
+        n, mean = len(x), nll.mean().item()
         if type(got) is Tensor and got.shape == (n,) and n > 1 and close(got, nll / T / bit):
             return [faults.EACH_IMAGE, f"{call}: bits_per_dim(x, y): expected one number, got {kind_of(got)}."]
         if isinstance(got, Tensor) and got.numel() == 1:
             got = got.item()
+        if isinstance(got, (int, float)) and math.isclose(got, mean / T / bit, rel_tol=1e-4):
+            return RIGHT
+        if self.reduction:  # what is seen may follow from it
+            return UNKNOWN
         if not isinstance(got, (int, float)):
-            return ["", f"{call}: bits_per_dim(x, y): expected one number, got {kind_of(got)}."]
-        mean = nll.mean().item()
+            seen = f"{call}: bits_per_dim(x, y): expected one number, got {kind_of(got)}."
+            return ["", f"{seen} {faults.RULES['bits_per_dim']}"]
         known = [
-            (None, mean / T / bit),
             (faults.UNITS, mean / bit),
             (faults.NATS, mean / T),
             (faults.TIMES_LN, mean / T * bit),
-            (faults.BASE, mean / T / math.log(self.levels)),
+            (faults.BASE, mean / T / math.log(levels)),
+            (faults.BITS_PER_LEVEL, mean / T / math.log2(levels)),
+            (faults.TEN, mean / T / math.log10(levels)),
+            (faults.TEN, mean / T / math.log10(2)),
+            (faults.TEN, mean / T / math.log(10)),
             (faults.PIXELS, mean / 784 / bit),
             (faults.PIXELS, mean / 28 / bit),
             (faults.TWICE, mean / n / T / bit),
             (faults.IMAGES, mean / n / bit),
             (faults.NO_MEAN, mean * n / T / bit),
         ]
+        seen = f"{call}: bits_per_dim(x, y) with x of shape {tuple(x.shape)}: "
+        seen += f"expected {mean / T / bit:.4f}, got {got:.4f}."
         hint = next((hint for hint, value in known if math.isclose(got, value, rel_tol=1e-4)), "")
-        if hint is None:
-            return RIGHT
-        seen = f"expected {mean / T / bit:.4f}, got {got:.4f}"
-        return [hint, f"{call}: bits_per_dim(x, y) with x of shape {tuple(self.x.shape)}: {seen}."]
+        return [hint, seen if hint else f"{seen} {faults.RULES['bits_per_dim']}"]
+
+    def adding(self) -> Finding:
+        """The sum over time in nats, as `likelihood` has found it."""
+        seen = f"{self.call(self.levels)}: nll(x, y) is not the sum over time in nats, one number for each image."
+        return [self.reduction, seen] if self.reduction else RIGHT
+
+    def size(self) -> Finding:
+        """A larger state has more parameters."""
+        sizes = self.hidden, self.hidden + 3
+        a, b = (sum(p.numel() for p in self.build(self.levels, hidden).parameters()) for hidden in sizes)
+        calls = " and ".join(f"repair_article({self.levels}, {hidden})" for hidden in sizes)
+        return [faults.FIXED_HIDDEN, f"{calls} have {a} parameters each."] if a == b else RIGHT
 
     def law(self, n: int = 20000) -> Finding:
         """Frequencies of all sequences of three values are exp(-nll), within five standard errors."""
@@ -377,22 +497,52 @@ class Examination:
         with torch.no_grad():
             draws = [model.sample(n, 3, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
         for drawn in draws:
+            expected = ""
             if type(drawn) is not Tensor or drawn.shape != (n, 3):
-                return ["", f"{call}: sample({n}, 3, rng): expected a tensor of shape ({n}, 3), got {kind_of(drawn)}."]
-            if drawn.is_floating_point() or drawn.min() < 0 or drawn.max() > 2:
-                return ["", f"{call}: sample({n}, 3, rng): expected integers 0..2, as there are 3 levels."]
+                expected = f"expected a tensor of shape ({n}, 3), got {kind_of(drawn)}."
+            elif drawn.is_floating_point() or drawn.min() < 0 or drawn.max() > 2:
+                expected = "expected integers 0..2, as there are 3 levels."
+            if expected:
+                return ["", f"{call}: sample({n}, 3, rng): {expected} {faults.RULES['sample']}"]
         if not torch.equal(draws[0], draws[1]):
             return [faults.NO_RNG, f"{call}: sample({n}, 3, rng) differs for two equal generators."]
         frequency = (draws[0] @ torch.tensor([9, 3, 1])).bincount(minlength=27) / n
-        error = (frequency - p).abs() - 1 / n - 5 * (p * (1 - p) / n).sqrt()
+        error = excess(frequency, p, n)
         if (error > 0).any():
             worst = int(error.argmax())
             seen = f"{frequency[worst]:.4f} of its samples, exp(-nll) is {p[worst]:.4f}"
-            hint = faults.TWO_STARTS if self.start == 0 else faults.OTHER_LAW
+            others = self.other_laws(model, x) if self.known_nll and not self.other_start else []
+            same = (hint for hint, q in others if not (excess(frequency, q, n) > 0).any())
+            hint = faults.GREEDY if frequency.max() == 1 else self.other_start or next(same, faults.OTHER_LAW)
             return [hint, f"{call}: the sequence {x[worst].tolist()} is {seen}."]
         if torch.equal(draws[0], draws[2]):
             return [faults.NO_RNG, f"{call}: sample({n}, 3, rng) is the same for two different generators."]
         return RIGHT
+
+    def other_laws(self, model: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
+        """(hint, probability of each sequence) for what else `sample` may have done."""
+        start = torch.full_like(x[:, :1], 3)
+
+        def law(logits: Tensor) -> Tensor:
+            return logits.log_softmax(-1).gather(2, x[..., None]).sum((1, 2)).double().exp()
+
+        right = torch.cat([start, x[:, :-1]], 1)
+        alone = torch.cat([self.forward(model, right[:, t : t + 1])[0] for t in range(3)], 1)
+        laws = [(faults.SAMPLE_STATE, alone), (faults.SAMPLE_INPUT, self.forward(model, start.expand(-1, 3))[0])]
+        for value in range(3):
+            inputs = torch.cat([torch.full_like(start, value), x[:, :-1]], 1)
+            laws.append((faults.SAMPLE_START, self.forward(model, inputs)[0]))
+        return [(hint, law(logits)) for hint, logits in laws]
+
+
+def excess(frequency: Tensor, p: Tensor, n: int) -> Tensor:
+    """By how much frequencies in n draws are further from p than five standard errors."""
+    return (frequency - p).abs() - 1 / n - 5 * (p * (1 - p) / n).sqrt()
+
+
+def zeros(state: Any) -> Any:
+    """A state, a tensor or a tuple of tensors, of zeros."""
+    return tuple(map(zeros, state)) if type(state) is tuple else torch.zeros_like(state)
 
 
 def sequences() -> Tensor:
@@ -420,18 +570,42 @@ SCORES = [
     (faults.SOFTMAX, lambda logits: logits.softmax(-1).log_softmax(-1)),
     (faults.TIME_NLL, lambda logits: logits.log_softmax(1)),
     (faults.TIME_NLL, lambda logits: logits.softmax(1).log_softmax(-1)),
+    (faults.TIME_NLL, lambda logits: logits.log_softmax(1).log_softmax(-1)),
+    (faults.BATCH_NLL, lambda logits: logits.log_softmax(0)),
+    (faults.BATCH_NLL, lambda logits: logits.softmax(0).log_softmax(-1)),
+    (faults.BATCH_NLL, lambda logits: logits.log_softmax(0).log_softmax(-1)),
+    (faults.FLAT_NLL, lambda logits: logits.flatten(1).log_softmax(1).view_as(logits)),
     (faults.NO_LOG, lambda logits: logits.softmax(-1)),
     (faults.NO_SOFTMAX, lambda logits: logits),
+    (faults.RESHAPED, lambda logits: _reshaped(logits).log_softmax(-1)),
+    (faults.RESHAPED, lambda logits: _reshaped(logits.log_softmax(-1))),
+    (faults.RESHAPED, lambda logits: _reshaped(logits.log_softmax(-1)).log_softmax(-1)),
+    (faults.SOFTMAX, lambda logits: _reshaped(logits.softmax(-1)).log_softmax(-1)),
 ]
+
+
+def _reshaped(logits: Tensor) -> Tensor:
+    """What is at position t and level v when (B, T, levels) was reshaped to (B, levels, T)."""
+    return logits.reshape(len(logits), logits.shape[2], -1).mT
+
+
 SUMS = [
     ("", lambda terms: terms.sum(1)),
     (faults.MEAN, lambda terms: terms.mean(1)),
     (faults.SIGN, lambda terms: -terms.sum(1)),
     (faults.NLL_BITS, lambda terms: terms.sum(1) / math.log(2)),
     (faults.NLL_BITS, lambda terms: terms.mean(1) / math.log(2)),
+    (faults.NLL_TEN, lambda terms: terms.sum(1) / math.log(10)),
+    (faults.PERPLEXITY, lambda terms: terms.mean(1).exp()),
+    (faults.PROBABILITY, lambda terms: terms.sum(1).neg().exp()),
     (faults.POSITIONS, lambda terms: terms),
     (faults.TOTAL, lambda terms: terms.sum()),
     (faults.TOTAL, lambda terms: terms.mean()),
     (faults.TOTAL, lambda terms: terms.sum(1).mean()),
     (faults.TOTAL, lambda terms: terms.sum(0)),
+    (faults.FOLDED, lambda terms: terms.flatten().view(terms.shape[1], -1).sum(0)),
+    (faults.FIRST_LEFT_OUT, lambda terms: terms[:, 1:].sum(1)),
+    (faults.LAST_LEFT_OUT, lambda terms: terms[:, :-1].sum(1)),
+    (faults.ONLY_LAST, lambda terms: terms[:, -1]),
+    (faults.ONLY_FIRST, lambda terms: terms[:, 0]),
 ]

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.autoregressive.pixelrnn import sequence_nll, shift_right
+from garm_course.exercises.lesson03 import faults
 from garm_course.exercises.registry import Exercise, Speed, same
 
 
@@ -161,19 +162,19 @@ EXERCISE = Exercise(
         ),
         (
             lambda logits, x: _ce(logits, x)[:, 1:].sum(1),
-            "The first position is left out. It counts: its input is the start value, its target x[:, 0].",
+            faults.FIRST_LEFT_OUT,
         ),
         (
             lambda logits, x: _ce(logits, x)[:, :-1].sum(1),
-            "The last position is left out: all T positions count.",
+            faults.LAST_LEFT_OUT,
         ),
         (
             lambda logits, x: _ce(logits, x)[:, -1],
-            "Only the last position counts. Sum over all T positions.",
+            faults.ONLY_LAST,
         ),
         (
             lambda logits, x: _ce(logits, x)[:, 0],
-            "Only the first position counts. Sum over all T positions.",
+            faults.ONLY_FIRST,
         ),
         (
             lambda logits, x: (_ce(logits, x) * (x > 0)).sum(1),
@@ -201,7 +202,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda logits, x: F.cross_entropy(logits, x, reduction="none").sum(1),
-            "cross_entropy wants the classes on axis 1, and got time there: pass logits.transpose(1, 2).",
+            faults.CLASSES,
         ),
         (
             lambda logits, x: F.cross_entropy(logits, x),
@@ -213,7 +214,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda logits, x: F.cross_entropy(logits.transpose(0, 1), x, reduction="none").sum(1),
-            "transpose(0, 1) exchanges batch and time. The classes come to axis 1 with logits.transpose(1, 2).",
+            faults.TIME_FIRST,
         ),
         (
             lambda logits, x: F.nll_loss(logits.log_softmax(-1), x, reduction="none").sum(1),
@@ -221,7 +222,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda logits, x: _ce(logits.reshape(len(x), logits.shape[2], -1).transpose(1, 2), x).sum(1),
-            "view or reshape to (B, V, T) mixes the numbers up. transpose(1, 2) exchanges the two axes.",
+            faults.RESHAPED,
         ),
         (
             lambda logits, x: -_pick(logits, x).sum(1),
@@ -253,7 +254,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda logits, x: -_pick(logits.softmax(-1), x).log().sum(1),
-            "softmax underflows to 0 for extreme logits, and log(0) is -inf: log_softmax does both at once.",
+            faults.UNDERFLOW,
         ),
         (
             lambda logits, x: -(_pick(logits.softmax(-1), x) + 1e-8).log().sum(1),
@@ -319,7 +320,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda logits, x: -logits.log_softmax(-1).gather(-1, x).sum(1),
-            "gather wants an index with as many axes as the logits: x.unsqueeze(-1) has the shape (B, T, 1).",
+            faults.INDEX_AXES,
         ),
         (
             lambda logits, x: -logits.log_softmax(-1)[:, :, x].sum((1, 2)),

@@ -252,7 +252,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda x, start: torch.cat([torch.full((len(x), 1), start), x[:, :-1]], 1),
-            "torch.full takes its dtype from start, so 0.0 makes floats of gray levels. full_like(x[:, :1], start) does not.",
+            "torch.full takes its dtype from start, so 0.0 makes floats of gray levels: full_like(x[:, :1], start).",
         ),
         (
             lambda x, start: shift_right(x, start).double(),
