@@ -65,6 +65,17 @@ def test_a_leak_and_a_lost_input_are_named():
     assert "sees no pixel through 0 of 6 hidden units" in net.caption(1)
 
 
+def test_the_picture_shows_the_order_and_tells_pixels_from_hidden_units():
+    order = [2, 0, 3, 1]
+    figure = connections.Wiring(made_masks(4, [5], order), order=order, degrees=made_degrees(4, [5], order)).figure(3)
+    assert figure.texts[0].get_text().replace("\n", " ") == "Order 2, 0, 3, 1: output 3, the 3rd, sees pixels 0 and 2"
+    ax = figure.axes[0]
+    places = [t.get_text() for t in ax.texts if t.get_text()[-2:] in ("st", "nd", "rd", "th")]
+    assert places == ["2nd", "4th", "1st", "3rd"] * 2
+    assert [type(p).__name__ for p in ax.patches] == ["Rectangle"] * 4 + ["Circle"] * 5 + ["Rectangle"] * 4
+    assert "hidden units\n(degrees)" in [t.get_text() for t in ax.texts]
+
+
 def test_the_picture_has_one_line_for_each_connection_and_one_circle_for_each_unit():
     masks = made_masks(4, [5, 6])
     net = connections.Wiring(masks, degrees=made_degrees(4, [5, 6]))

@@ -1,4 +1,8 @@
-"""A small masked network as a drawing: the paths from inputs to the output that is chosen on a slider light up."""
+"""A small masked network as a drawing: the paths from inputs to the output that is chosen on a slider light up.
+
+Inputs and outputs hold the index of their pixel, with its place in the order beside them; hidden units hold their
+degree.
+"""
 
 import itertools
 
@@ -20,7 +24,8 @@ LOOKS = {
 def made_paths(masks, *, order=None, degrees=None, output=None):
     """Show a masked network and every path from an input to one output, with a slider over the outputs.
 
-    The first view is that of `output`. Without ipywidgets, and on a printed page, it stands by itself.
+    Squares are pixels, with their place in the order (1st, 2nd, ...) beside them; circles are hidden units. The first
+    view is that of `output`. Without ipywidgets, and on a printed page, it stands by itself.
 
     Args:
         masks: one mask (units out, units in) of 0 and 1 for each layer of weights, from the input on.
@@ -131,8 +136,10 @@ class Wiring:
         seen, missing, leaked = self.inputs(output)
         units, edges = self.lit(output)
         gap, tallest = 0.36, max(self.sizes)
-        height = 0.75 + gap * tallest
-        title = f"Output {output} sees {_pixels(seen)}" + (f" and, wrongly, {_pixels(leaked)}" if leaked else "")
+        height = 0.75 + gap * tallest + 0.2 * (self.degrees is not None)
+        place = _ordinal(int(np.flatnonzero(self.order == output)[0]) + 1)
+        title = f"Order {', '.join(map(str, self.order))}: output {output}, the {place}, sees {_pixels(seen)}"
+        title += f" and, wrongly, {_pixels(leaked)}" if leaked else ""
         if missing:
             title += f", but not {_pixels(missing)}"
         title = wrap(title, WIDTH - 0.3, TITLE, "bold")
@@ -143,7 +150,10 @@ class Wiring:
             ax = fig.add_axes((0, 0, 1, (height - 0.1 - 0.235 * (title.count("\n") + 1)) / height))
             top = height - 0.1 - 0.235 * (title.count("\n") + 1)
             xs = np.linspace(0.9, WIDTH - 0.9, len(self.sizes))
-            ys = [(top - 0.45) / 2 + gap * ((n - 1) / 2 - np.arange(n)) for n in self.sizes]
+            ys = [
+                (top - 0.45 - 0.2 * (self.degrees is not None)) / 2 + gap * ((n - 1) / 2 - np.arange(n))
+                for n in self.sizes
+            ]
             for k, m in enumerate(self.masks):
                 for to, source in np.argwhere(m):
                     on = edges[k][to, source]
@@ -156,8 +166,14 @@ class Wiring:
                     look = "on" if units[k][unit] else "off"
                     look = "leak" if k == 0 and unit in leaked else look
                     look = "target" if k == last and unit == output else look
-                    self._unit(ax, xs[k], ys[k][unit], LOOKS[look], self._text(k, unit))
+                    self._unit(ax, xs[k], ys[k][unit], LOOKS[look], self._text(k, unit), pixel=k in (0, last))
+                    if k in (0, last):
+                        side = -1 if k == 0 else 1
+                        ordinal = _ordinal(int(np.flatnonzero(self.order == unit)[0]) + 1)
+                        look = {"ha": "right" if k == 0 else "left", "va": "center_baseline", "fontsize": SMALL}
+                        ax.text(xs[k] + 0.2 * side, ys[k][unit], ordinal, color=MUTED, **look)
                 name = {0: "inputs", last: "outputs"}.get(k, f"hidden layer {k}" if last > 2 else "hidden units")
+                name += "\n(degrees)" if 0 < k < last and self.degrees is not None else ""
                 ax.text(xs[k], top - 0.12, name, ha="center", va="top", fontsize=LABEL)
             ax.set(xlim=(0, WIDTH), ylim=(0, top))
             ax.axis("off")
@@ -169,12 +185,23 @@ class Wiring:
         return "" if self.degrees is None else f"{self.degrees[layer][unit]}"
 
     @staticmethod
-    def _unit(ax, x, y, look, text):
-        from matplotlib.patches import Circle
+    def _unit(ax, x, y, look, text, pixel):
+        from matplotlib.patches import Circle, Rectangle
 
         face, edge, ink = look
-        ax.add_patch(Circle((x, y), 0.13, facecolor=face, edgecolor=edge, linewidth=1.2, zorder=3))
+        colors = {"facecolor": face, "edgecolor": edge, "linewidth": 1.2, "zorder": 3}
+        square = Rectangle((x - 0.13, y - 0.13), 0.26, 0.26, **colors)
+        ax.add_patch(square if pixel else Circle((x, y), 0.13, **colors))
         ax.text(x, y, text, color=ink, ha="center", va="center_baseline", fontsize=SMALL, zorder=4)
+
+
+def _ordinal(n):
+    """A place in words.
+
+    >>> [_ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 20)]
+    ['1st', '2nd', '3rd', '4th', '11th', '12th', '13th', '20th']
+    """
+    return f"{n}{'th' if n in (11, 12, 13) else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
 def _pixels(pixels):
