@@ -122,6 +122,32 @@ def test_faults_are_counted_whatever_the_others_are(size):
         assert findings[LAW] == UNKNOWN  # what is sampled says nothing as long as there are faults
 
 
+@pytest.mark.parametrize(
+    ("parts", "count"),
+    [
+        ({}, " One fault is left, which the article did not have."),
+        (ARTICLE[8][1], " The article did not have this fault."),  # the bits of a wrong nll are not judged
+        (ARTICLE[7][1], " It is the last of nine faults."),  # named first, the new one comes after it
+        ({**ARTICLE[7][1], **ARTICLE[8][1]}, " At least one of nine faults is left."),
+    ],
+)
+def test_a_new_fault_is_none_of_the_nine(parts, count):
+    hint = grade("repair_article", program(sum=lambda terms: terms.mean(1), **parts)).hint
+    assert hint == (faults.TIME if "next" in parts else faults.MEAN) + count
+
+
+def test_a_random_forward_hides_the_rest():
+    answer = program(begin=lambda inputs, hidden: torch.randn(1, 64, hidden))
+    assert grade("repair_article", answer).hint == faults.left(faults.BATCH, 1, more=True)
+
+
+@pytest.mark.parametrize("name", ["embedding", "dense"])
+def test_sizes_of_digits_are_not_those_of_the_article(name):
+    parts = {"vocabulary": lambda levels: 18} if name == "embedding" else {"outputs": lambda levels: 17}
+    hint = grade("repair_article", program(**parts)).hint
+    assert hint.startswith(faults.FIXED_VOCABULARY if name == "embedding" else faults.FIXED_OUTPUTS)
+
+
 @pytest.mark.parametrize("hidden", [2, 5, 24])
 def test_a_right_model_is_never_refused_by_chance(hidden):
     assert examine(program(), 10, hidden) == [RIGHT] * (LAW + 1)
