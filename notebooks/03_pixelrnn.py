@@ -238,7 +238,8 @@ history = fit(
     evaluate_every=budget(smoke=2, quick=26, full=50), seed=0, label="GRU over pixels",
 )  # fmt: skip
 live = evaluate(model, validation).nats
-report("validation NLL of the GRU trained here", live, claimed=82.2, tolerance=1.5, unit="nats")
+claimed = budget(smoke=82.2, quick=82.2, full=79.0)  # longer training reaches more
+report("validation NLL of the GRU trained here", live, claimed=claimed, tolerance=1.5, unit="nats")
 
 # %%
 display.curves(
@@ -440,7 +441,7 @@ for name, claimed in (("pixel_gru", 2.68), ("row_lstm", 0.07)):
     print(f"standard error of that difference: {gap.std() / len(gap) ** 0.5:.2f} nats")
 
 # %% [markdown]
-# In the paper the Diagonal BiLSTM came first, the Row LSTM second, the PixelCNN last. Here these three cannot be told apart. Their bars overlap, and so do those of models that *can* be told apart, because some images are hard for every model; what decides is the difference *image by image*. For Row LSTM and Diagonal BiLSTM it is zero within its error. The plain GRU beats both,
+# In the paper the Diagonal BiLSTM came first, the Row LSTM second, the PixelCNN last. Here these three cannot be told apart. Their bars overlap, and so do those of models that *can* be told apart, because some images are hard for every model; what decides is the difference *image by image*. For Row LSTM and Diagonal BiLSTM it is zero within its error. The GRU over pixels beats both,
 # by 2.7 nats, nine standard errors. (These are the shipped weights, the best of three seeds for each model, and the error is that over images only; over three seeds the means differ by 2.5.) On 8 x 8 pixels the whole past is at most 63 steps away, and a state of 192 numbers may well hold it; on 32 x 32 we would not expect it, but that is not tested here. An architecture is good *for* a size
 # of image and a number of images. The models of lesson 02, which have weights of their own for every pair of pixels, are six to eleven nats behind the GRU.
 #
@@ -548,6 +549,7 @@ print(causality(NotMovedDown((1, 3, 4), levels=2, channels=6, layers=1)))
 @check
 def repair_article(levels: int, hidden: int) -> nn.Module:
     """The article's PixelRNN as a generative model: forward, nll, bits_per_dim, next_probabilities, sample."""
+
     class PixelRNN(nn.Module):
         def __init__(self):
             super().__init__()

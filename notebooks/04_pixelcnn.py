@@ -416,7 +416,8 @@ history = fit(
     evaluate_every=budget(smoke=2, quick=38, full=50), seed=0, label="gated PixelCNN",
 )  # fmt: skip
 live = evaluate(model, validation)
-report("validation NLL of the gated PixelCNN trained here", live.nats, claimed=82.0, tolerance=1.5, unit="nats")
+claimed = budget(smoke=82.0, quick=82.0, full=80.8)  # longer training reaches more
+report("validation NLL of the gated PixelCNN trained here", live.nats, claimed=claimed, tolerance=1.5, unit="nats")
 
 # %%
 display.curves(

@@ -560,6 +560,7 @@ print(causality(NotMovedDown((1, 3, 4), levels=2, channels=6, layers=1)))
 @check
 def repair_article(levels: int, hidden: int) -> nn.Module:
     """The article's PixelRNN as a generative model: forward, nll, bits_per_dim, next_probabilities, sample."""
+
     ### BEGIN SOLUTION
     class PixelRNN(nn.Module):
         def __init__(self):
