@@ -270,13 +270,32 @@ def test_three_hidden_units_are_enough_for_exclusive_or():
 def test_on_bars_and_stripes_the_best_fvsbn_depends_on_the_order():
     stripes = load("bars_and_stripes")
     columns = torch.arange(16).view(4, 4).T.flatten().tolist()
-    random = {s: torch.randperm(16, generator=torch.Generator().manual_seed(s)).tolist() for s in (2, 5)}
+    random = {s: torch.randperm(16, generator=torch.Generator().manual_seed(s)).tolist() for s in (0, 2, 5)}
     orders = {"raster": None, "columns": columns, **random}
     kl = {k: kl_divergence(stripes, best_fvsbn((1, 4, 4), stripes.x, order)).nats for k, order in orders.items()}
     assert kl["raster"] == pytest.approx(kl["columns"], abs=1e-4)
     assert kl["raster"] == pytest.approx(0.0202, abs=2e-4)
     assert kl[2] == pytest.approx(0.174, abs=1e-3)
     assert kl[5] == pytest.approx(0.0029, abs=2e-4)
+    assert kl[0] == pytest.approx(0.0008, abs=2e-4)
+
+
+@pytest.mark.equation("2.8")
+def test_in_raster_order_the_whole_gap_of_the_best_fvsbn_sits_in_the_last_pixel_of_the_first_row():
+    stripes = load("bars_and_stripes")
+    model = best_fvsbn((1, 4, 4), stripes.x)
+    with torch.no_grad():
+        found = -model.head.log_prob(model(stripes.x), stripes.x).mean(0).flatten()
+    flat, truth = stripes.x.flatten(1).tolist(), torch.zeros(16, dtype=torch.float64)
+    for i, row in itertools.product(range(16), flat):  # the conditional entropies, by counting
+        same_past = [other for other in flat if other[:i] == row[:i]]
+        truth[i] -= math.log(sum(other[i] == row[i] for other in same_past) / len(same_past)) / 30
+    assert truth.sum().item() == pytest.approx(math.log(30), abs=1e-12)
+    assert truth[3].item() == pytest.approx(0.4866, abs=1e-4)
+    assert truth[[5, 6, 7, 9, 10, 11, 13, 14, 15]].abs().max() < 1e-12
+    gap = found - truth
+    assert gap[3].item() == pytest.approx(0.0202, abs=2e-4)
+    assert gap[[i for i in range(16) if i != 3]].abs().max() < 1e-6
 
 
 @pytest.mark.equation("2.9")
