@@ -75,7 +75,7 @@ class Recipe:
 _DIGITS = {"channels": 32, "layers": 5, "dropout": 0.5}
 _DIGITS_FIT = {"steps": 900, "batch_size": 32, "lr": 4e-3, "evaluate_every": 50}
 _GLYPHS = {"train": 12_000, "validation": 500, "test": 1000}
-_BARS_FIT = {"steps": 1000, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}
+_BARS_FIT = {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}
 
 RECIPES = {
     recipe.name: recipe
@@ -107,10 +107,11 @@ RECIPES = {
         Recipe("gated_pixelcnn", "glyphs", {"channels": 16, "layers": 4, "first_kernel": 7, "kernel": 5},
                {"steps": 300, "batch_size": 16, "lr": 5e-3, "evaluate_every": 100},
                {"steps": 5000, "evaluate_every": 250}, sizes=_GLYPHS),
-        Recipe("made", "bars_and_stripes", {"hidden": (64,)}, _BARS_FIT, {"steps": 5000}),
-        Recipe("nade", "bars_and_stripes", {"hidden": 32}, _BARS_FIT, {"steps": 5000}),
+        Recipe("made", "bars_and_stripes", {"hidden": (256,), "direct": False},
+               {**_BARS_FIT, "steps": 800, "lr": 2e-2}, {"steps": 4000}),
+        Recipe("nade", "bars_and_stripes", {"hidden": 64}, {**_BARS_FIT, "steps": 1500, "lr": 3e-2}, {"steps": 6000}),
         Recipe("gated_pixelcnn", "bars_and_stripes", {"channels": 16, "layers": 3, "dropout": 0.0},
-               {**_BARS_FIT, "steps": 600}, {"steps": 3000}),
+               _BARS_FIT, {"steps": 3000}),
     )
 }  # fmt: skip
 

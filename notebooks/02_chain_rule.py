@@ -485,12 +485,16 @@ display.grid(
 )  # fmt: skip
 
 # %% [markdown]
-# What hidden units *can* say and what training *finds* are two things. The library's recipes (`garm train made --data bars_and_stripes`, and `nade`) train with fewer units and smaller steps, and their records stand higher, above the best FVSBN:
+# What hidden units *can* say and what training *finds* are two things: with 64 hidden units and a quarter of the learning rate, the same MADE stops above the best FVSBN. The library's recipes (`garm train made --data bars_and_stripes`, and `nade`, three seeds each) train fast enough to find it:
 
 # %%
-for name, claimed in {"made": 0.027, "nade": 0.077}.items():
+seed(0)
+slow = trained(MADE((1, 4, 4), 2, hidden=(64,), direct=False), stripes.x, steps=800, lr=5e-3)
+slow_gap = kl_divergence(stripes, slow).nats
+report("KL of 64 units at a quarter of the learning rate", slow_gap, claimed=0.05, tolerance=0.025, unit="nats")
+for name, claimed in {"made": 0.0007, "nade": 0.0005}.items():
     gap = recorded(f"{name}-bars_and_stripes")["validation"]["kl"]["nats"]
-    report(f"recorded KL of {name} on bars and stripes", gap, claimed=claimed, tolerance=0.001, unit="nats")
+    report(f"recorded KL of {name} on bars and stripes", gap, claimed=claimed, tolerance=0.0001, unit="nats")
 
 # %% [markdown]
 # **What an order decides.** All orders describe the same distribution, but a model of one order draws in that order. Give the *bottom* row and ask for the rest: a raster model draws the top first, without knowing. A model of the reversed order has the bottom row first and draws from $p(\text{rest} \mid \text{bottom})$.
