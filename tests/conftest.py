@@ -49,3 +49,24 @@ def fails(garm):
         return err.removeprefix("garm: error: ").rstrip("\n")
 
     return run
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a widget shows: its sliders, and every picture and caption with its display_id."""
+    from garm_course.display import sliders
+
+    record = {"first": [], "later": [], "sliders": []}
+    real = sliders.widgets_of
+    monkeypatch.setattr(sliders, "show", lambda fig, alt, display_id: record["first"].append((display_id, alt)))
+    monkeypatch.setattr(
+        "IPython.display.update_display", lambda data, **k: record["later"].append((k["display_id"], data))
+    )
+
+    def widgets_of(dials):
+        made = real(dials)
+        record["sliders"] += made
+        return made
+
+    monkeypatch.setattr(sliders, "widgets_of", widgets_of)
+    return record

@@ -86,21 +86,14 @@ def test_the_picture_has_one_line_for_each_connection_and_one_circle_for_each_un
     assert len(dark) == sum(int(e.sum()) for e in net.lit(3)[1])
 
 
-def test_moving_the_slider_updates_picture_and_caption(monkeypatch):
-    first, later, sliders = [], [], []
-    from garm_course.display import widgets
-
-    real = widgets.slider
-    monkeypatch.setattr(connections, "show", lambda fig, alt, display_id: first.append((display_id, alt)))
-    monkeypatch.setattr("IPython.display.update_display", lambda data, **k: later.append((k["display_id"], data)))
-    monkeypatch.setattr(widgets, "slider", lambda *a: sliders.append(real(*a)) or sliders[-1])
+def test_moving_the_slider_updates_picture_and_caption(shown):
     connections.made_paths(made_masks(5, [6]), order=None)
-    [(name, alt)], [slider] = first, sliders
+    [(name, alt)], [slider] = shown["first"], shown["sliders"]
     assert "Paths to output 2, number 3 of 5" in alt
     assert (slider.value, slider.min, slider.max) == (2, 0, 4)
     assert repr(slider) == "[slider output: 0 to 4]"
     slider.value = 4
-    (one, picture), (two, caption) = later
+    (one, picture), (two, caption) = shown["later"]
     assert (one, two) == (name, f"{name}-caption")
     assert picture["image/png"].startswith(b"\x89PNG")
     assert "sees pixels 0, 1, 2 and 3" in caption["text/plain"]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from garm_course.display import densities
 from garm_course.display.densities import GaussianFit, density_fit, histograms, histograms_figure
 
 X = torch.tensor([0, 0, 1, 3, 4, 4, 4, 2, 0, 4])
@@ -74,24 +73,6 @@ def test_the_picture_shows_the_histogram_the_gaussian_and_its_score():
     low, high = right.get_ylim()
     assert low < fit.entropy < fit.nll(1.5, 0.8) < high
     assert any(f"KL {fit.kl(1.5, 0.8):.2f} nats" in text.get_text() for text in right.texts)
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """What the widget shows: the sliders, and every picture and caption with its display_id."""
-    record = {"first": [], "later": [], "sliders": []}
-    real = densities._sliders
-    monkeypatch.setattr(densities, "show", lambda fig, alt, display_id: record["first"].append((display_id, alt)))
-    monkeypatch.setattr(
-        "IPython.display.update_display", lambda data, **k: record["later"].append((k["display_id"], data))
-    )
-
-    def sliders(*arguments):
-        record["sliders"] += real(*arguments)
-        return record["sliders"][-2:]
-
-    monkeypatch.setattr(densities, "_sliders", sliders)
-    return record
 
 
 def test_moving_a_slider_updates_picture_and_caption(shown):

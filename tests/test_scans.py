@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from garm_course import display
-from garm_course.display import figures, scans, widgets
+from garm_course.display import figures, scans
 from garm_course.display.figures import png
 from garm_course.display.rungs import Rungs
 from garm_course.recipes import recorded, recorded_on
@@ -32,21 +32,16 @@ def test_the_caption_counts_pixels_and_steps():
     assert "Diagonal LSTM 6 of 15 pixels (3 of 7 steps)" in words
 
 
-def test_moving_the_slider_updates_picture_and_caption(monkeypatch):
-    shown, updated, moved = [], [], []
-
-    class Slider:
-        def observe(self, handler, names):
-            moved.append(handler)
-
-    monkeypatch.setattr(scans, "show", lambda fig, alt, display_id: shown.append((png(fig), alt, display_id)))
-    monkeypatch.setattr(scans, "update", lambda fig, alt, display_id: updated.append((png(fig), alt, display_id)))
-    monkeypatch.setattr(widgets, "slider", lambda *args: Slider())
+def test_moving_the_slider_updates_picture_and_caption(shown):
     display.scan_orders(4, 6, step=2)
-    moved[0]({"new": 7})
-    assert shown[0][2] == updated[0][2]
-    assert shown[0][0] != updated[0][0]
-    assert "After time step 7" in updated[0][1]
+    [(name, alt)], [slider] = shown["first"], shown["sliders"]
+    assert "After time step 2" in alt
+    assert repr(slider) == "[slider time step: 0 to 23]"
+    slider.value = 7
+    (one, picture), (two, caption) = shown["later"]
+    assert (one, two) == (name, f"{name}-caption")
+    assert picture["image/png"] != png(scans.scan_figure(4, 6, 2))
+    assert "After time step 7" in caption["text/plain"]
 
 
 @pytest.mark.parametrize(("args", "words"), [((0, 5), "positive height"), ((3, 3, 9), r"a step 0\.\.8")])

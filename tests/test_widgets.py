@@ -112,24 +112,6 @@ def test_a_model_of_another_order_is_shown_in_its_order():
     assert "row 0, column 0" in view.caption(1)
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    """What the widget shows: the slider, and every picture and caption with its display_id."""
-    record = {"first": [], "later": [], "sliders": []}
-    real = widgets.slider
-    monkeypatch.setattr(widgets, "show", lambda fig, alt, display_id: record["first"].append((display_id, alt)))
-    monkeypatch.setattr(
-        "IPython.display.update_display", lambda data, **k: record["later"].append((k["display_id"], data))
-    )
-
-    def slider(*arguments):
-        record["sliders"].append(real(*arguments))
-        return record["sliders"][-1]
-
-    monkeypatch.setattr(widgets, "slider", slider)
-    return record
-
-
 @each_shape
 def test_moving_the_slider_updates_picture_and_caption(shown, shape, levels):
     widgets.pixel_by_pixel(FakeModel(shape, levels), rng=torch.Generator().manual_seed(0))

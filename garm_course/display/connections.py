@@ -4,13 +4,11 @@ Inputs and outputs hold the index of their pixel, with its place in the order be
 degree.
 """
 
-import itertools
-
 import numpy as np
 
-from .figures import LABEL, MUTED, SMALL, TITLE, WIDTH, new_figure, palette, show, style, update, wrap
+from .figures import LABEL, MUTED, SMALL, TITLE, WIDTH, new_figure, palette, style, wrap
+from .sliders import Dial, slide
 
-_numbers = itertools.count(1)
 MOST = 20  # units of a layer that can be told apart in a drawing
 # What a unit can be to the chosen output: face, edge, and a text color that is read on the face.
 LOOKS = {
@@ -40,24 +38,7 @@ def made_paths(masks, *, order=None, degrees=None, output=None):
     output = int(net.order[len(net.order) // 2]) if output is None else output
     if not 0 <= output < net.sizes[-1]:
         raise ValueError(f"expected an output 0..{net.sizes[-1] - 1}, got {output}")
-    name = f"made-paths-{next(_numbers)}"
-    show(net.figure(output), net.caption(output), display_id=name)
-    from .widgets import slider as make_slider
-
-    slider = make_slider(output, net.sizes[-1] - 1, 1, "output")
-    if slider is None:
-        print("ipywidgets is not installed, so this view stands still; pip install ipywidgets brings the slider.")
-        return
-
-    def moved(change):
-        update(net.figure(change["new"]), net.caption(change["new"]), display_id=name)
-
-    slider.observe(moved, names="value")
-    from IPython import get_ipython
-    from IPython.display import display
-
-    if get_ipython() is not None:
-        display(slider)
+    slide("made-paths", net.figure, net.caption, [Dial("output", output, 0, net.sizes[-1] - 1)])
 
 
 class Wiring:

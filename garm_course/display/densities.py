@@ -1,6 +1,5 @@
 """Histograms with the models that should explain them, and a Gaussian that is dragged over data by hand."""
 
-import itertools
 import math
 from collections.abc import Mapping
 
@@ -22,11 +21,9 @@ from .figures import (
     show,
     style,
     text_width,
-    update,
     wrap,
 )
-
-_numbers = itertools.count(1)
+from .sliders import Dial, slide
 
 
 def histograms(panels, *, alt, title=None, xlabel="level", ylabel="probability", left=-0.5, ymax=None, display_id=None):
@@ -151,25 +148,13 @@ def density_fit(x, *, bins=20, limits=None, mean=None, width=None, xlabel="value
     width = fit.best[1] if width is None else float(width)
     if not (math.isfinite(mean) and math.isfinite(width) and width > 0):
         raise ValueError(f"expected a finite mean and a width above 0, got {mean} and {width}")
-    name = f"density-fit-{next(_numbers)}"
-    show(fit.figure(mean, width), fit.caption(mean, width), display_id=name)
-    sliders = _sliders(fit, mean, width)
-    if sliders is None:
-        print("ipywidgets is not installed, so this view stands still; pip install ipywidgets brings the sliders.")
-        return
-
-    def moved(_):
-        values = [slider.value for slider in sliders]
-        update(fit.figure(*values), fit.caption(*values), display_id=name)
-
-    for slider in sliders:
-        slider.observe(moved, names="value")
-    from IPython import get_ipython
-    from IPython.display import display
-
-    if get_ipython() is not None:
-        for slider in sliders:
-            display(slider)
+    low, high = (round(float(end), 6) for end in (fit.edges[0], fit.edges[-1]))
+    step = (high - low) / 100
+    dials = [
+        Dial("mean", mean, min(low, mean), max(high, mean), step),
+        Dial("width", width, min(2 * step, width), max(high - low, width), step),
+    ]
+    slide("density-fit", fit.figure, fit.caption, dials)
 
 
 class GaussianFit:
@@ -268,24 +253,3 @@ class GaussianFit:
             right.tick_params(labelsize=SMALL)
             ax.tick_params(labelsize=SMALL, colors=MUTED)
         return fig
-
-
-def _sliders(fit, mean, width):
-    """Two sliders of ipywidgets whose text form says what they are; None where ipywidgets is missing."""
-    try:
-        from ipywidgets import FloatSlider, Layout
-    except ImportError:
-        return None
-
-    class Slider(FloatSlider):
-        def __repr__(self):
-            return f"[slider {self.description}: {self.min:g} to {self.max:g}]"
-
-    low, high = (round(float(end), 6) for end in (fit.edges[0], fit.edges[-1]))
-    layout = {"layout": Layout(width="95%", max_width="720px"), "readout_format": ".1f"}
-    step = (high - low) / 100
-    ends = (min(low, mean), max(high, mean)), (min(2 * step, width), max(high - low, width))
-    return [
-        Slider(value=value, min=a, max=b, step=step, description=name, **layout)
-        for name, value, (a, b) in (("mean", mean, ends[0]), ("width", width, ends[1]))
-    ]

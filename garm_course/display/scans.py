@@ -1,12 +1,10 @@
 """In which order three PixelRNNs compute the features of an image: pixel by pixel, row by row, diagonal by diagonal."""
 
-import itertools
-
 import numpy as np
 
-from .figures import LABEL, MUTED, SMALL, TITLE, WIDTH, new_figure, palette, show, style, update, wrap
+from .figures import LABEL, MUTED, SMALL, TITLE, WIDTH, new_figure, palette, style, wrap
+from .sliders import Dial, slide
 
-_numbers = itertools.count(1)
 # name, step at which each pixel is computed, offsets of the pixels whose state it takes over
 SCANS = {
     "GRU over pixels": (lambda h, w: np.arange(h * w).reshape(h, w), [(0, -1)]),
@@ -29,25 +27,12 @@ def scan_orders(height, width, *, step=3):
     last = height * width - 1
     if not 0 <= step <= last:
         raise ValueError(f"expected a step 0..{last}, got {step}")
-    name = f"scan-orders-{next(_numbers)}"
-    show(scan_figure(height, width, step), scan_caption(height, width, step), display_id=name)
-    from .widgets import slider as make_slider
-
-    slider = make_slider(step, last, 1, "time step")
-    if slider is None:
-        print("ipywidgets is not installed, so this view stands still; pip install ipywidgets brings the slider.")
-        return
-
-    def moved(change):
-        at = change["new"]
-        update(scan_figure(height, width, at), scan_caption(height, width, at), display_id=name)
-
-    slider.observe(moved, names="value")
-    from IPython import get_ipython
-    from IPython.display import display
-
-    if get_ipython() is not None:
-        display(slider)
+    slide(
+        "scan-orders",
+        lambda at: scan_figure(height, width, at),
+        lambda at: scan_caption(height, width, at),
+        [Dial("time step", step, 0, last)],
+    )
 
 
 def scan_caption(height, width, step):

@@ -1,14 +1,12 @@
 """A slider that draws an image pixel by pixel, with the model's prediction of the pixel that comes next."""
 
-import itertools
-
 import numpy as np
 
 from .bars import draw_bars
-from .figures import LABEL, MUTED, SMALL, WIDTH, new_figure, palette, show, style, update
+from .figures import LABEL, MUTED, SMALL, WIDTH, new_figure, palette, style
 from .grids import colors
+from .sliders import Dial, slide
 
-_numbers = itertools.count(1)
 # What the caption says after these words differs between machines, because the model and its draw do: the sanitizer of
 # the notebook tests hides it.
 DRAWN = r"(?<=Pixel by pixel, )[^\n]*"
@@ -41,22 +39,7 @@ def pixel_by_pixel(model, *, y=None, rng=None, n_positions=None, position=None, 
         raise ValueError(f"expected a position 0..{total - 1}, got {first}")
     step = max(1, total // (n_positions or total))
     first = first // step * step
-    name = f"pixel-by-pixel-{next(_numbers)}"
-    show(view.figure(first), view.caption(first), display_id=name)
-    handle = slider(first, total - 1, step)
-    if handle is None:
-        print("ipywidgets is not installed, so this view stands still; pip install ipywidgets brings the slider.")
-        return
-
-    def moved(change):
-        update(view.figure(change["new"]), view.caption(change["new"]), display_id=name)
-
-    handle.observe(moved, names="value")
-    from IPython import get_ipython
-    from IPython.display import display
-
-    if get_ipython() is not None:
-        display(handle)
+    slide("pixel-by-pixel", view.figure, view.caption, [Dial("position", first, 0, total - 1, step)])
 
 
 class Drawing:
@@ -150,19 +133,3 @@ class Drawing:
 
     def _color(self, channel, words="{}"):
         return words.format(("red", "green", "blue")[channel]) if self.shape[0] == 3 else ""
-
-
-def slider(first, last, step, description="position"):
-    """A slider of ipywidgets whose text form says what it is; None where ipywidgets is missing."""
-    try:
-        from ipywidgets import IntSlider, Layout
-    except ImportError:
-        return None
-
-    class Slider(IntSlider):
-        def __repr__(self):
-            return f"[slider {self.description}: {self.min} to {self.max}]"
-
-    return Slider(
-        value=first, min=0, max=last, step=step, description=description, layout=Layout(width="95%", max_width="720px")
-    )
