@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from garm_course.editions import lessons, notebooks
-from garm_course.editions.answers import SHOWN
+from garm_course.editions.answers import SHOWN, stub
 from garm_course.editions.execution import execute
 from garm_course.exercises.registry import exercises
 
@@ -74,9 +74,13 @@ def test_the_student_edition_runs_to_its_end(lesson, kind, tmp_path):
             rewrite(cell, node, kind)
     done = execute(nb, tmp_path, timeout=120, GARM_BUDGET="smoke")
     assert positions
-    expected = "not attempted" if kind == "blank" else "not yet"
     verdicts = [shown_by(done.cells[at]).splitlines()[0] for at, _ in positions]
-    assert verdicts == [f"{name}: {expected}" for _, name in positions]
+    # an exercise that starts from faulty code is attempted from the start
+    stubs = [stub() in nb.cells[at].source for at, _ in positions]
+    assert verdicts == [
+        f"{name}: {'not attempted' if untouched else 'not yet'}"
+        for (_, name), untouched in zip(positions, stubs, strict=True)
+    ]
     assert done.cells[-1].get("execution_count") or done.cells[-1].cell_type == "markdown"
     assert not any(output.output_type == "error" for cell in done.cells for output in cell.get("outputs", []))
     assert list(tmp_path.iterdir()) == []  # a lesson leaves nothing in the student's folder

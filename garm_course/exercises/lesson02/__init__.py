@@ -2,4 +2,4 @@
 
 from garm_course.exercises.lesson02 import made_masks, nade_log_prob, sample_ar
 
-EXERCISES = [made_masks.EXERCISE, nade_log_prob.EXERCISE, sample_ar.EXERCISE]
+EXERCISES = [nade_log_prob.EXERCISE, made_masks.EXERCISE, sample_ar.EXERCISE]  # in the order of the lesson
