@@ -407,7 +407,7 @@ def best(model: FVSBN, x: Tensor) -> FVSBN:
     optimizer.step(loss)
     return model
 
-
+# %%
 def trained(model: nn.Module, x: Tensor, steps: int, lr: float = 2e-2) -> nn.Module:
     """Adam on all images at once, with a cosine schedule."""
     steps = budget(smoke=2, quick=steps, full=steps)

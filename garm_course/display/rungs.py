@@ -28,6 +28,9 @@ def likelihood_ladder(results, *, split="validation", highlight=None, title=None
         split: "train", "validation" or "test".
         highlight: names of models (`"made"`) that the lesson is about.
         title: the finding.
+
+    Raises:
+        ValueError: for no results, results on several data sets, or a split that one of them lacks.
     """
     rungs = Rungs(results, split)
     show(rungs.figure(title, set(highlight or [])), rungs.alt())
@@ -50,10 +53,12 @@ class Rungs:
             raise ValueError("expected at least one recorded result, got none; record one with tools/record.py")
         data = sorted({result["data"] for result in results})
         if len(data) > 1:
-            raise ValueError(f"expected results on one data set, got {' and '.join(data)}; they do not compare")
+            found = " and ".join(data)
+            raise ValueError(f"expected results on one data set, got {found}; they do not compare: use recorded_on")
         missing = [result["model"] for result in results if split not in result]
         if missing:
-            raise ValueError(f"no figures of the split {split!r} for {', '.join(missing)}")
+            names = ", ".join(missing)
+            raise ValueError(f"no figures of the split {split!r} for {names}; record them with tools/record.py")
         self.data, self.split = data[0], split
         self.dims = math.prod(results[0]["config"]["shape"])
         rows = [

@@ -152,7 +152,7 @@ def causality(
         cause = "depends on that pixel itself; a shift or a mask of kind A is missing"
     elif not torch.equal(order, order.sort().values):
         later = f"row {r}, column {c}" + (f", channel {k}" if shape[0] > 1 else "")
-        cause = f"depends on {later}, which comes later in the given order (position {second} after {first})"
+        cause = f"depends on {later}, which comes later in the given order (position {second} after {first}); is the mask made for this order?"
     elif (r, c) == (tr, tc):
         cause = f"depends on channel {k} of the same pixel, which comes later; are the color groups masked?"
     elif r == tr:

@@ -77,6 +77,20 @@ def _loop(
     return log_prob
 
 
+def _uncast(hidden_sum, squash=torch.sigmoid):
+    """Each conditional anew, without x.to(W): whole numbers in x raise."""
+
+    def log_prob(x, W, V, b, c):
+        logits = [b[i] + squash(hidden_sum(x, W, c, i)) @ V[i] for i in range(len(b))]
+        return sum(F.logsigmoid((2 * x[:, i] - 1) * logit) for i, logit in enumerate(logits))
+
+    return log_prob
+
+
+def _before(x, W, c, i):
+    return c + x[:, :i] @ W[:, :i].T
+
+
 def _with_lists(x, W, V, b, c):
     """One image and one pixel at a time, with Python sums."""
     rows = []
@@ -191,6 +205,22 @@ EXERCISE = Exercise(
         (
             _loop(squash=lambda a: a),
             "The sigmoid of the hidden units is missing: V[i] multiplies sigmoid(a); the sum of p is 1 without it too.",
+        ),
+        (
+            _uncast(_before),
+            "Right for real numbers. x may hold whole numbers, which do not multiply W: start with x = x.to(W).",
+        ),
+        (
+            _uncast(lambda x, W, c, i: c + x @ W.T),
+            "Every p_i uses all pixels, not only x[:, :i]. And whole numbers need x = x.to(W) first.",
+        ),
+        (
+            _uncast(lambda x, W, c, i: c + x[:, : i + 1] @ W[:, : i + 1].T),
+            "p_i uses x_i itself: only x[:, :i] comes before it. And whole numbers need x = x.to(W) first.",
+        ),
+        (
+            _uncast(_before, squash=lambda a: a),
+            "The sigmoid of the hidden units is missing, V[i] · sigmoid(a). And whole numbers need x = x.to(W) first.",
         ),
         (_loop(squash=torch.tanh), "The hidden units are squashed by tanh: equation (2.3) uses the sigmoid there."),
         (_loop(squash=torch.relu), "The hidden units go through relu: equation (2.3) uses the sigmoid there."),

@@ -317,7 +317,7 @@ EXERCISE = Exercise(
         program(bits=lambda nll, x, levels: nll.mean().item() / (x.shape[1] * math.log(2))),
         program(bits=lambda nll, x, levels: (nll / x[0].numel()).mean() * math.log2(math.e)),
         program(next=lambda logits: logits.softmax(2)[:, -1, :]),
-        program(inputs=lambda x, levels: shift_right(x, 0), first=lambda levels: 0),  # a black pixel in front, twice
+        program(inputs=lambda x, levels: shift_right(x, 0), first=lambda levels: 0),  # an empty pixel in front, twice
         program(inputs=lambda x, levels: shift_right(x, 1), first=lambda levels: 1),
         program(inputs=lambda x, levels: shift_right(x, levels - 1), first=lambda levels: levels - 1),
     ],

@@ -178,11 +178,15 @@ EXERCISE = Exercise(
         ),
         (
             lambda logits, x: (_ce(logits, x) * (x > 0)).sum(1),
-            "Positions with the value 0 are left out. 0 is a gray level (black), no padding.",
+            "Positions with the value 0 are left out. 0 is a gray level, no padding.",
         ),
         (
             lambda logits, x: -_pick(logits.log_softmax(1), x).sum(1),
             "Softmax over time (dim 1). The values compete with each other at each time: the class axis is last.",
+        ),
+        (
+            lambda logits, x: -_pick(logits.softmax(1).log(), x).sum(1),
+            "Softmax over time (dim 1), and then a logarithm that underflows: take log_softmax(-1), over the classes.",
         ),
         (
             lambda logits, x: -_pick(logits.log_softmax(0), x).sum(1),

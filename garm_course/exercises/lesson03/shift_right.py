@@ -156,7 +156,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda x, start: F.pad(x, (1, -1)),
-            "A zero came in front, which is a black pixel. The value at position 0 is the argument start.",
+            "A zero came in front, which is an empty pixel. The value at position 0 is the argument start.",
         ),
         (
             lambda x, start: torch.cat([torch.ones_like(x[:, :1]), x[:, :-1]], 1),
