@@ -143,8 +143,7 @@ def causality(
     leaks = change[order][:, order].triu() > 0
     if not leaks.any():
         return Causality(True, None, "causal: every prediction depends on earlier positions only")
-    first, second = (int(v) for v in leaks.nonzero()[0])
-    target, source = int(order[first]), int(order[second])
+    target, source = (int(order[v]) for v in leaks.nonzero()[0])
     places = [_place(i, shape) for i in (source, target)]
     (r, c, k), (tr, tc, tk) = places
     where = f"row {tr}, column {tc}" + (f", channel {tk}" if shape[0] > 1 else "")
@@ -152,7 +151,7 @@ def causality(
         cause = "depends on that pixel itself; a shift or a mask of kind A is missing"
     elif not torch.equal(order, order.sort().values):
         later = f"row {r}, column {c}" + (f", channel {k}" if shape[0] > 1 else "")
-        cause = f"depends on {later}, which comes later in the given order (position {second} after {first}); is the mask made for this order?"
+        cause = f"depends on {later}, which comes later in the given order; is the mask made for this order?"
     elif (r, c) == (tr, tc):
         cause = f"depends on channel {k} of the same pixel, which comes later; are the color groups masked?"
     elif r == tr:
