@@ -89,6 +89,30 @@ def check_filters(temperature: float, top_k: int | None, top_p: float | None) ->
         raise ValueError(f"expected top_p in (0, 1] or None, got {top_p}")
 
 
+def at_least_float32(params: Tensor) -> Tensor:
+    """bfloat16 is enough for features, not for a sum of many log-probabilities or for comparing with a uniform."""
+    return params.to(torch.promote_types(params.dtype, torch.float32))
+
+
+def ordered_logits(steps: Tensor) -> Tensor:
+    """Logits of levels from differences between neighbors: output k says by how much level k beats level k - 1.
+
+    A weight then speaks for all levels from k on, which few data reward. The sum is divided by sqrt(levels), so that it
+    starts at the size of its terms.
+
+    Args:
+        steps: (..., levels), in nats.
+
+    Returns:
+        (..., levels) logits.
+
+    Example:
+        >>> ordered_logits(torch.tensor([0.0, 2.0, 0.0, -2.0]))
+        tensor([0., 1., 1., 0.])
+    """
+    return steps.cumsum(-1) / math.sqrt(steps.shape[-1])
+
+
 class Categorical:
     """A pixel that takes one of `levels` values, with a free probability for each (a softmax).
 
@@ -114,6 +138,10 @@ class Categorical:
         """(...) log-probability in nats of the levels x (...), a LongTensor, under params (..., levels)."""
         picked = params.gather(-1, x.unsqueeze(-1)).squeeze(-1)
         return picked - params.logsumexp(-1)
+
+    def mean(self, params: Tensor) -> Tensor:
+        """(...) expected level, a real number in [0, levels - 1]."""
+        return params.softmax(-1) @ torch.arange(self.levels, dtype=params.dtype, device=params.device)
 
     def sample(self, params: Tensor, u: Tensor) -> Tensor:
         """LongTensor (...) of levels, drawn at the uniforms u (...)."""
@@ -145,6 +173,10 @@ class Bernoulli:
         """(...) log-probability in nats of the pixels x (...), a LongTensor of 0 and 1, under logits (...)."""
         return -F.softplus(torch.where(x.bool(), -params, params))  # no difference of two large numbers
 
+    def mean(self, params: Tensor) -> Tensor:
+        """(...) probability of a 1."""
+        return torch.sigmoid(params)
+
     def sample(self, params: Tensor, u: Tensor) -> Tensor:
         """LongTensor (...) of 0 and 1, drawn at the uniforms u (...): 1 where u is at least p(0)."""
         return (_below_one(u, params) >= torch.sigmoid(-params)).long()
@@ -173,6 +205,10 @@ class Gaussian:
         """
         mean, logvar = _real_parameters(params, x)
         return -0.5 * (math.log(2 * math.pi) + logvar + (x - mean) ** 2 * torch.exp(-logvar))
+
+    def mean(self, params: Tensor) -> Tensor:
+        """(...) the means m."""
+        return _real_parameters(params, None)[0]
 
     def sample(self, params: Tensor, u: Tensor) -> Tensor:
         """(...) real numbers m + σ Φ⁻¹(u), at the uniforms u (...) in [0, 1)."""
@@ -204,6 +240,10 @@ class Poisson:
         _check_finite("log-rates", params)
         _check_counts(params, k)
         return k * params - torch.exp(params) - torch.lgamma(k.to(params.dtype) + 1)
+
+    def mean(self, params: Tensor) -> Tensor:
+        """(...) the rates."""
+        return torch.exp(params)
 
     def sample(self, params: Tensor, u: Tensor) -> Tensor:
         """LongTensor (...): the first count whose cumulative probability exceeds u (...), in [0, 1), by bisection."""

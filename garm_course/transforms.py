@@ -55,6 +55,35 @@ def thermometer(x: Tensor, levels: int) -> Tensor:
     return (x.unsqueeze(-1) >= torch.arange(1, levels, device=x.device)).float()
 
 
+def level_features(levels: int, encoding: str) -> Tensor:
+    """How a gray level enters the network: a table with one row of features per level.
+
+    Args:
+        levels: number of gray levels.
+        encoding: "thermometer" (feature k is 1 where x >= k: neighbors in value share features), "one_hot", or
+            "scaled" (x mapped to [-1, 1], one feature).
+
+    Returns:
+        (levels, F + 1); the last feature is always 1, so that a black pixel differs from the padding outside the image.
+
+    Example:
+        >>> level_features(3, "thermometer")
+        tensor([[0., 0., 1.],
+                [1., 0., 1.],
+                [1., 1., 1.]])
+    """
+    x = torch.arange(levels)
+    if encoding == "thermometer":
+        table = thermometer(x, levels)
+    elif encoding == "one_hot":
+        table = one_hot(x, levels)
+    elif encoding == "scaled":
+        table = scale(x, levels)[:, None]
+    else:
+        raise ValueError(f'expected the encoding "thermometer", "one_hot" or "scaled", got {encoding!r}')
+    return torch.cat([table, torch.ones(levels, 1)], 1)
+
+
 def scale(x: Tensor, levels: int) -> Tensor:
     """Levels 0..levels-1 as numbers in [-1, 1]: 2 x / (levels - 1) - 1, what adversarial models see.
 

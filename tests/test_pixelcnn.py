@@ -6,9 +6,9 @@ import torch.nn.functional as F
 
 from garm_course.autoregressive import pixelcnn
 from garm_course.autoregressive.causal_conv import CausalConv2d, conv_mask, rgb_center_mask
-from garm_course.autoregressive.pixel_model import level_features
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN, down_shift, gated_activation
 from garm_course.evaluation.audits import all_images, causality, dependence
+from garm_course.transforms import level_features
 
 MODELS = (PixelCNN, GatedPixelCNN)
 # shapes are neither square nor symmetric, so that a swap of height, width or channels shows

@@ -1,11 +1,10 @@
 """What FVSBN, MADE and NADE share: pixels as a plain list, in any order, with a free table of weights for each pair."""
 
-import math
-
 from torch import Tensor
 
 from garm_course.autoregressive.base import Autoregressive, check_order
-from garm_course.autoregressive.pixel_model import at_least_float32, level_features
+from garm_course.distributions import at_least_float32, ordered_logits
+from garm_course.transforms import level_features
 
 
 class AnyOrder(Autoregressive):
@@ -43,7 +42,7 @@ class AnyOrder(Autoregressive):
         if self.head.n_params == 1:
             return outputs.squeeze(-1)
         if self.config["encoding"] == "thermometer":
-            return outputs.cumsum(-1) / math.sqrt(self.levels)  # a sum of so many is of the size of one
+            return ordered_logits(outputs)
         return outputs
 
     def read_out(self, outputs: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from garm_course.autoregressive import sampling
 from garm_course.distributions import output_head
+from garm_course.inputs import check_classes, check_images
 
 
 def check_order(order: Tensor | list[int], n: int) -> Tensor:
@@ -114,34 +115,8 @@ class Autoregressive(nn.Module):
 
     def check_images(self, x: Tensor) -> None:
         """Refuse what is not a batch of images of this model: TypeError for a wrong dtype, ValueError otherwise."""
-        expected = f"a LongTensor (B, {', '.join(map(str, self.shape))}) of levels 0..{self.levels - 1}"
-        if not isinstance(x, Tensor) or x.dtype != torch.long:
-            got = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
-            raise TypeError(f"expected {expected}, got {got}; use x.long() on levels, not on values scaled to [0, 1]")
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.shape:
-            raise ValueError(f"expected {expected}, got shape {tuple(x.shape)}; reshape it or build the model for it")
-        if len(x) == 0:
-            raise ValueError(f"expected {expected}, got an empty batch; leave empty batches out")
-        low, high = x.aminmax()
-        if low < 0 or high >= self.levels:
-            raise ValueError(
-                f"expected {expected}, got levels {int(low)}..{int(high)}; "
-                f"rescale the image or build the model with levels={max(int(high) + 1, 2)}"
-            )
+        check_images(x, self.shape, self.levels)
 
     def check_classes(self, y: Tensor | None, n: int) -> None:
         """Refuse classes that do not fit the model: missing, superfluous, of wrong dtype or shape, out of range."""
-        if not self.n_classes:
-            if y is not None:
-                raise ValueError("got classes y, but the model was built with n_classes=0; leave y out")
-            return
-        expected = f"y: a LongTensor ({n},) of classes 0..{self.n_classes - 1}"
-        if y is None:
-            raise ValueError(f"expected {expected}, since the model is class-conditional; got none")
-        if not isinstance(y, Tensor) or y.dtype != torch.long:
-            got = f"a tensor of {y.dtype}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-            raise TypeError(f"expected {expected}, got {got}; use y.long()")
-        if tuple(y.shape) != (n,):
-            raise ValueError(f"expected {expected}, got shape {tuple(y.shape)}; give one class per image")
-        if n and (y.min() < 0 or y.max() >= self.n_classes):
-            raise ValueError(f"expected {expected}, got {int(y.min())}..{int(y.max())}; the model knows no such class")
+        check_classes(y, n, self.n_classes)

@@ -11,41 +11,8 @@ from torch import Tensor
 
 from garm_course.autoregressive.base import Autoregressive
 from garm_course.autoregressive.sampling import one_thread
-from garm_course.transforms import one_hot, scale, thermometer
-
-
-def level_features(levels: int, encoding: str) -> Tensor:
-    """How a gray level enters the network: a table with one row of features per level.
-
-    Args:
-        levels: number of gray levels.
-        encoding: "thermometer" (feature k is 1 where x >= k: neighbors in value share features), "one_hot", or
-            "scaled" (x mapped to [-1, 1], one feature).
-
-    Returns:
-        (levels, F + 1); the last feature is always 1, so that a black pixel differs from the padding outside the image.
-
-    Example:
-        >>> level_features(3, "thermometer")
-        tensor([[0., 0., 1.],
-                [1., 0., 1.],
-                [1., 1., 1.]])
-    """
-    x = torch.arange(levels)
-    if encoding == "thermometer":
-        table = thermometer(x, levels)
-    elif encoding == "one_hot":
-        table = one_hot(x, levels)
-    elif encoding == "scaled":
-        table = scale(x, levels)[:, None]
-    else:
-        raise ValueError(f'expected the encoding "thermometer", "one_hot" or "scaled", got {encoding!r}')
-    return torch.cat([table, torch.ones(levels, 1)], 1)
-
-
-def at_least_float32(params: Tensor) -> Tensor:
-    """bfloat16 is enough for features, not for a sum of many log-probabilities or for comparing with a uniform."""
-    return params.to(torch.promote_types(params.dtype, torch.float32))
+from garm_course.distributions import at_least_float32
+from garm_course.transforms import level_features
 
 
 class PixelModel(Autoregressive):

@@ -166,8 +166,9 @@ class GatedLayer(nn.Module):
     """
 
     def __init__(
-        self, v_in: int, h_in: int, channels: int, kernel: int, kind: str, colors: int, n_classes: int, last: bool
-    ):
+        self, v_in: int, h_in: int, channels: int, kernel: int, kind: str, colors: int, conditions: int, last: bool,
+        classes: bool,
+    ):  # fmt: skip
         super().__init__()
         self.reach, self.last = kernel // 2, last
         # the vertical stack is never masked: it is shifted down by a row before anything else reads it
@@ -175,7 +176,11 @@ class GatedLayer(nn.Module):
         self.horizontal = CausalConv2d(h_in, 2 * channels, kernel, kind, colors=colors, parts=2, above=False)
         self.v_to_h = nn.Conv2d(2 * channels, 2 * channels, 1)
         self.out = CausalConv2d(channels, channels, 1, "B", colors=colors)
-        self.classes = nn.Embedding(n_classes, (2 if last else 4) * channels) if n_classes else None
+        size = (2 if last else 4) * channels
+        if classes:
+            self.classes = nn.Embedding(conditions, size)
+        else:
+            self.classes = nn.Linear(conditions, size, bias=False) if conditions else None
 
     def class_bias(self, y: Tensor | None) -> tuple[Tensor, Tensor] | tuple[None, None]:
         """The two additive terms (B, 2C) of equation (4.3) for the vertical and the horizontal stack."""
@@ -186,7 +191,7 @@ class GatedLayer(nn.Module):
 
 
 class GatedPixelCNN(PixelModel):
-    """Gated PixelCNN with two stacks and no blind spot, class-conditional on request.
+    """Gated PixelCNN with two stacks and no blind spot, conditional on a class or on a vector on request.
 
     Args:
         shape: (C, H, W) of the images.
@@ -197,6 +202,8 @@ class GatedPixelCNN(PixelModel):
         first_kernel: kernel of the first layer. kernel: kernel of the others.
         dropout: probability of dropping a gated feature.
         encoding: see `level_features`.
+        context: 0, or the size d of a vector on which the model is conditioned in place of a class: every `y` is then a
+            FloatTensor (B, d), such as the latents of a VAE whose decoder this model is.
 
     Source:
         van den Oord et al. (2016), arXiv 1606.05328, figure 2 and equations 2 to 4. The vertical stack has residual
@@ -212,17 +219,21 @@ class GatedPixelCNN(PixelModel):
 
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,
-        encoding="thermometer",
+        encoding="thermometer", context=0,
     ):  # fmt: skip
         super().__init__(
             shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, kernel=kernel,
-            dropout=dropout, encoding=encoding,
+            dropout=dropout, encoding=encoding, **({"context": context} if context else {}),
         )  # fmt: skip
+        if context < 0 or (context and n_classes):
+            raise ValueError(f"expected context >= 0, and 0 beside classes, got {context}; append one-hot classes to y")
+        self.context = context
+        conditions = {"conditions": n_classes or context, "classes": bool(n_classes)}
         colors, features = shape[0], shape[0] * self.table.shape[1]
         self.layers = nn.ModuleList(
-            [GatedLayer(features, features, channels, first_kernel, "A", colors, n_classes, last=layers == 0)]
+            [GatedLayer(features, features, channels, first_kernel, "A", colors, last=layers == 0, **conditions)]
             + [
-                GatedLayer(channels, channels, channels, kernel, "B", colors, n_classes, last=i == layers)
+                GatedLayer(channels, channels, channels, kernel, "B", colors, last=i == layers, **conditions)
                 for i in range(1, layers + 1)
             ]
         )
@@ -230,12 +241,25 @@ class GatedPixelCNN(PixelModel):
         self.head_out = CausalConv2d(2 * channels, colors * self.head.n_params, 1, "B", colors=colors)
         self.dropout = nn.Dropout(dropout)
 
+    def check_classes(self, y: Tensor | None, n: int) -> None:
+        """Refuse a `y` that does not fit: classes, or the vectors of a model with a `context`."""
+        if not self.context:
+            super().check_classes(y, n)
+            return
+        expected = f"y: a FloatTensor ({n}, {self.context}), since the model is conditioned on a vector"
+        if not isinstance(y, Tensor) or not y.is_floating_point():
+            got = f"a tensor of {y.dtype}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+            raise TypeError(f"expected {expected}; got {got}")
+        if tuple(y.shape) != (n, self.context):
+            raise ValueError(f"expected {expected}; got shape {tuple(y.shape)}: give one vector per image")
+
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Parameters of all conditionals at once (teacher forcing).
 
         Args:
             x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
+            y: LongTensor (B,) of classes for a class-conditional model, FloatTensor (B, context) for a model with a
+                context.
 
         Returns:
             (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.

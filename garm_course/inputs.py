@@ -1,0 +1,82 @@
+"""What every model refuses at the door: images and classes that do not fit it."""
+
+import torch
+from torch import Tensor
+
+
+def check_images(x: Tensor, shape: tuple[int, int, int], levels: int) -> None:
+    """Refuse what is not a batch of images of levels.
+
+    Args:
+        x: should be a LongTensor (B, C, H, W) of levels 0..levels-1.
+        shape: (C, H, W).
+        levels: number of gray levels.
+
+    Raises:
+        TypeError: for another type or dtype. ValueError: for another shape, an empty batch, or levels out of range.
+    """
+    expected = f"a LongTensor (B, {', '.join(map(str, shape))}) of levels 0..{levels - 1}"
+    if not isinstance(x, Tensor) or x.dtype != torch.long:
+        raise TypeError(f"expected {expected}, got {_kind(x)}; use x.long() on levels, not on values scaled to [0, 1]")
+    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape):
+        raise ValueError(f"expected {expected}, got shape {tuple(x.shape)}; reshape it or build the model for it")
+    if len(x) == 0:
+        raise ValueError(f"expected {expected}, got an empty batch; leave empty batches out")
+    low, high = x.aminmax()
+    if low < 0 or high >= levels:
+        raise ValueError(
+            f"expected {expected}, got levels {int(low)}..{int(high)}; "
+            f"rescale the image or build the model with levels={max(int(high) + 1, 2)}"
+        )
+
+
+def check_numbers(x: Tensor, shape: tuple[int, int, int]) -> None:
+    """Refuse what is not a batch of images of real numbers.
+
+    Args:
+        x: should be a FloatTensor (B, C, H, W), finite.
+        shape: (C, H, W).
+
+    Raises:
+        TypeError: for another type or dtype. ValueError: for another shape, an empty batch, NaN or infinity.
+    """
+    expected = f"a FloatTensor (B, {', '.join(map(str, shape))}) of real numbers"
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise TypeError(f"expected {expected}, got {_kind(x)}; use dequantize(x, u, levels) on levels")
+    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape):
+        raise ValueError(f"expected {expected}, got shape {tuple(x.shape)}; reshape it or build the model for it")
+    if len(x) == 0:
+        raise ValueError(f"expected {expected}, got an empty batch; leave empty batches out")
+    if not torch.isfinite(x).all():
+        raise ValueError(f"expected {expected}, got NaN or infinity; look at how the data were scaled")
+
+
+def check_classes(y: Tensor | None, n: int, n_classes: int) -> None:
+    """Refuse classes that do not fit a model.
+
+    Args:
+        y: should be a LongTensor (n,) of classes 0..n_classes-1, or None for a model without classes.
+        n: number of images.
+        n_classes: 0 for a model without classes.
+
+    Raises:
+        TypeError: for another dtype. ValueError: for classes that are missing, superfluous, of another shape, or out of
+            range.
+    """
+    if not n_classes:
+        if y is not None:
+            raise ValueError("got classes y, but the model was built with n_classes=0; leave y out")
+        return
+    expected = f"y: a LongTensor ({n},) of classes 0..{n_classes - 1}"
+    if y is None:
+        raise ValueError(f"expected {expected}, since the model is class-conditional; got none")
+    if not isinstance(y, Tensor) or y.dtype != torch.long:
+        raise TypeError(f"expected {expected}, got {_kind(y)}; use y.long()")
+    if tuple(y.shape) != (n,):
+        raise ValueError(f"expected {expected}, got shape {tuple(y.shape)}; give one class per image")
+    if n and (y.min() < 0 or y.max() >= n_classes):
+        raise ValueError(f"expected {expected}, got {int(y.min())}..{int(y.max())}; the model knows no such class")
+
+
+def _kind(x: object) -> str:
+    return f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
