@@ -32,23 +32,22 @@ class History:
 
 def negative_log_likelihood(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """-log p(x), or -log p(x | y) for a class-conditional model: nats per example, averaged over the batch."""
-    return -(model(x, y) if model.n_classes else model(x)).mean()
+    return -(model.log_prob(x, y) if getattr(model, "n_classes", 0) else model.log_prob(x)).mean()
 
 
 class NonFiniteLossError(RuntimeError):
     """The loss or its gradient became NaN or infinite; the model holds the best weights seen before."""
 
 
-class _LogProb(nn.Module):
-    """`forward` computes log_prob, so that wrappers which hook `forward` (data parallel) see the whole loss."""
+class _Objective(nn.Module):
+    """`forward` computes the loss, so that wrappers which hook `forward` (data parallel) see all of it."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, loss: Callable[[nn.Module, Tensor, Tensor], Tensor]):
         super().__init__()
-        self.model = model
-        self.n_classes = getattr(model, "n_classes", 0)
+        self.model, self.loss = model, loss
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.model.log_prob(x) if y is None else self.model.log_prob(x, y)
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.loss(self.model, x, y)
 
 
 def fit(
@@ -76,10 +75,12 @@ def fit(
     weights are kept and `History.stopped` says so.
 
     Args:
-        model: a likelihood model: `log_prob(x)`, or `log_prob(x, y)` where its `n_classes` is not 0.
+        model: a likelihood model: `log_prob(x)`, or `log_prob(x, y)` where its `n_classes` is not 0. Or a model with
+            `elbo(x)`, together with a loss for it.
         data: training examples (x, y); the last incomplete batch of an epoch is left out.
         validation: held-out examples; without them the last averaged weights are kept and nothing stops early.
-        loss: (log-probability module, x, y) -> scalar in nats per example.
+        loss: (model, x, y) -> scalar in nats per example. If it has an attribute `progress`, that is set to the
+            fraction of the steps done before each step (for schedules such as KL annealing).
         steps: gradient steps. batch_size: examples a step.
         lr: peak learning rate. weight_decay: decoupled (AdamW). clip: largest gradient norm.
         ema: decay of the moving average of the weights, in [0, 1); 0 switches it off.
@@ -121,7 +122,7 @@ def fit(
         optimizer, lambda k: min((k + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * k / steps))
     )
     home = next(model.parameters()).device
-    wrapped, optimizer, loader = accelerator.prepare(_LogProb(model), optimizer, loader)
+    wrapped, optimizer, loader = accelerator.prepare(_Objective(model, loss), optimizer, loader)
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     history, best, best_value, waited = History(), None, math.inf, 0
     running, since = 0.0, 0
@@ -137,15 +138,22 @@ def fit(
                     batches = iter(loader)
                     x, y = next(batches)
                 optimizer.zero_grad(set_to_none=True)
-                with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=precision == "bf16"):
-                    value = loss(wrapped, x, y)
+                if hasattr(loss, "progress"):
+                    loss.progress = (step - 1) / steps
+                kept = (
+                    f"the best weights so far are kept (step {history.best_step})" if best else "the weights are kept"
+                )
+                try:
+                    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                        value = wrapped(x, y)
+                except FloatingPointError as error:  # the model has seen which term is not finite
+                    raise NonFiniteLossError(f"at step {step}: {error}; the {kept}") from None
                 number = value.item()
                 if math.isfinite(number):
                     accelerator.backward(value)
                     norm = float(accelerator.clip_grad_norm_(model.parameters(), clip))
                 if not (math.isfinite(number) and math.isfinite(norm)):
                     term = f"loss became {number}" if not math.isfinite(number) else f"gradient's norm became {norm}"
-                    kept = f"best weights so far are kept (step {history.best_step})" if best else "weights are kept"
                     raise NonFiniteLossError(
                         f"the {term} at step {step}; the {kept}. Lower the learning rate ({lr}) or look at the data"
                     )

@@ -13,12 +13,17 @@ from garm_course.autoregressive.sampling import evaluation_mode
 @dataclass(frozen=True)
 class Likelihood:
     """Mean negative log-likelihood per example in nats, its standard error, the number of examples, their
-    dimensions."""
+    dimensions.
+
+    `bound` is "" for an exact likelihood; otherwise it names the bound ("ELBO", "IWAE-500"), and the figure is an upper
+    bound on the NLL.
+    """
 
     nats: float
     stderr: float
     n: int
     dims: int
+    bound: str = ""
 
     @property
     def bits_per_dim(self) -> float:
@@ -26,7 +31,9 @@ class Likelihood:
         return bits_per_dim(self.nats, self.dims)
 
     def __str__(self) -> str:
-        return f"{self.nats:.2f} ± {self.stderr:.2f} nats ({self.bits_per_dim:.3f} bits/dim, {self.n} examples)"
+        sign, kind = ("≤ ", f", {self.bound}") if self.bound else ("", "")
+        details = f"({self.bits_per_dim:.3f} bits/dim, {self.n} examples{kind})"
+        return f"{sign}{self.nats:.2f} ± {self.stderr:.2f} nats {details}"
 
 
 def bits_per_dim(nats: float, dims: int) -> float:
@@ -39,7 +46,6 @@ def bits_per_dim(nats: float, dims: int) -> float:
     return nats / (dims * math.log(2))
 
 
-@torch.no_grad()
 def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
     """log p(x), or log p(x | y) for a class-conditional model, of every example of a data set.
 
@@ -52,6 +58,30 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
     Returns:
         float64 tensor (N,) on the CPU, in nats, in the order of the data set.
     """
+    return _each(model, dataset, lambda x, *y: model.log_prob(x, *y), batch_size)
+
+
+def lower_bounds(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, batch_size: int = 256) -> Tensor:
+    """A lower bound on log p(x) for every example, of a latent-variable model.
+
+    Args:
+        model: with `elbo(x, y=None, rng=...)`, and `iwae_bound(x, k, y=None, rng=...)` if `k` is given.
+        dataset, batch_size: see `log_probs`.
+        k: importance samples; None for the ELBO at one draw of the latents.
+        seed: of the draws, so that the same call gives the same figure.
+
+    Returns:
+        float64 tensor (N,) on the CPU, in nats: each a bound in expectation over the draws.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    if k is None:
+        return _each(model, dataset, lambda x, *y: model.elbo(x, *y, rng=rng).bound, batch_size)
+    return _each(model, dataset, lambda x, *y: model.iwae_bound(x, k, *y, rng=rng), batch_size)
+
+
+@torch.no_grad()
+def _each(model, dataset: Dataset, figure, batch_size: int) -> Tensor:
+    """figure(x) or figure(x, y) of every example, with dropout off."""
     if len(dataset) == 0:
         raise ValueError("expected at least one example to evaluate on, got an empty data set")
     dataset = _plain(dataset)
@@ -61,7 +91,7 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
     # a loader draws a seed for its workers even without any: from here, so that evaluating moves no global generator
     loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size, generator=torch.Generator())
     with evaluation_mode(model if network else nn.Identity()):
-        parts = [model.log_prob(x.to(device), *([y.to(device)] if classes else [])).double().cpu() for x, y in loader]
+        parts = [figure(x.to(device), *([y.to(device)] if classes else [])).double().cpu() for x, y in loader]
     return torch.cat(parts)
 
 
@@ -72,19 +102,27 @@ def _plain(dataset: Dataset) -> Dataset:
     return getattr(dataset, "plain", dataset)
 
 
-def evaluate(model, dataset: Dataset, *, batch_size: int = 256) -> Likelihood:
-    """Mean negative log-likelihood of a data set, with dropout off.
+def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, batch_size: int = 256) -> Likelihood:
+    """Mean negative log-likelihood of a data set, or an upper bound on it for a latent-variable model, dropout off.
 
     Args:
-        model, dataset, batch_size: see `log_probs`.
+        model, dataset, batch_size: see `log_probs`; a model with `elbo` is evaluated by `lower_bounds`.
+        k, seed: importance samples of the bound (None: the ELBO) and the seed of its draws, see `lower_bounds`.
 
     Returns:
-        Likelihood in nats per example; the standard error is that of the mean over the examples.
+        Likelihood in nats per example, whose `bound` says if it is one; the standard error is that of the mean over the
+        examples.
 
     Raises:
-        ValueError: for an empty data set, or a log-likelihood that is not finite.
+        ValueError: for an empty data set, k for a model with an exact likelihood, or a figure that is not finite.
     """
-    nll = -log_probs(model, dataset, batch_size=batch_size)
+    latent = hasattr(model, "elbo")
+    if k is not None and not latent:
+        raise ValueError(f"k={k} importance samples are for latent-variable models; {type(model).__name__} is exact")
+    if latent:
+        nll = -lower_bounds(model, dataset, k=k, seed=seed, batch_size=batch_size)
+    else:
+        nll = -log_probs(model, dataset, batch_size=batch_size)
     if not torch.isfinite(nll).all():
         bad = int((~torch.isfinite(nll)).nonzero()[0])
         raise ValueError(
@@ -92,7 +130,8 @@ def evaluate(model, dataset: Dataset, *, batch_size: int = 256) -> Likelihood:
         )
     x, _ = _plain(dataset)[0]
     stderr = (nll.std() / math.sqrt(len(nll))).item() if len(nll) > 1 else math.nan
-    return Likelihood(nll.mean().item(), stderr, len(nll), x.numel())
+    bound = "" if not latent else "ELBO" if k is None else f"IWAE-{k}"
+    return Likelihood(nll.mean().item(), stderr, len(nll), x.numel(), bound)
 
 
 def kl_divergence(data, model, *, batch_size: int = 256) -> Likelihood:
