@@ -21,9 +21,40 @@ def model_classes() -> dict[str, type]:
     from garm_course.autoregressive.nade import NADE
     from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
     from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, PixelGRU, RowLSTM
+    from garm_course.latent.vae import MLPVAE
+    from garm_course.latent.vqvae import ConvVQVAE, TwoStage
 
-    models = (FVSBN, MADE, NADE, PixelGRU, RowLSTM, DiagonalBiLSTM, PixelCNN, GatedPixelCNN)
+    models = (
+        FVSBN,
+        MADE,
+        NADE,
+        PixelGRU,
+        RowLSTM,
+        DiagonalBiLSTM,
+        PixelCNN,
+        GatedPixelCNN,
+        MLPVAE,
+        ConvVQVAE,
+        TwoStage,
+    )
     return {cls.name: cls for cls in models}
+
+
+def build_model(name: str, config: dict) -> nn.Module:
+    """An untrained model from its name and its `config`.
+
+    A model that is put together from others has `config["parts"]`: by the name of the argument, the name and the config
+    of each part.
+
+    Raises:
+        ValueError: for an unknown name; the message lists the known ones. TypeError, ValueError: a config that does not
+            fit.
+    """
+    classes = model_classes()
+    if name not in classes:
+        raise ValueError(f"no model {name!r}; known: {', '.join(classes)}")
+    parts = {argument: build_model(*part) for argument, part in config.get("parts", {}).items()}
+    return classes[name](**{k: v for k, v in config.items() if k != "parts"}, **parts)
 
 
 def write_atomically(path: Path | str, data: bytes) -> None:
@@ -106,9 +137,9 @@ def load_model(path: Path | str, expected: str | None = None) -> nn.Module:
         raise ValueError(f"{path} holds a {name}, expected a {expected}; choose the file of that model")
     try:
         with torch.random.fork_rng(devices=[]):  # the random start is thrown away: it must not move the caller's draws
-            model = classes[name](**json.loads(metadata["config"]))
+            model = build_model(name, json.loads(metadata["config"]))
         model.record = json.loads(metadata["record"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the configuration in {path} does not fit a {name} ({error}); train it again") from None
     try:
         model.to(next(iter(tensors.values())).dtype if tensors else None).load_state_dict(tensors)

@@ -16,13 +16,23 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 import garm_course
 from garm_course import datasets
 from garm_course.checkpoints import load_model, model_classes, save_model, write_atomically
-from garm_course.evaluation.likelihood import Likelihood, baselines, bits_per_dim, evaluate, kl_divergence
+from garm_course.evaluation.likelihood import (
+    Likelihood,
+    baselines,
+    bits_per_dim,
+    evaluate,
+    kl_divergence,
+    rate_distortion,
+)
+from garm_course.latent.vae import NegativeELBO, NegativeIWAE
+from garm_course.latent.vqvae import ConvVQVAE, TwoStage, VQLoss
 from garm_course.paths import results_folder
-from garm_course.training import History, NonFiniteLossError, fit
+from garm_course.training import History, NonFiniteLossError, fit, negative_log_likelihood
 
 BUDGETS = ("smoke", "quick", "full")
 SMOKE = {"steps": 2, "batch_size": 8, "evaluate_every": 2}
@@ -41,6 +51,8 @@ class Recipe:
     quick: dict
     full: dict
     conditional: bool = False
+    loss: tuple[str, dict] = ("nll", {})  # see LOSSES
+    cls: str = ""  # name of the model's class, where several recipes train one
     data_options: dict = field(default_factory=dict)
     sizes: dict = field(default_factory=dict)  # examples per split, for data that can be drawn without end
 
@@ -49,13 +61,25 @@ class Recipe:
         """`<model>-<data>`, the name of its recorded result and of its weights."""
         return f"{self.model}-{self.data}"
 
+    @property
+    def class_name(self) -> str:
+        """Name of the model's class, as `model_classes()` knows it."""
+        return self.cls or self.model.removeprefix("conditional_")
+
     def build(self, seed: int = 0) -> nn.Module:
         """The untrained model; the seed fixes its random weights."""
         data = self.load("train")
         torch.manual_seed(seed)
         n_classes = data.n_classes if self.conditional else 0
-        cls = model_classes()[self.model.removeprefix("conditional_")]
-        return cls(tuple(data.shape), data.levels, n_classes, **self.config)
+        return model_classes()[self.class_name](tuple(data.shape), data.levels, n_classes, **self.config)
+
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int) -> History:
+        """Train the model in place on data["train"], watched on data["validation"]."""
+        kind, options = self.loss
+        loss = LOSSES[kind](**options)
+        return fit(
+            model, data["train"], validation=data["validation"], loss=loss, seed=seed, label=self.name, **settings
+        )
 
     def load(self, split: str):
         """One split of the recipe's data set."""
@@ -71,6 +95,49 @@ class Recipe:
             raise ValueError(f"no budget {budget!r}; choose one of {', '.join(BUDGETS)}")
         return {"smoke": {**self.quick, **SMOKE}, "quick": self.quick, "full": {**self.quick, **self.full}}[budget]
 
+
+@dataclass(frozen=True)
+class TwoStageRecipe(Recipe):
+    """A VQ-VAE, and then a prior over its codes.
+
+    `config` is that of the VQ-VAE; `quick` and `full` are its settings, with those of the prior under "prior".
+    """
+
+    prior: str = "gated_pixelcnn"
+    prior_config: dict = field(default_factory=dict)
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained pair; the seed fixes its random weights."""
+        data = self.load("train")
+        torch.manual_seed(seed)
+        vqvae = ConvVQVAE(tuple(data.shape), data.levels, **self.config)
+        n_classes = data.n_classes if self.conditional else 0
+        prior = model_classes()[self.prior]((1, *vqvae.grid), vqvae.n_codes, n_classes, **self.prior_config)
+        return TwoStage(vqvae, prior)
+
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int) -> History:
+        """Train the VQ-VAE, encode the data, train the prior on the codes; the history is that of the VQ-VAE."""
+        stage = {k: v for k, v in settings.items() if k != "prior"}
+        kind, options = self.loss
+        history = fit(model.vqvae, data["train"], validation=data["validation"], loss=LOSSES[kind](**options),
+                      seed=seed, label=self.name, **stage)  # fmt: skip
+        codes = {split: self.codes(model.vqvae, examples) for split, examples in data.items()}
+        second = fit(model.prior, codes["train"], validation=codes["validation"], seed=seed,
+                     label=f"prior of {self.name}", **{**stage, **settings.get("prior", {})})  # fmt: skip
+        history.seconds, history.cpu_seconds = (
+            history.seconds + second.seconds, history.cpu_seconds + second.cpu_seconds,
+        )  # fmt: skip
+        return history
+
+    @staticmethod
+    def codes(vqvae: ConvVQVAE, data) -> TensorDataset:
+        """A data set of images as one of codes, LongTensor (N, 1, H', W'), and classes."""
+        loader = torch.utils.data.DataLoader(data, batch_size=256, generator=torch.Generator())
+        parts = [(vqvae.encode(x).unsqueeze(1), y) for x, y in loader]
+        return TensorDataset(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+LOSSES = {"nll": lambda: negative_log_likelihood, "elbo": NegativeELBO, "iwae": NegativeIWAE, "vq": VQLoss}
 
 _DIGITS = {"channels": 32, "layers": 5, "dropout": 0.5}
 _DIGITS_FIT = {"steps": 900, "batch_size": 32, "lr": 4e-3, "evaluate_every": 50}
@@ -160,16 +227,17 @@ def train(
     data = {split: recipe.load(split) for split in ("train", "validation")}
     model = recipe.build(seed)
     try:
-        history = fit(model, data["train"], validation=data["validation"], seed=seed, label=recipe.name, **settings)
+        history = recipe.fit(model, data, settings, seed)
     except NonFiniteLossError as error:
         save_model(model, out / "last_good.safetensors", {"model": recipe.model, "data": recipe.data, "seed": seed})
         raise NonFiniteLossError(f"{error}. The best weights so far are in {out / 'last_good.safetensors'}") from None
     result = {
         "model": recipe.model,
+        "class": recipe.class_name,
         "data": recipe.data,
         "budget": budget,
         "seed": seed,
-        **{split: _figures(model, data[split]) for split in data},
+        **{split: _figures(model, data[split], split) for split in data},
         "baselines": {k: _likelihood(v) for k, v in baselines(data["train"], data["validation"]).items()},
         "floor": _floor(data["train"]),
         "seconds": round(history.seconds, 1),
@@ -177,7 +245,7 @@ def train(
         "parameters": sum(p.numel() for p in model.parameters()),
         "config": model.config,
         "data_options": {split: recipe.options(split) for split in datasets.SPLITS},
-        "training": {**settings, "best_step": history.best_step, "stopped": history.stopped},
+        "training": {**settings, "loss": list(recipe.loss), "best_step": history.best_step, "stopped": history.stopped},
         "history": _history(history),
         "versions": versions(),
         "hardware": hardware(),
@@ -204,12 +272,12 @@ def evaluate_run(run: Path | str, split: str = "test") -> dict:
     """
     run = Path(run)
     result = read_result(run)
-    model = load_model(run / "model.safetensors", expected=result["model"].removeprefix("conditional_"))
+    model = load_model(run / "model.safetensors", expected=result.get("class"))
     if model.config != result["config"]:
         raise ValueError(f"{run / 'model.safetensors'} is not the model of {run / 'result.json'}; train the run again")
     if split not in result["data_options"]:
         raise ValueError(f"no split {split!r}; choose one of {', '.join(result['data_options'])}")
-    result[split] = _figures(model, datasets.load(result["data"], split, **result["data_options"][split]))
+    result[split] = _figures(model, datasets.load(result["data"], split, **result["data_options"][split]), split)
     write_result(run, result)
     return result
 
@@ -304,21 +372,28 @@ def _prepare_folder(out: Path, overwrite: bool) -> None:
         raise OSError(f"cannot write in {out} ({error.strerror}); choose another folder with --out") from None
 
 
-def _figures(model: nn.Module, data) -> dict:
-    figures = _likelihood(evaluate(model, data))
+IMPORTANCE_SAMPLES = 500  # of the bound that is recorded for held-out data; the training data get the ELBO
+
+
+def _figures(model: nn.Module, data, split: str) -> dict:
+    k = IMPORTANCE_SAMPLES if hasattr(model, "iwae_bound") and split != "train" else None
+    figures = _likelihood(evaluate(model, data, k=k))
+    if hasattr(model, "elbo"):
+        figures |= rate_distortion(model, data)
     if hasattr(data, "log_prob") and not model.n_classes:
-        gap = kl_divergence(data, model)
+        gap = kl_divergence(data, model, k=k)
         figures["kl"] = {"nats": gap.nats, "stderr": gap.stderr}
     return figures
 
 
 def _likelihood(likelihood: Likelihood) -> dict:
-    return {
+    figures = {
         "nats": likelihood.nats,
         "stderr": likelihood.stderr,
         "bits_per_dim": likelihood.bits_per_dim,
         "n": likelihood.n,
     }
+    return {**figures, "bound": likelihood.bound} if likelihood.bound else figures
 
 
 def _floor(data) -> dict | None:

@@ -98,7 +98,7 @@ def test_files_of_something_else_are_told(saved, tmp_path):
     ("changes", "message"),
     [
         ({"format": "garm-course 99"}, "was not written by this course"),
-        ({"model": "vae"}, "unknown model 'vae'; known: fvsbn, made, nade, .*pixelcnn, gated_pixelcnn"),
+        ({"model": "gan"}, "unknown model 'gan'; known: fvsbn, made, nade, .*gated_pixelcnn, vae, vqvae, two_stage"),
         ({"model": None}, "unknown model None"),
         ({"model": "pixelcnn"}, "weights in .* do not fit its configuration"),
         ({"config": "{"}, "configuration in .* does not fit a gated_pixelcnn"),

@@ -23,6 +23,11 @@ def mean_over_seeds(figures: list[dict]) -> dict:
     result["n"] = figures[0]["n"]
     if len(figures) > 1:
         result["seed_std"] = statistics.stdev(f["nats"] for f in figures)
+    for key in ("rate", "distortion"):
+        if key in figures[0]:
+            result[key] = statistics.mean(f[key] for f in figures)
+    if "bound" in figures[0]:
+        result["bound"] = figures[0]["bound"]
     if "kl" in figures[0]:
         result["kl"] = {key: statistics.mean(f["kl"][key] for f in figures) for key in ("nats", "stderr")}
     return result
@@ -31,7 +36,7 @@ def mean_over_seeds(figures: list[dict]) -> dict:
 def record(runs: list[Path]) -> dict:
     """Make the entry of `results/` from run folders that differ in their seed only."""
     results = [recipes.read_result(run) for run in runs]
-    same = ("model", "data", "budget", "config", "data_options", "parameters")
+    same = ("model", "class", "data", "budget", "config", "data_options", "parameters")
     for key in same:
         if any(r[key] != results[0][key] for r in results):
             raise ValueError(f"the runs differ in {key!r}; record runs of one recipe and budget together")

@@ -77,6 +77,7 @@ def sample(
 
     from garm_course.checkpoints import load_model, write_atomically
     from garm_course.display import panels_figure, png, progress
+    from garm_course.latent.vae import VAE
     from garm_course.weights import load_pretrained, pretrained_names
 
     if Path(run).exists():
@@ -86,6 +87,8 @@ def sample(
     else:
         known = ", ".join(pretrained_names()) or "none"
         raise FileNotFoundError(f"{run} is neither a run of `garm train` nor a pretrained model; those are: {known}")
+    if not hasattr(model, "sample"):
+        raise ValueError(f"a {model.name} has no distribution over its codes to draw from; sample a two_stage model")
     if out.suffix.lower() != ".png":
         raise ValueError(f"expected a file name that ends in .png, got {out}; for example --out {out.stem}.png")
     if not out.parent.is_dir():
@@ -95,15 +98,13 @@ def sample(
     y = None
     if model.n_classes:
         y = torch.arange(n) % model.n_classes if label is None else torch.full((n,), label)
-    images = model.sample(
-        n,
-        y,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        rng=torch.Generator().manual_seed(seed),
-        progress=partial(progress, label="sampling", unit="pixel"),
-    )
+    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    if isinstance(model, VAE):
+        if options != {"temperature": 1.0, "top_k": None, "top_p": None}:
+            raise ValueError("a VAE draws all pixels at once; leave --temperature, --top-k and --top-p out")
+    else:
+        options["progress"] = partial(progress, label="sampling", unit="pixel")
+    images = model.sample(n, y, rng=torch.Generator().manual_seed(seed), **options)
     columns = min(n, 8)
     title = f"{n} samples of {model.name}, seed {seed}"
     figure = panels_figure([(title, images)], levels=model.levels, cols=columns, rows=-(-n // columns))
@@ -126,7 +127,9 @@ def recipes(as_json: Json = False) -> None:
     typer.echo(f"{'model':<28}{'data':<18}recorded validation NLL (nats, mean over seeds)")
     for row in rows:
         figure = (
-            "none" if row["recorded"] is None else f"{row['recorded']['nats']:.2f} ± {row['recorded']['stderr']:.2f}"
+            "none"
+            if row["recorded"] is None
+            else f"{sign(row['recorded'])}{row['recorded']['nats']:.2f} ± {row['recorded']['stderr']:.2f}"
         )
         typer.echo(f"{row['model']:<28}{row['data']:<18}{figure}")
 
@@ -135,17 +138,24 @@ def against_record(result: dict, record: dict) -> str:
     """One line that sets the validation figure of a run beside the recorded one."""
     seeds = ", ".join(str(seed) for seed in record["seeds"])
     return (
-        f"recorded for budget {record['budget']}, seeds {seeds}: {record['validation']['nats']:.2f} nats validation; "
-        f"this run, budget {result['budget']}: {result['validation']['nats']:.2f}"
+        f"recorded for budget {record['budget']}, seeds {seeds}: {sign(record['validation'])}"
+        f"{record['validation']['nats']:.2f} nats validation; "
+        f"this run, budget {result['budget']}: {sign(result['validation'])}{result['validation']['nats']:.2f}"
     )
+
+
+def sign(figures: dict) -> str:
+    """How a figure is marked: "≤ " if it bounds the NLL from above, nothing if it is exact."""
+    return "≤ " if figures.get("bound") else ""
 
 
 def table(result: dict) -> str:
     """The figures of a run beside the baselines, as aligned text."""
     rows = [(f"{name} (validation)", figures) for name, figures in result["baselines"].items()]
-    rows += [
-        (f"{result['model']} ({split})", result[split]) for split in ("train", "validation", "test") if split in result
-    ]
+    for split in ("train", "validation", "test"):
+        if split in result:
+            bound = f", at most: {result[split]['bound']}" if sign(result[split]) else ""
+            rows.append((f"{result['model']} ({split}{bound})", result[split]))
     if result.get("floor"):
         rows.append(("entropy of the data (floor)", {**result["floor"], "n": None}))
     lines = [f"{'':<44}{'nats':>9}{'±':>7}{'bits/dim':>10}"]

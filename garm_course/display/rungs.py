@@ -17,11 +17,16 @@ NAMES = {
     "pixelcnn": "PixelCNN",
     "gated_pixelcnn": "Gated PixelCNN",
     "conditional_gated_pixelcnn": "Gated PixelCNN, given the class",
+    "vae": "VAE",
+    "iwae": "VAE trained as IWAE",
+    "vqvae": "VQ-VAE with a PixelCNN prior",
 }
 
 
 def likelihood_ladder(results, *, split="validation", highlight=None, title=None):
     """Show all recorded models of one data set: a picture of their NLL with standard errors, and a table.
+
+    A model whose figure is a bound (a VAE's) is marked: its NLL is at most the figure, so the truth lies to the left.
 
     Args:
         results: entries of `results/` on one data set (`recipes.recorded_on("digits")`).
@@ -60,7 +65,8 @@ class Rungs:
             names = ", ".join(missing)
             raise ValueError(f"no figures of the split {split!r} for {names}; record them with tools/record.py")
         self.data, self.split = data[0], split
-        self.dims = math.prod(results[0]["config"]["shape"])
+        first = results[0][split]
+        self.dims = round(first["nats"] / first["bits_per_dim"] / math.log(2))
         rows = [
             (NAMES.get(r["model"], r["model"]), r[split]["nats"], _error(r[split], len(r["seeds"])), r) for r in results
         ]
@@ -75,8 +81,9 @@ class Rungs:
         header = ["model", "nats per image", "bits/dim", "parameters", "CPU seconds", "seeds", "command"]
         rows, kinds = [], []
         for name, nats, stderr, result in self.rows:
-            figures = [f"{nats:.1f} ± {stderr:.1f}" if stderr > 1e-9 else f"{nats:.1f}"]
-            figures.append(f"{nats / self.dims / math.log(2):.3f}")
+            sign = "≤ " if self.bound(result) else ""
+            figures = [f"{sign}{nats:.1f} ± {stderr:.1f}" if stderr > 1e-9 else f"{sign}{nats:.1f}"]
+            figures.append(f"{sign}{nats / self.dims / math.log(2):.3f}")
             if result is None:
                 rows.append([f"{name} (baseline)", *figures, "", "", "", ""])
             else:
@@ -91,9 +98,15 @@ class Rungs:
             kinds.append("floor")
         return Table(header, rows, kinds)
 
+    def bound(self, result):
+        """Name of the bound ("IWAE-500") that a result gives in place of the exact NLL, or ""."""
+        return result[self.split].get("bound", "") if result else ""
+
     def alt(self):
         """The picture in words, with its figures."""
-        rungs = ", ".join(f"{name} {nats:.1f}" for name, nats, _, _ in self.rows)
+        rungs = ", ".join(
+            f"{name} {'at most ' if self.bound(result) else ''}{nats:.1f}" for name, nats, _, result in self.rows
+        )
         floor = f"; the floor is the entropy of the data, {self.floor[0]:.1f}" if self.floor else ""
         return f"Likelihood ladder of {self.data}, {self.split} split, nats per image, lower is better: {rungs}{floor}."
 
@@ -124,10 +137,11 @@ class Rungs:
                     ax.get_yticklabels()[k].set_fontweight("bold")
                 ax.axhline(k, color="#EEEEEE", lw=0.8, ls="-", zorder=0)
                 outside = nats > high
-                words = f"{nats:.1f}" + ("  →" if outside else "")
+                bound = self.bound(result)
+                words = ("≤ " if bound else "") + f"{nats:.1f}" + ("  →" if outside else "")
                 ax.text(1.01, k, words, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL, color=color)
                 if not outside:
-                    marker = "o" if result else "|"
+                    marker = ("<" if bound else "o") if result else "|"
                     ax.errorbar(nats, k, xerr=2 * stderr, color=color, marker=marker, ms=6, lw=1.4, ls="none")
             if self.floor:
                 ax.axvline(self.floor[0], color="black", lw=1.6, ls="-", zorder=1)

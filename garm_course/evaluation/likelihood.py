@@ -79,6 +79,20 @@ def lower_bounds(model, dataset: Dataset, *, k: int | None = None, seed: int = 0
     return _each(model, dataset, lambda x, *y: model.iwae_bound(x, k, *y, rng=rng), batch_size)
 
 
+def rate_distortion(model, dataset: Dataset, *, seed: int = 0, batch_size: int = 256) -> dict[str, float]:
+    """The two terms of the ELBO of a latent-variable model, averaged over a data set.
+
+    Args:
+        model, dataset, seed, batch_size: see `lower_bounds`.
+
+    Returns:
+        {"rate": mean KL, "distortion": mean of -log p(x | z)}, in nats per example; their sum is minus the ELBO.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    terms = _each(model, dataset, lambda x, *y: torch.stack(model.elbo(x, *y, rng=rng), 1), batch_size).mean(0)
+    return {"rate": terms[1].item(), "distortion": -terms[0].item()}
+
+
 @torch.no_grad()
 def _each(model, dataset: Dataset, figure, batch_size: int) -> Tensor:
     """figure(x) or figure(x, y) of every example, with dropout off."""
@@ -134,7 +148,7 @@ def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, ba
     return Likelihood(nll.mean().item(), stderr, len(nll), x.numel(), bound)
 
 
-def kl_divergence(data, model, *, batch_size: int = 256) -> Likelihood:
+def kl_divergence(data, model, *, k: int | None = None, batch_size: int = 256) -> Likelihood:
     """KL(p || q) of a model q from data of known distribution p, estimated without bias by the mean of log p(x) -
     log q(x).
 
@@ -142,14 +156,19 @@ def kl_divergence(data, model, *, batch_size: int = 256) -> Likelihood:
 
     Args:
         data: examples drawn from p, with `log_prob(x) -> (B,)` in nats (`glyphs`, `bars_and_stripes`).
-        model: q, with `log_prob`.
+        model: q, with `log_prob`; or with `elbo`, and the result is an upper bound.
+        k: importance samples of that bound, see `lower_bounds`.
 
     Returns:
         Likelihood: nats per example with the standard error of the paired mean; at least 0 up to that error.
     """
-    gap = log_probs(data, data, batch_size=batch_size) - log_probs(model, data, batch_size=batch_size)
+    if hasattr(model, "elbo"):
+        log_q, bound = lower_bounds(model, data, k=k, batch_size=batch_size), "ELBO" if k is None else f"IWAE-{k}"
+    else:
+        log_q, bound = log_probs(model, data, batch_size=batch_size), ""
+    gap = log_probs(data, data, batch_size=batch_size) - log_q
     stderr = (gap.std() / math.sqrt(len(gap))).item() if len(gap) > 1 else math.nan
-    return Likelihood(gap.mean().item(), stderr, len(gap), _plain(data)[0][0].numel())
+    return Likelihood(gap.mean().item(), stderr, len(gap), _plain(data)[0][0].numel(), bound)
 
 
 class Uniform:

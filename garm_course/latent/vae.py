@@ -176,11 +176,14 @@ class VAE(nn.Module):
         reconstruction, kl = self.terms(x, y, rng=rng)
         return ELBO(reconstruction, kl.sum(1))
 
-    def log_weights(self, x: Tensor, k: int, y: Tensor | None = None, *, rng: torch.Generator | None = None) -> Tensor:
+    def log_weights(
+        self, x: Tensor, k: int, y: Tensor | None = None, *, rng: torch.Generator | None = None, beta: float = 1.0
+    ) -> Tensor:
         """log w_j = log p(x | z_j) + log p(z_j) - log q(z_j | x) at k draws z_j ~ q(z | x): (B, k) nats.
 
         Without gradients the decoder works on pieces of at most `CHUNK` outputs, so that memory does not grow with k.
-        Arguments as in `iwae_bound`.
+        `beta` weighs log p(z_j) - log q(z_j | x), for annealing; only 1 gives a bound. Other arguments as in
+        `iwae_bound`.
         """
         if not isinstance(k, int) or k < 1:
             raise ValueError(f"expected k >= 1 samples (an integer), got {k}")
@@ -194,7 +197,7 @@ class VAE(nn.Module):
             row = []
             for z in posterior.sample(k, rng, relaxed=self.training).split(max(1, rows // len(x_part)), 1):
                 log_ratio = self.prior.log_prob(z) - posterior.log_prob(z)
-                row.append(self.log_likelihood(x_part, z, y_part) + log_ratio)
+                row.append(self.log_likelihood(x_part, z, y_part) + beta * log_ratio)
             table.append(torch.cat(row, 1))
         return torch.cat(table)
 
@@ -319,18 +322,29 @@ class NegativeIWAE:
 
     Args:
         k: draws for each example, at least 1.
+        warmup: as in `NegativeELBO`: the weight of log p(z) - log q(z | x) rises from 0 to 1.
 
     Source:
         Burda, Grosse, Salakhutdinov (2016), arXiv 1509.00519, equation 13 (its gradient weighs each draw by w_j).
     """
 
-    def __init__(self, k: int):
+    def __init__(self, k: int, warmup: float = 0.0):
         if not isinstance(k, int) or k < 1:
             raise ValueError(f"expected k >= 1 samples (an integer), got {k}")
-        self.k = k
+        self.k, self.annealing = k, NegativeELBO(warmup=warmup)
+
+    @property
+    def progress(self) -> float:
+        """How far the training is, from 0 to 1; `fit` sets it before each step."""
+        return self.annealing.progress
+
+    @progress.setter
+    def progress(self, value: float) -> None:
+        self.annealing.progress = value
 
     def __call__(self, model: VAE, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return -model.iwae_bound(x, self.k, y if model.n_classes else None).mean()
+        y = y if model.n_classes else None
+        return -iwae_bound(model.log_weights(x, self.k, y, beta=self.annealing.weight)).mean()
 
 
 class MLPEncoder(nn.Module):

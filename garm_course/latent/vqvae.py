@@ -442,8 +442,8 @@ class TwoStage(nn.Module):
 
     Args:
         vqvae: the first stage.
-        prior: an image model of codes, (1, H', W') with K levels, such as a Gated PixelCNN: it has `log_prob(codes)` and
-            `sample(n)`.
+        prior: an image model of codes, (1, H', W') with K levels, such as a Gated PixelCNN: it has `log_prob(codes)`
+            and `sample(n)`.
 
     Raises:
         ValueError: for a prior of another grid or another number of levels.
