@@ -30,7 +30,7 @@ from garm_course.latent.bounds import ELBO, free_bits, iwae_bound
 from garm_course.latent.priors import PoissonPrior, StandardNormal, uniforms
 from garm_course.transforms import level_features
 
-CHUNK = 2**22  # numbers that the decoder puts out at a time, where no gradient is kept: 16 MiB in single precision
+CHUNK = 2**20  # numbers that the decoder puts out at a time, where no gradient is kept; larger is not faster on a CPU
 
 
 class VAE(nn.Module):
