@@ -115,6 +115,11 @@ class TwoStageRecipe(Recipe):
         prior = model_classes()[self.prior]((1, *vqvae.grid), vqvae.n_codes, n_classes, **self.prior_config)
         return TwoStage(vqvae, prior)
 
+    def settings(self, budget: str) -> dict:
+        """Arguments of `fit` at this budget, with those of the prior under "prior"."""
+        settings = super().settings(budget)
+        return {**settings, "prior": {**settings["prior"], **SMOKE}} if budget == "smoke" else settings
+
     def fit(self, model: nn.Module, data: dict, settings: dict, seed: int) -> History:
         """Train the VQ-VAE, encode the data, train the prior on the codes; the history is that of the VQ-VAE."""
         stage = {k: v for k, v in settings.items() if k != "prior"}
@@ -123,7 +128,7 @@ class TwoStageRecipe(Recipe):
                       seed=seed, label=self.name, **stage)  # fmt: skip
         codes = {split: self.codes(model.vqvae, examples) for split, examples in data.items()}
         second = fit(model.prior, codes["train"], validation=codes["validation"], seed=seed,
-                     label=f"prior of {self.name}", **{**stage, **settings.get("prior", {})})  # fmt: skip
+                     label=f"prior of {self.name}", **{**stage, **settings["prior"]})  # fmt: skip
         history.seconds, history.cpu_seconds = (
             history.seconds + second.seconds, history.cpu_seconds + second.cpu_seconds,
         )  # fmt: skip
@@ -142,6 +147,9 @@ LOSSES = {"nll": lambda: negative_log_likelihood, "elbo": NegativeELBO, "iwae": 
 _DIGITS = {"channels": 32, "layers": 5, "dropout": 0.5}
 _DIGITS_FIT = {"steps": 900, "batch_size": 32, "lr": 4e-3, "evaluate_every": 50}
 _GLYPHS = {"train": 12_000, "validation": 500, "test": 1000}
+_VAE = {"hidden": (192, 192), "dropout": 0.2}
+_VAE_FIT = {"steps": 3000, "batch_size": 64, "lr": 2.5e-3, "evaluate_every": 100}
+_ANNEALED = ("elbo", {"warmup": 0.6})
 _BARS_FIT = {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}
 
 RECIPES = {
@@ -161,6 +169,12 @@ RECIPES = {
         Recipe("gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000}),
         Recipe("conditional_gated_pixelcnn", "digits", {**_DIGITS, "first_kernel": 3}, _DIGITS_FIT, {"steps": 2000},
                conditional=True),
+        Recipe("vae", "digits", _VAE, _VAE_FIT, {"steps": 6000}, loss=_ANNEALED),
+        Recipe("conditional_vae", "digits", _VAE, _VAE_FIT, {"steps": 6000}, conditional=True, loss=_ANNEALED),
+        Recipe("poisson_vae", "digits", {**_VAE, "prior": "poisson"}, {**_VAE_FIT, "steps": 2000}, {"steps": 6000},
+               loss=_ANNEALED, cls="vae"),
+        Recipe("iwae", "digits", {**_VAE, "dropout": 0.25}, {**_VAE_FIT, "steps": 2000, "lr": 3e-3}, {"steps": 4000},
+               loss=("iwae", {"k": 5, "warmup": 0.6}), cls="vae"),
         Recipe("fvsbn", "glyphs", {}, {"steps": 1000, "batch_size": 64, "lr": 1e-2, "evaluate_every": 100},
                {"steps": 3000}, sizes=_GLYPHS),
         Recipe("made", "glyphs", {"hidden": (500,)},
@@ -174,6 +188,15 @@ RECIPES = {
         Recipe("gated_pixelcnn", "glyphs", {"channels": 16, "layers": 4, "first_kernel": 7, "kernel": 5},
                {"steps": 300, "batch_size": 16, "lr": 5e-3, "evaluate_every": 100},
                {"steps": 5000, "evaluate_every": 250}, sizes=_GLYPHS),
+        Recipe("vae", "glyphs", {"hidden": (256, 128), "latents": 32},
+               {"steps": 3000, "batch_size": 64, "lr": 3e-3, "evaluate_every": 200}, {"steps": 10_000},
+               sizes=_GLYPHS, loss=("elbo", {"warmup": 0.3})),
+        TwoStageRecipe("vqvae", "glyphs", {"n_codes": 64, "dim": 4},
+                       {"steps": 1000, "batch_size": 32, "lr": 3e-3, "evaluate_every": 100, "ema": 0.98,
+                        "prior": {"steps": 600, "batch_size": 64, "lr": 5e-3}},
+                       {"steps": 5000, "prior": {"steps": 5000, "batch_size": 64, "lr": 5e-3}},
+                       sizes=_GLYPHS, loss=("vq", {}), cls="two_stage",
+                       prior_config={"channels": 32, "layers": 4, "encoding": "one_hot"}),
         Recipe("made", "bars_and_stripes", {"hidden": (256,), "direct": False},
                {**_BARS_FIT, "steps": 800, "lr": 2e-2}, {"steps": 4000}),
         Recipe("nade", "bars_and_stripes", {"hidden": 64}, {**_BARS_FIT, "steps": 1500, "lr": 3e-2}, {"steps": 6000}),

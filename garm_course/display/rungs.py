@@ -18,6 +18,8 @@ NAMES = {
     "gated_pixelcnn": "Gated PixelCNN",
     "conditional_gated_pixelcnn": "Gated PixelCNN, given the class",
     "vae": "VAE",
+    "conditional_vae": "VAE, given the class",
+    "poisson_vae": "VAE with Poisson latents",
     "iwae": "VAE trained as IWAE",
     "vqvae": "VQ-VAE with a PixelCNN prior",
 }
