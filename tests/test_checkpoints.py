@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from garm_course import checkpoints, load_pretrained
+from garm_course import checkpoints, load_pretrained, recipes
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.checkpoints import load_model, model_classes, save_model, write_atomically
 from garm_course.evaluation.likelihood import evaluate
-from garm_course.weights import pretrained_names
+from garm_course.weights import FOLDER, pretrained_names
 
 
 def build(cls=GatedPixelCNN, n_classes=2, **options):
@@ -193,8 +193,10 @@ def test_the_pretrained_models_reach_their_recorded_figures():
         assert name == f"{record['model']}-{record['data']}"
         assert not model.training
         data = datasets.load(record["data"], "validation", **record["data_options"]["validation"])
-        nats = evaluate(model, data).nats
-        assert nats == pytest.approx(record["validation"]["nats"], abs=1e-3), name
+        k = recipes.IMPORTANCE_SAMPLES if hasattr(model, "iwae_bound") else None
+        nats = evaluate(model, data, k=k).nats
+        single = next(load_model(FOLDER / f"{name}.safetensors").parameters()).dtype == torch.float32
+        assert nats == pytest.approx(record["validation"]["nats"], abs=1e-3 if single else 0.05), name
         assert record["budget"] != "smoke"
         assert record["command"].startswith("garm train ")
 

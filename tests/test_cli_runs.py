@@ -189,7 +189,8 @@ def test_recipes_are_listed_with_their_recorded_figures(garm):
     assert len(text) == len(rows) + 1
     for row, line in zip(rows, text[1:], strict=True):
         figure = f"{row['recorded']['nats']:.2f}" if row["recorded"] else "none"
-        assert line.split()[:3] == [row["model"], row["data"], figure]
+        bound = row["recorded"] and "bound" in row["recorded"]
+        assert line.split()[: 4 if bound else 3] == [row["model"], row["data"], *(["≤"] if bound else []), figure]
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "sample", "recipes"])
@@ -208,7 +209,7 @@ def test_every_command_has_help(command):
     [
         (
             ["train", "gated_pixelcn"],
-            "did you mean 'gated_pixelcnn'? known: conditional_gated_pixelcnn, diagonal_bilstm, fvsbn, gated_pixelcnn,",
+            "did you mean 'gated_pixelcnn'? known: conditional_gated_pixelcnn, conditional_vae,",
         ),
         (["train", "pixelcnn", "--data", "digts"], "did you mean 'digits'? known: bars_and_stripes, digits, glyphs"),
         (["train", "pixelcnn", "--data", "imagenet"], "no data set 'imagenet'; known: bars_and_stripes"),
@@ -323,3 +324,40 @@ def test_an_interrupted_run_says_so(garm, tmp_path, monkeypatch):
     assert code == 0
     assert "(interrupted at step 1)" in out
     assert load_model(tmp_path / "r" / "model.safetensors").record["training"]["stopped"] == "interrupted at step 1"
+
+
+@pytest.fixture(scope="module")
+def latent(tmp_path_factory):
+    """A run whose figure is a bound."""
+    os.environ["GARM_PROGRESS"] = "0"
+    out = tmp_path_factory.mktemp("runs") / "vae"
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "vae", "--data", "digits", "--budget", "smoke", "--out", str(out)])
+    assert not stop.value.code
+    return out
+
+
+def test_a_bound_is_marked_as_one(garm, latent, tmp_path):
+    folder = shutil.copytree(latent, tmp_path / "copy")
+    result = json.loads((folder / "result.json").read_text())
+    assert result["validation"]["bound"] == "IWAE-500"
+    assert result["train"]["bound"] == "ELBO"
+    for split in ("train", "validation"):
+        assert result[split]["rate"] + result[split]["distortion"] >= result[split]["nats"] - 1e-6
+    assert result["training"]["loss"] == ["elbo", {"warmup": 0.6}]
+    code, out, _ = garm("evaluate", folder, "--split", "validation")
+    assert code == 0
+    assert "vae (validation, at most: IWAE-500)" in out
+    again = json.loads((folder / "result.json").read_text())["validation"]
+    assert again == result["validation"], "the draws of a bound are seeded"
+
+
+def test_a_vae_is_sampled_and_refuses_what_it_cannot_do(garm, fails, latent, tmp_path):
+    assert garm("sample", latent, "--out", tmp_path / "a.png", "-n", 3)[0] == 0
+    assert pixels(tmp_path / "a.png").std() > 0
+    (tmp_path / "a.png").unlink()
+    assert "all pixels at once" in fails("sample", latent, "--out", tmp_path / "a.png", "--temperature", "0.5")
+    from garm_course.latent.vqvae import ConvVQVAE
+
+    checkpoints.save_model(ConvVQVAE((1, 4, 4), 2, halvings=1), tmp_path / "vq.safetensors")
+    assert "no distribution over its codes" in fails("sample", tmp_path / "vq.safetensors", "--out", tmp_path / "a.png")

@@ -102,6 +102,7 @@ def sample(
     if isinstance(model, VAE):
         if options != {"temperature": 1.0, "top_k": None, "top_p": None}:
             raise ValueError("a VAE draws all pixels at once; leave --temperature, --top-k and --top-p out")
+        options = {}
     else:
         options["progress"] = partial(progress, label="sampling", unit="pixel")
     images = model.sample(n, y, rng=torch.Generator().manual_seed(seed), **options)
