@@ -1,8 +1,9 @@
-"""Record finished runs of one recipe: `python tools/record.py RUN [RUN ...]`, one run folder per seed.
+"""Record finished runs of one recipe: `python tools/record.py RUN [RUN ...] [--no-weights]`, one run folder per seed.
 
 Writes results/<model>-<data>.json (figures averaged over the seeds, and each seed on its own) and puts the weights of
-the run with the best validation figure into garm_course/weights/: in half precision if they would exceed 1 MB, and not
-at all if they exceed it even then. Each run is evaluated on the test split here, once.
+the run with the best validation figure into garm_course/weights/, unless told not to: in half precision if they would
+exceed 250 kB, and not at all if they exceed 1 MB even then; all together should stay below 10 MB. Each run is evaluated
+on the test split here, once.
 """
 
 import json
@@ -14,7 +15,7 @@ from garm_course import recipes, weights
 from garm_course.checkpoints import load_model, save_model, write_atomically
 from garm_course.paths import results_folder
 
-LIMIT = 1_000_000  # bytes of a file of weights
+SINGLE, LIMIT = 250_000, 1_000_000  # bytes of a file of weights in single precision, and of any
 
 
 def mean_over_seeds(figures: list[dict]) -> dict:
@@ -33,8 +34,8 @@ def mean_over_seeds(figures: list[dict]) -> dict:
     return result
 
 
-def record(runs: list[Path]) -> dict:
-    """Make the entry of `results/` from run folders that differ in their seed only."""
+def record(runs: list[Path], ship: bool = True) -> dict:
+    """Make the entry of `results/` from run folders that differ in their seed only; `ship` the best one's weights."""
     results = [recipes.read_result(run) for run in runs]
     same = ("model", "class", "data", "budget", "config", "data_options", "parameters")
     for key in same:
@@ -63,9 +64,11 @@ def record(runs: list[Path]) -> dict:
     model = load_model(runs[best] / "model.safetensors")
     kept = {k: v for k, v in results[best].items() if k != "history"}
     numbers = sum(tensor.numel() for tensor in model.state_dict().values())
-    if numbers * 4 > LIMIT:
+    if numbers * 4 > SINGLE:
         model.half()
-    if numbers * 2 <= LIMIT:
+    if not ship:
+        print(f"{name}: no weights shipped, as asked for")
+    elif numbers * 2 <= LIMIT:
         save_model(model, weights.FOLDER / f"{name}.safetensors", kept)
     else:
         print(f"{name}: {numbers * 2:,} bytes in half precision, more than {LIMIT:,}: no weights shipped")
@@ -73,9 +76,10 @@ def record(runs: list[Path]) -> dict:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    arguments = [argument for argument in sys.argv[1:] if argument != "--no-weights"]
+    if not arguments:
         sys.exit(__doc__)
-    entry = record([Path(run) for run in sys.argv[1:]])
+    entry = record([Path(run) for run in arguments], ship=len(arguments) == len(sys.argv) - 1)
     for split in ("validation", "test"):
         f = entry[split]
         print(f"{entry['model']} on {entry['data']}, {split}: {f['nats']:.2f} ± {f['stderr']:.2f} nats, "
