@@ -207,6 +207,16 @@ RECIPES = {
 }  # fmt: skip
 
 
+INTRODUCED_IN = {  # the lesson of each model: what a ladder in an earlier lesson leaves out
+    **dict.fromkeys(("fvsbn", "made", "nade"), 2),
+    **dict.fromkeys(("pixel_gru", "row_lstm", "diagonal_bilstm"), 3),
+    **dict.fromkeys(("pixelcnn", "gated_pixelcnn", "conditional_gated_pixelcnn"), 4),
+    **dict.fromkeys(("vae", "conditional_vae", "poisson_vae"), 10),
+    "iwae": 11,
+    "vqvae": 12,
+}
+
+
 def find(model: str, data: str) -> Recipe:
     """The recipe for a model on a data set.
 
@@ -351,16 +361,19 @@ def recorded_names() -> list[str]:
     return sorted(path.stem for path in results_folder().glob("*.json"))
 
 
-def recorded_on(data: str) -> list[dict]:
+def recorded_on(data: str, lesson: int | None = None) -> list[dict]:
     """All recorded results on a data set, best validation figure last: the entries of its likelihood ladder.
 
     Args:
         data: "digits", "glyphs", ...
+        lesson: leave out models that a later lesson introduces; None for all.
 
     Raises:
         ValueError: nothing is recorded on that data set; the message lists what is.
     """
     found = [result for result in map(recorded, recorded_names()) if result["data"] == data]
+    if found and lesson is not None:
+        return [result for result in recorded_on(data) if INTRODUCED_IN[result["model"]] <= lesson]
     if not found:
         there = sorted({recorded(name)["data"] for name in recorded_names()})
         raise ValueError(f"nothing is recorded on {data!r}; there are results on {', '.join(there)}")

@@ -331,3 +331,30 @@ def test_the_cheapest_entry_of_the_ladder_can_be_made_again(tmp_path):
     assert result["parameters"] == entry["parameters"]
     # the order of additions differs between machines and numbers of threads: a few hundredths of a nat
     assert result["validation"]["nats"] == pytest.approx(run["validation"]["nats"], abs=0.3)
+
+
+def test_a_ladder_can_stop_at_the_models_that_a_lesson_knows():
+    assert {recipe.model for recipe in RECIPES.values()} == set(recipes.INTRODUCED_IN)
+    every = recipes.recorded_on("digits")
+    early = recipes.recorded_on("digits", lesson=4)
+    assert early == [result for result in every if recipes.INTRODUCED_IN[result["model"]] <= 4]
+    assert 0 < len(early) < len(every)
+    assert recipes.recorded_on("digits", lesson=99) == every
+
+
+def test_the_second_stage_is_as_short_as_the_first_in_a_smoke_run(tmp_path):
+    recipe = RECIPES["vqvae-glyphs"]
+    assert recipe.settings("smoke")["prior"]["steps"] == 2
+    assert recipe.settings("full")["prior"]["steps"] > recipe.settings("quick")["prior"]["steps"]
+    small = recipes.TwoStageRecipe(**{**recipe.__dict__, "sizes": {split: 60 for split in datasets.SPLITS}})
+    model, result = train(small, tmp_path / "pair", budget="smoke", seed=1)
+    assert result["validation"]["bound"] == "ELBO"
+    assert result["validation"]["nats"] == pytest.approx(
+        result["validation"]["rate"] + result["validation"]["distortion"]
+    )
+    assert result["validation"]["kl"]["nats"] > 0
+    back = load_model(tmp_path / "pair" / "model.safetensors", expected="two_stage")
+    assert all(torch.equal(v, back.state_dict()[k]) for k, v in model.state_dict().items())
+    codes = small.codes(model.vqvae, small.load("validation"))
+    assert codes.tensors[0].shape == (60, 1, 7, 7)
+    assert torch.equal(codes.tensors[0][:, 0], model.vqvae.encode(small.load("validation").x))

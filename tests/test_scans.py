@@ -85,3 +85,14 @@ def test_results_that_do_not_compare_are_refused():
         Rungs([recorded("pixelcnn-digits")], "holdout")
     with pytest.raises(ValueError, match="nothing is recorded on 'stones'; there are results on"):
         recorded_on("stones")
+
+
+def test_bounds_are_marked_in_the_ladder():
+    rungs = Rungs([recorded("vae-digits"), recorded("made-digits")])
+    table = str(rungs.table())
+    for line in table.splitlines():
+        assert ("≤" in line) == line.startswith("VAE")
+    assert "VAE at most 8" in rungs.alt()
+    assert "MADE 8" in rungs.alt()
+    texts = [text.get_text() for text in rungs.figure().axes[0].texts]
+    assert sum(text.startswith("≤ 8") for text in texts) == 1
