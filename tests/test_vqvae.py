@@ -328,3 +328,26 @@ def test_what_diverged_is_named_and_stops_the_training(encoder, decoder, message
     data = torch.utils.data.TensorDataset(torch.zeros(20, 1, 4, 8).long(), torch.zeros(20).long())
     with pytest.raises(NonFiniteLossError, match=message):
         fit(model, data, loss=VQLoss(), steps=3, batch_size=5)
+
+
+def test_the_recorded_pair_uses_its_codebook_and_keeps_the_digit():
+    """Every code in use, a perplexity above half the codebook, reconstructions that a classifier reads as the original."""
+    from sklearn.neural_network import MLPClassifier
+
+    from garm_course.weights import load_pretrained
+
+    pair = load_pretrained("vqvae-glyphs")
+    options = pair.record["data_options"]
+    data = datasets.load("glyphs", "validation", **options["validation"])
+    index = pair.vqvae.encode(data.x)
+    assert len(index.unique()) == pair.vqvae.n_codes
+    assert codebook_perplexity(index, pair.vqvae.n_codes) > pair.vqvae.n_codes / 2
+    train = datasets.load("glyphs", "train", **{**options["train"], "n": 3000})
+    reader = MLPClassifier((64,), max_iter=30, random_state=0, early_stopping=False)
+    reader.fit(train.x.flatten(1).numpy(), train.y.numpy())
+    original = reader.predict(data.x.flatten(1).numpy())
+    assert (original == data.y.numpy()).mean() > 0.95
+    rebuilt = (pair.vqvae.reconstruct(data.x) > 0.5).long().flatten(1).numpy()
+    agreement = (reader.predict(rebuilt) == original).mean()
+    print(f"agreement {agreement:.3f}")
+    assert agreement > 0.95

@@ -63,7 +63,10 @@ def figures(root: Path) -> str:
     rows = ["| model | data | validation | test | processor seconds | command |", "|---|---|---|---|---|---|"]
     entries = [json.loads(path.read_text(encoding="utf-8")) for path in (root / "results").glob("*.json")]
     for entry in sorted(entries, key=lambda e: (e["data"] != "digits", e["data"], -e["validation"]["nats"])):
-        nats = [f"{entry[split]['nats']:.2f} ± {entry[split]['stderr']:.2f}" for split in ("validation", "test")]
+        nats = [
+            f"{'≤ ' if entry[split].get('bound') else ''}{entry[split]['nats']:.2f} ± {entry[split]['stderr']:.2f}"
+            for split in ("validation", "test")
+        ]
         seconds = f"{sum(entry['cpu_seconds']) / len(entry['cpu_seconds']):.0f}"
         seeds = entry["seeds"]
         command = f"`{entry['command'][0].removesuffix(f' --seed {seeds[0]}')} --seed {seeds[0]}`"

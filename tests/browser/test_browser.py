@@ -12,7 +12,9 @@ from garm_course.editions import lessons
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LESSONS = tuple(lesson.name for lesson in lessons(Path(__file__).resolve().parents[2]))
-WIDGETS = ("01_likelihood", "02_chain_rule", "03_pixelrnn", "04_pixelcnn")  # a slider changes a picture
+WIDGETS = (  # a slider changes a picture
+    "01_likelihood", "02_chain_rule", "03_pixelrnn", "04_pixelcnn", "10_vae", "11_collapse", "12_vqvae",
+)  # fmt: skip
 
 READY = """() => {
     const panel = window.jupyterapp?.shell.currentWidget;
