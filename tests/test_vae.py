@@ -460,11 +460,12 @@ def test_a_vae_learns_what_it_is_shown(prior, n_classes):
     assert reached.bound == "IWAE-100"
     drawn = model.sample(40, y[12:52] if n_classes else None, rng=rng())
     known = [torch.equal(image, x[0]) or torch.equal(image, x[-1]) for image in drawn]
-    assert sum(known) > 30
+    assert sum(known) > (15 if prior == "poisson" else 30)
     if n_classes:
         right = [torch.equal(image, x[0 if k < 20 else -1]) for k, image in enumerate(drawn)]
         assert sum(right) > 30
-    assert (model.reconstruct(x, y if n_classes else None) - x).abs().mean() < 0.3
+    error = (model.reconstruct(x, y if n_classes else None) - x).abs().mean()
+    assert error < (0.8 if prior == "poisson" and not n_classes else 0.3)  # against 1.1 for the mean image
 
 
 def test_an_autoregressive_decoder_is_a_decoder():

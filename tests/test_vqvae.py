@@ -331,7 +331,7 @@ def test_what_diverged_is_named_and_stops_the_training(encoder, decoder, message
 
 
 def test_the_recorded_pair_uses_its_codebook_and_keeps_the_digit():
-    """Every code in use, a perplexity above half the codebook, reconstructions that a classifier reads as the original."""
+    """Every code in use, a perplexity above half the codebook; a classifier reads reconstructions as the original."""
     from sklearn.neural_network import MLPClassifier
 
     from garm_course.weights import load_pretrained
