@@ -144,7 +144,20 @@ def test_draws_depend_neither_on_the_batch_nor_on_the_dtype():
     assert torch.allclose(normals(4000, 5, rng=rng(), like=like.float()), z.float())
     assert abs(z.mean()) < 4 / math.sqrt(z.numel())
     assert abs(z.var() - 1) < 4 * math.sqrt(2 / z.numel())
-    assert torch.isfinite(torch.special.ndtri(torch.zeros(1, dtype=torch.float64).clamp(min=2**-54))).all()
+
+
+def test_a_uniform_of_zero_is_a_finite_normal(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda *size, **options: torch.zeros(*size, dtype=torch.float64))
+    assert torch.isfinite(normals(3, 2, like=torch.zeros(1))).all()
+
+
+def test_a_variance_is_refused_as_soon_as_it_overflows_and_no_sooner():
+    edge = math.log(torch.finfo(torch.float32).max)
+    fine, over = torch.full((1, 1), edge - 0.1), torch.full((1, 1), edge + 0.1)
+    assert torch.isfinite(kl_diag_gaussian(torch.zeros(1, 1), fine)).all()
+    with pytest.raises(FloatingPointError, match="ends at 88.7"):
+        kl_diag_gaussian(torch.zeros(1, 1), over)
+    assert torch.isfinite(kl_diag_gaussian(torch.zeros(1, 1).double(), over.double())).all()
 
 
 def test_reparameterized_draws_have_the_gradients_of_10_4():
