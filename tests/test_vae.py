@@ -720,3 +720,11 @@ def test_a_term_that_is_not_finite_is_named():
     with pytest.raises(ValueError, match="of one shape"):
         kl_diag_gaussian(torch.zeros(2, 3), torch.zeros(2, 2))
     assert isinstance(small().elbo(images()), ELBO)
+
+
+def test_an_encoder_that_says_nothing_says_the_prior():
+    for prior in (StandardNormal(2), PoissonPrior(2, rate=2.5)):
+        posterior = prior.posterior(torch.zeros(3, prior.n_params * 2, dtype=torch.float64))
+        assert posterior.kl().abs().max() < 1e-12
+        drawn = prior.sample(4000, rng(), like=torch.zeros(1, dtype=torch.float64))
+        assert ((drawn.mean(0) - posterior.mean[0]).abs() < 4 * drawn.std(0) / math.sqrt(4000)).all()
