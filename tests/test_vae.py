@@ -728,3 +728,13 @@ def test_an_encoder_that_says_nothing_says_the_prior():
         assert posterior.kl().abs().max() < 1e-12
         drawn = prior.sample(4000, rng(), like=torch.zeros(1, dtype=torch.float64))
         assert ((drawn.mean(0) - posterior.mean[0]).abs() < 4 * drawn.std(0) / math.sqrt(4000)).all()
+
+
+def test_an_autoregressive_decoder_draws_from_the_generator_it_is_given():
+    decoder = GatedPixelCNN((1, 3, 4), 5, channels=6, layers=1, context=3)
+    model = VAE(MLPVAE((1, 3, 4), 5, **SMALL).encoder, decoder, (1, 3, 4), StandardNormal(3), levels=5)
+    torch.manual_seed(1)
+    first = model.sample(5, rng=rng())
+    torch.manual_seed(2)
+    assert torch.equal(first, model.sample(5, rng=rng()))
+    assert not torch.equal(first, model.sample(5, rng=rng(1)))
