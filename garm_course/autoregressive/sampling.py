@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from garm_course.distributions import check_filters, draw, filter_logits
+from garm_course.modes import evaluation_mode
 
 
 def sample(
@@ -87,18 +88,6 @@ def sample(
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
     # copied outside the block: an ordinary tensor, fit for autograd and for editing
     return model.to_image(x.T).clone(memory_format=torch.contiguous_format)
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off inside the block, and back to what it was after it."""
-    was = [module.training for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in zip(model.modules(), was, strict=True):
-            module.training = training
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from garm_course.autoregressive.base import check_order
-from garm_course.autoregressive.sampling import evaluation_mode
+from garm_course.modes import evaluation_mode
 from garm_course.distributions import Bernoulli, Categorical
 
 Function = Callable[..., Tensor]

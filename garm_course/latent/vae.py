@@ -28,6 +28,7 @@ from garm_course.distributions import (
 from garm_course.inputs import check_classes, check_images, check_numbers
 from garm_course.latent.bounds import ELBO, free_bits, iwae_bound
 from garm_course.latent.priors import PoissonPrior, StandardNormal, uniforms
+from garm_course.modes import evaluation_mode
 from garm_course.transforms import level_features
 
 CHUNK = 2**20  # numbers that the decoder puts out at a time, where no gradient is kept; larger is not faster on a CPU
@@ -247,12 +248,8 @@ class VAE(nn.Module):
             check_classes(y, len(z), self.n_classes)
             self._check_latents(z)
             return self.decoder.sample(len(z), self._condition(z, y), rng=rng)
-        was = self.training
-        self.eval()
-        try:
+        with evaluation_mode(self):
             params = self.decode(z, y)
-        finally:
-            self.train(was)
         if mean:
             return self.head.mean(params)
         return self.head.sample(params, uniforms(len(z), *self.shape, rng=rng, like=params).to(params.dtype))
@@ -260,12 +257,8 @@ class VAE(nn.Module):
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The expected image E[x | z] at the posterior mean of z: (B, C, H, W) real numbers, without noise."""
-        was = self.training
-        self.eval()
-        try:
+        with evaluation_mode(self):
             return self.draw(self.encode(x, y).mean, y, mean=True)
-        finally:
-            self.train(was)
 
     def _condition(self, z: Tensor, y: Tensor | None) -> Tensor:
         return z if y is None else torch.cat([z, F.one_hot(y, self.n_classes).to(z)], 1)

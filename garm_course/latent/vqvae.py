@@ -19,6 +19,7 @@ from garm_course.distributions import Categorical, at_least_float32, ordered_log
 from garm_course.inputs import check_classes, check_images
 from garm_course.latent.bounds import ELBO
 from garm_course.latent.priors import uniforms
+from garm_course.modes import evaluation_mode
 from garm_course.transforms import level_features
 
 
@@ -277,12 +278,8 @@ class VQVAE(nn.Module):
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """LongTensor (B, C, H, W) of levels -> LongTensor (B, H', W') of codes 0..K-1."""
-        was = self.training
-        self.eval()
-        try:
+        with evaluation_mode(self):
             return self.quantized(x).index
-        finally:
-            self.train(was)
 
     def decode(self, index: Tensor) -> Tensor:
         """Codes LongTensor (B, H', W') -> parameters of p(x | codes): (B, C, H, W) or (B, C, H, W, levels).
