@@ -22,6 +22,7 @@ _MODULE_OF = {
     "scans": ("scan_orders",),
     "widgets": ("pixel_by_pixel",),
     "connections": ("made_paths",),
+    "codes": ("code_editor", "code_map", "code_map_figure", "code_patches", "codebook", "codebook_figure"),
     "progressbar": ("progress",),
 }
 _HOME = {name: module for module, names in _MODULE_OF.items() for name in names}
