@@ -1,0 +1,623 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 12 · VQ-VAE: codes that are whole numbers
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/garm-course/garm-course/blob/v0.1.0/notebooks/12_vqvae.ipynb) [![Launch on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/garm-course/garm-course/v0.1.0?labpath=notebooks%2F12_vqvae.ipynb)
+#
+# **How can an autoencoder have a code of whole numbers, when choosing a whole number has no gradient, and what may its score be called?**
+#
+# | | |
+# |---|---|
+# | Time | 80 minutes; the cells run in about half a minute |
+# | Before this | PyTorch modules and gradients; the ELBO of [lesson 10](10_vae.ipynb); the gated PixelCNN of [lesson 04](04_pixelcnn.ipynb), which returns as a prior |
+# | Afterwards you can | *derive* the gradients of the codebook's and the encoder's loss, *implement* a quantizer with a straight-through gradient, *diagnose* a dead codebook, *compare* rates under two priors, *say* what the score of a VQ-VAE bounds and what it is not |
+# | Papers | van den Oord, Vinyals, Kavukcuoglu, *Neural Discrete Representation Learning*, NIPS 2017, arXiv [1711.00937](https://arxiv.org/abs/1711.00937) · Bengio, Léonard, Courville, *Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation*, 2013, arXiv [1308.3432](https://arxiv.org/abs/1308.3432) · Dhariwal, Jun, Payne, Kim, Radford, Sutskever, *Jukebox: A Generative Model for Music*, 2020, arXiv [2005.00341](https://arxiv.org/abs/2005.00341) |
+
+# %% tags=["setup"]
+from importlib.util import find_spec
+
+if find_spec("garm_course") is None:  # on Colab: install the release that this notebook belongs to
+    import os
+    import subprocess
+    import sys
+
+    source = os.environ.get("GARM_SOURCE", "git+https://github.com/garm-course/garm-course@v0.1.0")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+import garm_course
+
+garm_course.seed(0)
+print(garm_course.lesson.device_line())
+
+# %%
+import math
+
+import torch
+import torch.nn.functional as F
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from garm_course import budget, check, claims, display, load_pretrained, report, seed
+from garm_course.autoregressive.pixelcnn import GatedPixelCNN
+from garm_course.datasets import load
+from garm_course.evaluation.audits import all_images
+from garm_course.evaluation.likelihood import evaluate, rate_distortion
+from garm_course.latent.vqvae import ConvVQVAE, TwoStage, VQLoss
+from garm_course.recipes import recorded, recorded_on
+from garm_course.training import fit
+
+# %% [markdown]
+# ## 1 The question, in pictures
+#
+# The data are printed digits of 28 x 28 black and white pixels: one of 8,910 shapes, drawn with equal probability, then each pixel flips with probability 0.01. So the entropy is known, and it has two parts:
+# which shape it is, and which pixels flipped. Look for the flipped pixels.
+
+# %%
+train, validation = load("glyphs", "train"), load("glyphs", "validation", n=500)
+display.grid(
+    validation.x, levels=2, title="A few shapes, and noise that no model can foresee",
+    alt="The first 16 validation glyphs, printed digits in several fonts with about 8 flipped pixels each.",
+)  # fmt: skip
+
+# %%
+shape_nats = math.log(len(train.prototypes))
+flip_nats = 784 * (-0.01 * math.log(0.01) - 0.99 * math.log(0.99))
+report("shapes", len(train.prototypes), claimed=8910, tolerance=0, exact=True)
+report("entropy of the shape", shape_nats, claimed=9.1, tolerance=0.01, unit="nats")
+report("entropy of the flips", flip_nats, claimed=43.9, tolerance=0.01, unit="nats")
+report("entropy of an image, the floor", train.entropy().nats, claimed=53.0, tolerance=0.02, unit="nats")
+
+# %% [markdown]
+# A PixelCNN draws such an image in 784 steps, one for each pixel, and spends most of them on empty paper. A VAE draws it in one step, from a code of real numbers. Between the two there is a third way: **translate the image into a short text**,
+# here 49 whole numbers from an alphabet of 64 on a 7 x 7 grid, and let an autoregressive model learn to write such texts. Language, sound and images then look alike to that model. The question is how an encoder can learn to put out whole numbers.
+#
+# **Try the naive thing first:** the encoder puts out a real number, we round it and train by gradient descent. A loss that wants to be at 0.3, with rounding between the encoder's output and the loss:
+
+# %%
+z = torch.tensor(0.2, requires_grad=True)
+loss = (torch.round(z) - 0.3) ** 2
+loss.backward()
+print(f"loss == {loss.item():.2f}, gradient == {z.grad.item():.2f}")
+steps = torch.linspace(-1.4, 1.4, 141)
+display.curves(
+    {"loss after rounding": (steps.tolist(), ((torch.round(steps) - 0.3) ** 2).tolist())}, ylim=(0, 1.9),
+    title="A staircase has no slope to follow", xlabel="output of the encoder", ylabel="loss",
+    alt="Loss over the encoder's output: steps at 1.69, 0.09 and 0.49, flat in between, jumps at -0.5 and 0.5.",
+)  # fmt: skip
+
+# %% [markdown]
+# The gradient is 0 wherever it exists: a small change of the encoder changes no whole number, so the encoder never learns. This lesson gives the encoder a gradient that is *wrong but useful*, and then looks at what is wrong about it.
+#
+# ## 2 The nearest code, and a gradient for it
+#
+# **Step 1: a codebook.** Rounding replaces a number by the nearest whole number. In more dimensions keep a **codebook** of $K$ vectors $e_0, \dots, e_{K-1}$ and replace a vector $z$ by the nearest of them; the code is its index. For all vectors and codes at once, expand the square:
+#
+# $$c(z) = \arg\min_k \|z - e_k\|^2, \qquad \|z - e\|^2 = \|z\|^2 - 2\, z^\top e + \|e\|^2 \tag{12.1}$$
+#
+# The right-hand side needs one product of matrices, and $\|z\|^2$ is the same for all codes, so the minimum does not need it.
+
+# %%
+rng = seed(0)
+z = torch.randn(500, 4, dtype=torch.float64, generator=rng)
+codebook = torch.randn(64, 4, dtype=torch.float64, generator=rng)
+expanded = (z**2).sum(1, keepdim=True) - 2 * z @ codebook.T + (codebook**2).sum(1)  # (500, 64)
+gap = (expanded - torch.cdist(z, codebook) ** 2).abs().max().item()
+report("largest error of (12.1)", gap, claimed=0, tolerance=1e-9)
+same = (expanded - (z**2).sum(1, keepdim=True)).argmin(1).equal(torch.cdist(z, codebook).argmin(1))
+print("the same codes without |z|²:", same)
+
+# %% [markdown]
+# **Step 2: straight through.** Give the decoder the code's vector, and let the gradient pass as if nothing had been replaced. With $\mathrm{sg}$ (*stop gradient*, `.detach()` in PyTorch), which is the identity in the forward pass and has derivative 0,
+#
+# $$z_q = z + \mathrm{sg}(e_{c(z)} - z), \qquad \text{value } e_{c(z)}, \quad \frac{\partial z_q}{\partial z} = I, \quad \frac{\partial z_q}{\partial e} = 0 \tag{12.2}$$
+#
+# This is a definition and not a derivation: the true derivative is 0 almost everywhere. Check what autograd makes of it:
+
+# %%
+z.requires_grad_(), codebook.requires_grad_()
+e = codebook[torch.cdist(z, codebook).argmin(1)]
+z_q = z + (e - z).detach()
+weight = torch.randn(500, 4, dtype=torch.float64, generator=rng)  # any gradient that comes back from a decoder
+to_z, to_codes = torch.autograd.grad((z_q * weight).sum(), (z, codebook), allow_unused=True)
+print("value is e:", torch.allclose(z_q, e), "| gradient at z is that at z_q:", torch.equal(to_z, weight))
+print("gradient of the codebook:", to_codes)
+
+# %% [markdown]
+# **Exercise 1 · `quantize`** · ●●○ · 10 minutes
+#
+# Write (12.1) and (12.2) for a grid of vectors, as a convolutional encoder puts it out. This is all that makes a VQ-VAE differ from an autoencoder.
+#
+# - `z`: `(B, C, H, W)`, one vector of `C` numbers at each of `H x W` places: `z[b, :, h, w]`. `codebook`: `(K, C)`.
+# - Returns `z_q` `(B, C, H, W)`, whose value is the nearest codes and whose gradient goes to `z` unchanged and not to the codebook; and the indices, LongTensor `(B, H, W)`, 0 to K - 1.
+#
+# Example: with `C = 1`, the codebook `[[-1.], [0.], [1.]]` and places holding `[0.9, -0.2]`, the codes are `[2, 1]` and `z_q` is `[1., 0.]`.
+#
+# <details><summary>Hint 1</summary><code>reshape</code> alone would mix channels and places. First move the channels to the end: <code>z.movedim(1, -1)</code> is <code>(B, H, W, C)</code>; then flatten to one vector per row.</details>
+# <details><summary>Hint 2</summary><code>torch.cdist(rows, codebook)</code> is <code>(B H W, K)</code>. Its <code>argmin(1)</code> reshaped to <code>(B, H, W)</code> is the index; <code>codebook[index]</code> has the channels last.</details>
+# <details><summary>Hint 3</summary><code>(e - z).detach()</code> is a constant: <code>z</code> plus it has the value of <code>e</code> and the gradient of <code>z</code>.</details>
+
+# %%
+@check
+def quantize(z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
+    """Nearest codes of (B, C, H, W) in (K, C): z_q with a straight-through gradient, and indices (B, H, W)."""
+    raise NotImplementedError("Replace this line with your answer.")
+
+# %% [markdown]
+# **Step 3: what it gets wrong.** Back to one dimension: codes $-1, 0, 1$ and the loss $f(e) = (e - 0.3)^2$. The best code is 0, with a loss of 0.09. An encoder at $z = 0.2$ chooses it already. But straight through, the gradient is $f'(0) = -0.6$: it does not know that $z$ has reached the best code, and pushes on,
+# until $z$ crosses the border at 0.5 to code 1. There the gradient is $f'(1) = 1.4$, and pushes back. In the picture, look at where $z$ ends.
+
+# %%
+line = torch.tensor([[-1.0], [0.0], [1.0]], dtype=torch.float64)
+
+
+def descend(beta: float, n: int = 300, lr: float = 0.02) -> tuple[list, Tensor]:
+    z, path, losses = torch.tensor(0.2, dtype=torch.float64).reshape(1, 1, 1, 1), [], []
+    for _ in range(n):
+        z = z.detach().requires_grad_()
+        z_q, _ = quantize(z, line)
+        loss = (z_q - 0.3).square().sum()
+        (loss + beta * (z - z_q.detach()).square().sum()).backward()
+        path.append(z.item())
+        losses.append(loss.item())
+        z = z - lr * z.grad
+    return list(enumerate(path)), torch.tensor(losses[-200:])
+
+
+path, losses = descend(beta=0.0)
+report("mean loss straight through", losses.mean().item(), claimed=0.21, tolerance=0.01)
+report("share of steps at the worse code", (losses > 0.1).double().mean().item(), claimed=0.3, tolerance=0.02)
+
+# %% [markdown]
+# It never settles. It sits on the border, spends 30 % of its steps at the worse code (the two slopes balance: $0.6 \cdot 0.7 = 1.4 \cdot 0.3$), and its mean loss is $0.7 \cdot 0.09 + 0.3 \cdot 0.49 = 0.21$ and not 0.09. The straight-through gradient is **biased**: it is the slope of $f$ at the code, and not of what the encoder can do about the code.
+#
+# ## 3 Two more losses: one for the codebook, one for the encoder
+#
+# Two things are missing. The codebook gets no gradient at all (12.2), and nothing keeps the encoder near the code that it chose. Two squared distances mend both, with a weight $\beta$:
+#
+# $$L = \underbrace{\|\mathrm{sg}(z) - e\|^2}_{\text{codebook}} + \beta\, \underbrace{\|z - \mathrm{sg}(e)\|^2}_{\text{commitment}}, \qquad \frac{\partial L}{\partial e} = 2\,(e - z), \quad \frac{\partial L}{\partial z} = 2\beta\,(z - e) \tag{12.3}$$
+#
+# The value is $(1 + \beta) \|z - e\|^2$, whatever is detached. Only the *gradients* tell the versions apart. Compare five of them:
+
+# %%
+z, e = (torch.randn(6, dtype=torch.float64, generator=rng).requires_grad_() for _ in "ze")
+beta, sq = 0.25, lambda a, b: ((a - b) ** 2).sum()
+versions = {
+    "(12.3)": sq(z.detach(), e) + beta * sq(z, e.detach()),
+    "nothing detached": sq(z, e) + beta * sq(z, e),
+    "detached the wrong way round": sq(z, e.detach()) + beta * sq(z.detach(), e),
+    "z detached twice": sq(z.detach(), e) + beta * sq(z.detach(), e),
+    "e detached twice": sq(z, e.detach()) + beta * sq(z, e.detach()),
+}  # fmt: skip
+for name, value in versions.items():
+    to_z, to_e = torch.autograd.grad(value, (z, e), allow_unused=True)
+    pulls = [0.0 if g is None else (g / d).mean().item() / 2 for g, d in ((to_z, z - e), (to_e, e - z))]
+    print(f"{name:29s} value == {value.item():.4f}, pull on z == {pulls[0]:.2f}, pull on e == {pulls[1]:.2f}")
+
+# %% [markdown]
+# All five have one value and five different pairs of gradients. With the detaches swapped, the encoder is pulled four times as hard as the codebook; a plot of the loss would never show it.
+#
+# The pull on the encoder is less than that on the codebook ($\beta < 1$), because the encoder has a second task, to please the decoder. What does it do on the line? With $\beta = 1$, at code 0 the two forces on $z$ balance where $-0.6 + 2 z = 0$, at $z = 0.3$, well inside the cell of the code:
+
+# %%
+committed_path, committed = descend(beta=1.0)
+report("mean loss with commitment", committed.mean().item(), claimed=0.09, tolerance=1e-6)
+report("where z ends with commitment", committed_path[-1][1], claimed=0.3, tolerance=1e-3)
+display.curves(
+    {"straight through only": path, "with commitment": committed_path}, baselines={"border of two codes": 0.5},
+    title="Straight through, z ends on the border; commitment keeps it inside", xlabel="step of gradient descent",
+    ylabel="z, output of the encoder", ylim=(0.15, 0.6),
+    alt="Paths of z over 300 steps: without commitment it rises to the border at 0.5 and stays there in a zigzag; "
+    "with commitment it settles at 0.3.",
+)  # fmt: skip
+
+# %% [markdown]
+# Commitment does not remove the bias, it contains it: a cell is left only if the decoder's slope is larger than what $\beta$ can hold, here $2\beta \cdot 0.5 > 0.6$, that is $\beta > 0.6$.
+
+# %% [markdown]
+# **Exercise 2 · `vq_loss`** · ●●○ · 6 minutes
+#
+# Write (12.3). A plot of the loss cannot tell whether the detaches are right, so the check looks at the gradients.
+#
+# - `z_e`: output of the encoder; `e`: the codes chosen for it, of the same shape (any). `beta`: weight of the commitment.
+# - Returns a scalar. Both terms are **means over all elements** (and not sums, as in the formula): the convention of the paper's code.
+#
+# Example: `vq_loss(torch.tensor([1.]), torch.tensor([3.]), 0.25)` is $4 + 4/4 = 5$; its gradient is $-1$ at `z_e` and $4$ at `e`.
+#
+# <details><summary>Hint 1</summary>Detach what a term shall <em>not</em> move. The first term moves the codebook.</details>
+# <details><summary>Hint 2</summary><code>F.mse_loss(a, b)</code> is the mean of the squared differences, with a gradient for both arguments unless one is detached.</details>
+
+# %%
+@check
+def vq_loss(z_e: Tensor, e: Tensor, beta: float) -> Tensor:
+    """mean |sg(z_e) - e|² + beta mean |z_e - sg(e)|²: a scalar."""
+    raise NotImplementedError("Replace this line with your answer.")
+
+# %% [markdown]
+# ## 4 The codebook as a moving average
+#
+# The codebook's loss pulls a code to the vectors that chose it, and is least when $e$ is their **mean**. So one may as well compute the mean. Keep for each code $k$ a moving count $N_k$ and a moving sum $m_k$ of the vectors that chose it; with $n_k$ and $\sum_{i: c_i = k} z_i$ of the current batch and a decay $\gamma$,
+#
+# $$N_k \leftarrow \gamma N_k + (1 - \gamma)\, n_k, \qquad m_k \leftarrow \gamma\, m_k + (1 - \gamma) \sum_{i:\, c_i = k} z_i, \qquad e_k = \frac{m_k}{N_k} \tag{12.4}$$
+#
+# Sum and count are averaged *before* the division, so a batch in which a code is chosen twice weighs less than one in which it is chosen forty times.
+
+# %% [markdown]
+# **Exercise 3 · `ema_update`** · ●●○ · 10 minutes
+#
+# Write (12.4). With it the codebook needs no optimizer, no learning rate and no loss of its own; only the commitment remains in (12.3).
+#
+# - `N` `(K,)` and `m` `(K, C)`: the moving counts and sums. `index`: LongTensor `(M,)`, the code of each vector. `z`: `(M, C)`, the vectors. `decay`: γ, at least 0 and below 1.
+# - Returns the new `N` `(K,)`, the new `m` `(K, C)`, and the codebook `e` `(K, C)`. Where the new `N` is 0, the code was never chosen: `e` is 0 there. `N` and `m` that come in stay as they are.
+#
+# Example: `N = [0, 0]`, `m = [[0], [0]]`, vectors `[[2.], [4.]]` that both chose code 1, decay 0: `N = [0, 2]`, `m = [[0], [6]]`, `e = [[0], [3]]`.
+#
+# <details><summary>Hint 1</summary><code>n[index] += 1</code> counts a repeated index once. <code>torch.zeros_like(N).index_add(0, index, ones)</code> counts all, and does the same for sums of rows.</details>
+# <details><summary>Hint 2</summary>Or make one-hot rows <code>(M, K)</code>: their sum over the rows is the count, their transpose times <code>z</code> the sums.</details>
+# <details><summary>Hint 3</summary>Divide by <code>N.clamp(min=tiny)</code>: where <code>N</code> is 0, <code>m</code> is 0 as well.</details>
+
+# %%
+@check
+def ema_update(N: Tensor, m: Tensor, index: Tensor, z: Tensor, decay: float) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of (12.4): new N (K,), new m (K, C), codebook e (K, C)."""
+    raise NotImplementedError("Replace this line with your answer.")
+
+# %% [markdown]
+# You know this algorithm. With decay 0, assigning each vector to the nearest code and moving each code to the mean of its vectors is **one step of $k$-means**. Compare with scikit-learn, which starts from the same centers and stops after one step:
+
+# %%
+points = torch.randn(600, 4, dtype=torch.float64, generator=rng)
+start = points[:8].clone()
+index = torch.cdist(points, start).argmin(1)
+N, m, e = ema_update(torch.zeros(8).double(), torch.zeros(8, 4).double(), index, points, decay=0.0)
+lloyd = KMeans(8, init=start.numpy(), n_init=1, max_iter=1).fit(points.numpy()).cluster_centers_
+report("EMA with decay 0 against one step of k-means", abs(e.numpy() - lloyd).max(), claimed=0, tolerance=1e-9)
+
+# %% [markdown]
+# With a decay near 1 it is $k$-means on a stream of batches, forgetting slowly, as it must: the encoder moves while the codebook learns.
+#
+# **How many codes are in use?** Codes that are never chosen get no vectors and never move; so they are never chosen. The number to watch is the perplexity of the code frequencies $\bar p_k$,
+#
+# $$\text{perplexity} = e^{H(\bar p)} = \exp\Big(-\sum_{k=0}^{K-1} \bar p_k \log \bar p_k\Big) \in [1, K] \tag{12.5}$$
+#
+# the size of an alphabet with equal frequencies and the same entropy. It is at least 1 because $H \ge 0$, and at most $K$ because no distribution on $K$ codes has more entropy than the uniform one.
+
+# %% [markdown]
+# **Exercise 4 · `codebook_perplexity`** · ●○○ · 5 minutes
+#
+# Write (12.5). Every VQ-VAE in this course is watched with it.
+#
+# - `index`: LongTensor of any shape, codes 0 to K - 1: all of its indices together make one histogram. `n_codes`: K.
+# - Returns a scalar tensor (any float dtype). A code that does not occur adds 0 to the entropy.
+#
+# Example: `codebook_perplexity(torch.tensor([0, 0, 3, 3]), 8)` is 2.
+#
+# <details><summary>Hint 1</summary><code>torch.bincount(index.flatten(), minlength=n_codes)</code> counts; divide by <code>index.numel()</code>.</details>
+# <details><summary>Hint 2</summary><code>torch.xlogy(p, p)</code> is p log p, and 0 at 0. The sign turns over when you sum.</details>
+
+# %%
+@check
+def codebook_perplexity(index: Tensor, n_codes: int) -> Tensor:
+    """exp of the entropy of the frequencies of the codes: a scalar in [1, K]."""
+    raise NotImplementedError("Replace this line with your answer.")
+
+# %%
+uneven = torch.tensor([0] * 97 + [1, 2, 3])
+report("perplexity of 8 codes, equally often", codebook_perplexity(torch.arange(8), 8), claimed=8, tolerance=1e-5)
+report("perplexity of one code", codebook_perplexity(torch.full((50,), 5), 8), claimed=1, tolerance=1e-5)
+report("perplexity of 4 codes, one nearly always", codebook_perplexity(uneven, 8), claimed=1.18, tolerance=0.01)
+
+# %% [markdown]
+# The last one is why one counts with the entropy: four codes occur, but in effect the alphabet has 1.18 letters.
+#
+# ## 5 What the number means
+#
+# **Step 1: the rate.** A VAE pays for its code with $\mathrm{KL}(q(c \mid x) \,\|\, p(c))$. Here $q$ is deterministic: all its mass lies on the one map of codes $c(x)$. With $h \times w$ places and a uniform prior, $p(c) = K^{-hw}$, and
+#
+# $$\mathrm{KL} = \sum_c q(c \mid x) \log \frac{q(c \mid x)}{p(c)} = 1 \cdot \log \frac{1}{p(c(x))} = h w \log K \ \text{nats} = h w \log_2 K \ \text{bits} \tag{12.6}$$
+#
+# It is the same for every image and every encoder: nothing in it can be trained, and so the paper's loss leaves it out. With a learned prior the same line reads $-\log p(c(x))$, which *can* be made smaller.
+
+# %%
+report("rate of 7 x 7 codes of 64, uniform prior", 49 * math.log2(64), claimed=294, tolerance=0, unit="bits", exact=True)
+report("the same rate in nats", 49 * math.log(64), claimed=203.8, tolerance=0.05, unit="nats")
+
+# %% [markdown]
+# **Step 2: a bound.** The model's probability of an image sums over *all* maps of codes, since another map might have produced the same image. Dropping all terms but one makes a sum of positive terms smaller:
+#
+# $$\log p(x) = \log \sum_{c} p(c)\, p(x \mid c) \;\ge\; \log p(c(x)) + \log p(x \mid c(x)) = -(\text{rate} + \text{distortion}) \tag{12.7}$$
+#
+# So rate + distortion is an **upper bound** on the model's NLL. It is not the NLL. The gap has a name. By Bayes' rule $p(c \mid x) = p(c)\, p(x \mid c) / p(x)$, and with $c = c(x)$,
+#
+# $$\log p(x) - \big[\log p(c(x)) + \log p(x \mid c(x))\big] = -\log p(c(x) \mid x) \;\ge\; 0 \tag{12.8}$$
+#
+# The gap is small if the model, seeing the image, would be sure of the code that the encoder chose.
+#
+# **Check it where everything can be enumerated:** the 30 images of 4 x 4 bars and stripes, codes on a 2 x 2 grid from an alphabet of 4, so $4^4 = 256$ maps of codes. A small VQ-VAE and a small prior over its codes, stopped early on purpose so that the gap can be seen:
+
+# %%
+bars = load("bars_and_stripes")
+seed(0)
+small = ConvVQVAE((1, 4, 4), levels=2, n_codes=4, dim=4, channels=16, halvings=1)
+n_steps = budget(smoke=2, quick=80, full=80)
+fit(small, bars, loss=VQLoss(), steps=n_steps, batch_size=30, lr=1e-2, ema=0.9)
+small_prior = GatedPixelCNN((1, 2, 2), levels=4, channels=16, layers=2, first_kernel=3)
+codes = TensorDataset(small.encode(bars.x).unsqueeze(1), torch.zeros(30, dtype=torch.long))
+fit(small_prior, codes, steps=n_steps, batch_size=30, lr=1e-2, ema=0.9)
+pair = TwoStage(small, small_prior)
+
+# %%
+maps = all_images((1, 2, 2), 4)  # (256, 1, 2, 2): all maps of codes
+with torch.no_grad():
+    log_prior = small_prior.log_prob(maps).double()  # (256,)
+    params = small.decode(maps[:, 0])  # (256, 1, 4, 4)
+    each = [small.head.log_prob(params, x.expand(256, 1, 4, 4)).flatten(1).sum(1) for x in bars.x]
+    joint = log_prior + torch.stack(each).double()  # (30, 256): log p(c) + log p(x | c)
+    log_p, bound = joint.logsumexp(1), pair.elbo(bars.x).bound.double()  # (30,) each
+own = (small.encode(bars.x).flatten(1) * torch.tensor([64, 16, 4, 1])).sum(1)  # the number of the map c(x)
+posterior = (joint - log_p[:, None])[torch.arange(30), own]  # (30,) log p(c(x) | x)
+report("bound, rate + distortion", -bound.mean(), claimed=9.1, tolerance=1, unit="nats")
+report("exact NLL, all 256 maps", -log_p.mean(), claimed=8.2, tolerance=1, unit="nats")
+report("gap", (log_p - bound).mean(), claimed=0.9, tolerance=0.4, unit="nats")
+report("largest error of (12.8)", (log_p - bound + posterior).abs().max(), claimed=0, tolerance=1e-4, unit="nats")
+print("the bound holds for all 30 images:", bool((bound <= log_p + 1e-5).all()))
+
+# %% [markdown]
+# The bound is 9.1 nats, the exact NLL 8.2, and (12.8) accounts for the difference image by image. The floor is $\ln 30 = 3.40$. With 49 places of 64 codes there are $64^{49} \approx 10^{88}$ maps, and nobody computes the sum: for a real VQ-VAE only the bound is known.
+#
+# Two numbers that are often printed are **no likelihood at all**. The rate alone is 0 for an encoder that puts out one map for all images. "Reconstruction error and perplexity" is no code length: a perplexity of 50 says how often letters occur and not how long the text is, nor how well it can be predicted.
+#
+# ## 6 Train one
+#
+# Encoder: two convolutions with stride 2, so that each of the 7 x 7 places stands for 4 x 4 pixels. Codebook: 64 vectors of 4 numbers, moved by (12.4), with a **restart**: a code that is chosen much less often than an equal share (below 5 % of it) is put on a random output of the encoder. The loss is the negative log-likelihood of the pixels given the codes, plus the commitment.
+
+# %%
+seed(0)
+vqvae = ConvVQVAE((1, 28, 28), levels=2, n_codes=64, dim=4)
+history = fit(
+    vqvae, train, validation=validation, loss=VQLoss(), steps=budget(smoke=2, quick=500, full=500), batch_size=32,
+    lr=3e-3, ema=0.98, evaluate_every=budget(smoke=2, quick=50, full=50), label="VQ-VAE",
+)  # fmt: skip
+record = recorded("vqvae-glyphs")["validation"]
+distortions = [(step, nats - 49 * math.log(64)) for step, nats in history.validation]
+display.curves(
+    {"trained here": distortions}, baselines={"recorded pair": record["distortion"]}, ylabel="distortion (nats per image)",
+    title="Most is learned in the first 200 steps",
+    alt="Validation distortion, -log p(x | codes), over 500 steps: it falls from above 100 to below 75 nats; the "
+    "recorded model reached 44.0.",
+)  # fmt: skip
+
+# %%
+codes = vqvae.encode(validation.x)  # (500, 7, 7)
+terms = rate_distortion(vqvae, validation)
+report("distortion of the model trained here", terms["distortion"], claimed=62, tolerance=12, unit="nats")
+report("codes in use, of 64", len(codes.unique()), claimed=64, tolerance=2)
+report("perplexity", codebook_perplexity(codes, 64), claimed=51, tolerance=5)
+
+# %% [markdown]
+# All codes are in use, and in effect the alphabet has about 51 letters of 64. **Are the reconstructions still the same digits?** Ask a judge who never saw a code: a logistic regression trained on the pixels of the training images. How often does it read a reconstruction as it reads the original?
+
+# %%
+judge = LogisticRegression(max_iter=300).fit(train.x.flatten(1), train.y)
+rebuilt = (vqvae.reconstruct(validation.x) > 0.5).long()
+read = [judge.predict(x.flatten(1)) for x in (validation.x, rebuilt)]
+report("reconstructions read as the original", (read[0] == read[1]).mean(), claimed=0.98, tolerance=0.025)
+wrong = (rebuilt != validation.x).double().flatten(1).sum(1).mean().item()
+report("pixels rebuilt wrongly, of 784", wrong, claimed=22, tolerance=6, unit="pixels")
+display.panels(
+    {"originals": validation.x, "rebuilt from 49 codes": rebuilt}, levels=2,
+    title="The digit survives, the noise does not",
+    alt="16 validation glyphs beside their reconstructions: the digits are the same, edges are rougher, and most "
+    "isolated flipped pixels are gone.",
+)  # fmt: skip
+
+# %% [markdown]
+# ## 7 See it: an alphabet of strokes
+#
+# What does each code stand for? Take all places of 2,000 training images where a code is chosen, and average the pixels around them: the framed 4 x 4 pixels are the code's own cell. The most frequent code comes first.
+
+# %%
+patches, counts = display.code_patches(vqvae, train.x[:2000])
+share = counts / counts.sum()
+display.codebook(
+    patches, counts, inner=4, title="An alphabet: empty paper, edges, ends and bends of strokes",
+    alt=f"64 patches of 12 by 12 pixels, the mean surroundings of each code, the most frequent first: its share is "
+    f"≈ {100 * share.max():.0f} percent; most patches show an edge or a piece of a stroke at one angle.",
+)  # fmt: skip
+report("share of the most frequent code", share.max(), claimed=0.06, tolerance=0.04)
+
+# %% [markdown]
+# Several codes stand for empty paper, told apart by flipped pixels or by what is near; the others are pieces of strokes. The encoder saw more than the cell (its receptive field is larger), which is why the surroundings are sharp as well. And this is the text of three glyphs:
+
+# %%
+display.code_map(
+    validation.x[:3], codes[:3], title="An image as a text of 49 letters from an alphabet of 64",
+    alt="Three glyphs in pale ink under a 7 by 7 grid with the number of the code in each cell; empty cells share a "
+    "few codes, cells with strokes differ.",
+)  # fmt: skip
+
+# %% [markdown]
+# **Edit the text.** Take a model that was trained for longer, twice as many steps on fresh data (`garm train vqvae --data glyphs`, recorded with the course). Choose a place and another code for it, and watch what its decoder makes of it. Before you move the sliders: will the change stay inside the framed cell?
+
+# %%
+pair = load_pretrained("vqvae-glyphs")
+display.code_editor(pair.vqvae, validation.x[:1])
+
+# %% [markdown]
+# And on average? Put a random code at the middle place of each of 500 images, and add up how much the decoded ink changes, pixel by pixel.
+
+# %%
+pair_codes = pair.vqvae.encode(validation.x)  # (500, 7, 7)
+edited = pair_codes.clone()
+edited[:, 3, 3] = torch.randint(64, (500,), generator=seed(1))
+with torch.no_grad():
+    before, after = (pair.vqvae.head.mean(pair.vqvae.decode(c))[:, 0] for c in (pair_codes, edited))  # (500, 28, 28)
+moved = (after - before).abs().sum(0)
+inside = (moved[12:16, 12:16].sum() / moved.sum()).item()
+report("share of the change inside the edited cell", inside, claimed=0.4, tolerance=0.03)
+report("rows of pixels where something changes", int((moved > 0).any(1).sum()), claimed=26, tolerance=0, exact=True)
+
+# %% [markdown]
+# The letters are not independent tiles: 40 % of the change lies in the edited cell. A code acts as far as the decoder's convolutions carry it (26 of 28 rows for the middle place, though very little at the edge) and is read together with its neighbors.
+#
+# ## 8 A prior over the codes
+#
+# To *draw* an image one has to draw a text. With uniform letters the decoder gets nonsense. The second stage is a model that you know: the gated PixelCNN of lesson 04, on "images" of 7 x 7 pixels with 64 levels that are codes. The recorded pair contains both. What do its codes cost?
+
+# %%
+p = torch.bincount(pair.vqvae.encode(train.x).flatten(), minlength=64) / (len(train) * 49)
+histogram = -p.clamp(min=1e-6).log()[pair_codes].flatten(1).sum(1).mean().item()
+learned = rate_distortion(pair, validation)
+report("rate with a histogram of letters as prior", histogram, claimed=195.95, tolerance=0.2, unit="nats")
+report("rate with the PixelCNN as prior", learned["rate"], claimed=142.5, tolerance=0.2, unit="nats")
+report("the same in bits", learned["rate"] / math.log(2), claimed=205.5, tolerance=0.4, unit="bits")
+report("distortion of the recorded pair", learned["distortion"], claimed=44.0, tolerance=0.2, unit="nats")
+report("bound of the recorded pair", evaluate(pair, validation).nats, claimed=186.5, tolerance=0.3, unit="nats")
+
+# %% [markdown]
+# Uniform letters cost 203.8 nats, their frequencies alone 195.95, the PixelCNN 142.5: texts have a grammar, and the prior has learned a part of it. Draw in two stages, 49 steps of the prior and one pass of the decoder, and for comparison from uniform codes:
+
+# %%
+uniform_codes = torch.randint(64, (16, 7, 7), generator=seed(0))
+with torch.no_grad():
+    from_uniform = (pair.vqvae.head.mean(pair.vqvae.decode(uniform_codes)) > 0.5).long()
+drawn = (pair.sample(16, rng=seed(0), mean=True) > 0.5).long()
+display.panels(
+    {"uniform codes": from_uniform, "codes of the PixelCNN prior": drawn}, levels=2,
+    title="Strokes come from the decoder, digits from the prior",
+    alt="16 images from uniform codes are tangles of strokes; of 16 from the learned prior many look like digits, "
+    "some are broken or between two digits.",
+)  # fmt: skip
+
+# %% [markdown]
+# Each pixel is shown as the more probable of its two values. The strokes are clean in both panels, since the decoder only knows strokes; only the prior puts them together. Not all of its texts are digits: the prior had 600 steps of training.
+#
+# **Where does it stand?** All models on this data set that the course has recorded, with "≤" and an arrowhead to the left where the figure is a bound:
+
+# %%
+display.likelihood_ladder(
+    recorded_on("glyphs", lesson=12), highlight=["vqvae"], title="As a density the VQ-VAE is poor, and it is only a bound",
+)  # fmt: skip
+
+# %%
+excess = learned["rate"] - shape_nats
+report("rate above the entropy of the shape", excess, claimed=133.4, tolerance=0.3, unit="nats")
+report("bound above the floor", evaluate(pair, validation).nats - train.entropy().nats, claimed=133.5, tolerance=0.3, unit="nats")
+
+# %% [markdown]
+# Read the ladder with care. The distortion of 44.0 nats is about the entropy of the flips, 43.9: given the codes, the model pays about what the noise costs. But the codes cost 142.5 nats where the shape holds 9.1. The encoder was trained for reconstruction alone; nobody asked it for codes that are easy to *predict*, so it
+# spends letters on flipped pixels and says the same shape in many ways. A model trained on the likelihood itself does better on the likelihood. One would choose a VQ-VAE for short texts and good-looking samples, and never by this number.
+#
+# **On other data.** With `GARM_BUDGET=full` the next cell trains the same model on binarized MNIST, if it can be downloaded (otherwise on glyphs again).
+
+# %%
+if budget(smoke=False, quick=False, full=True):
+    mnist = {split: load("binarized_mnist", split, offline="glyphs") for split in ("train", "validation")}
+    seed(0)
+    larger = ConvVQVAE((1, 28, 28), levels=2, n_codes=64, dim=4)
+    fit(larger, mnist["train"], validation=mnist["validation"], loss=VQLoss(), steps=2000, batch_size=32, lr=4e-3)
+    print(rate_distortion(larger, mnist["validation"]))
+
+# %% [markdown]
+# ## 9 Break it: a dead codebook
+#
+# The classic failure. The codebook starts far from what the encoder puts out (here: ten times longer than usual), learns by gradient descent on (12.3), and nothing restarts dead codes. One code happens to be nearest to everything, is chosen everywhere, moves to the encoder's outputs, and the other 63 never get a vector. Watch the perplexity during training, beside the cure:
+
+# %%
+def watched(decay: float | None, restart: float) -> tuple[list, float]:
+    seed(0)
+    model = ConvVQVAE((1, 28, 28), levels=2, n_codes=64, dim=4, decay=decay, restart=restart)
+    model.quantizer.codebook.data *= 10  # far from each other and from the encoder's outputs
+    seen = []
+
+    def loss(model, x: Tensor, y: Tensor) -> Tensor:
+        if len(seen) % 4 == 0:
+            latest[:] = [codebook_perplexity(model.encode(x), 64).item()]
+        seen.append(latest[0])
+        return VQLoss()(model, x, y)
+
+    latest = [1.0]
+    fit(model, train, loss=loss, steps=budget(smoke=2, quick=120, full=120), batch_size=32, lr=4e-3, ema=0.98)
+    return list(enumerate(seen))[::4], rate_distortion(model, validation)["distortion"]
+
+
+# %%
+dead, dead_distortion = watched(decay=None, restart=0.0)
+cured, cured_distortion = watched(decay=0.95, restart=0.05)
+display.curves(
+    {"gradient codebook, far start": dead, "moving average, restarts": cured}, baselines={"all 64 codes equally": 64},
+    title="A dead codebook shows in the perplexity", ylabel="perplexity of a batch (codes)", ylim=(0, 70),
+    alt="Perplexity of the codes over 120 steps: with a gradient codebook that starts far away it stays at 1; with "
+    "moving averages and restarts it rises above 30.",
+)  # fmt: skip
+
+# %%
+report("perplexity at the end, dead", dead[-1][1], claimed=1, tolerance=0.5)
+report("perplexity at the end, cured", cured[-1][1], claimed=43, tolerance=12)
+report("distortion, dead", dead_distortion, claimed=215, tolerance=3, unit="nats")
+report("distortion after as many steps, cured", cured_distortion, claimed=135, tolerance=25, unit="nats")
+
+# %% [markdown]
+# The loss of the dead model falls as well, and then stops. A decoder that reads the same letter everywhere can only learn how often each pixel is black, and so it scores like the baseline of pixel marginals (211.3 nats on the ladder). The curve of the loss would say "slow"; the perplexity of 1 says why, from the first step. Three cures, all in `VectorQuantizer`: start the codebook on outputs of the encoder (first batch),
+# move it by averages, and restart codes that fall below a few percent of an equal share.
+#
+# ## 10 What the article says
+#
+# The course grew out of a Chinese article, 生成式AIGC：AI技术的前沿探索 (*Generative AIGC: exploring the frontier of AI*), and checks its claims, lesson by lesson. This lesson holds some of them against its numbers.
+#
+# | the article | verdict | what this lesson says |
+# |---|---|---|
+# | a VAE maps data to a low-dimensional code and decodes it | imprecise | one generates from the prior and not from codes of data: uniform codes give tangles (section 8). The code need not be low-dimensional: 49 codes of 4 numbers are 196 real numbers, but only 294 bits, against 784 bits of pixels |
+# | GAN, VAE and autoregressive models are the three families | wrong | beside flows, diffusion and energy models that are missing, the families combine: this model is an autoencoder *with* an autoregressive prior, in two stages |
+# | choose among PixelRNN, PixelCNN and Taming Transformers | imprecise | they are not alternatives on one level. *Taming Transformers* is of the kind of this lesson: a quantizing autoencoder, and an autoregressive model over its codes |
+# | *Taming Transformers for High-Resolution Image Synthesis* is a transformer on images | right title, thin description | Esser, Rombach, Ommer, CVPR 2021, arXiv 2012.09841: the transformer writes *codes*, as the PixelCNN does here; the autoencoder has an adversarial and a perceptual loss in addition (lesson 17) |
+#
+# ## 11 Check yourself
+
+# %% [markdown]
+# 1. Two implementations of (12.3) have the same loss at every step of the first epoch. May one of them be wrong?
+#
+# <details><summary>Answer</summary>At the first step certainly: the value does not depend on what is detached. Afterwards the gradients differ, so the weights do, and the curves part, but no curve says which one is right. Check gradients, as the exercise does.</details>
+#
+# 2. A colleague reports "NLL = 186.5 nats" for a VQ-VAE with a PixelCNN prior. What would you write?
+#
+# <details><summary>Answer</summary>NLL ≤ 186.5 nats. It is rate + distortion at one map of codes (12.7); the sum over all maps is larger than one of its terms, so the NLL is lower by -log p(c(x) | x), which nobody can compute here.</details>
+#
+# 3. Doubling K from 64 to 128 adds how many bits to the rate under a uniform prior? And under a learned one?
+#
+# <details><summary>Answer</summary>One bit at each of 49 places: 49 bits. Under a learned prior as much as the new letters are hard to predict: nothing if they are never used, so look at the perplexity as well.</details>
+#
+# 4. Why does the moving average keep sums and counts, and not the means of the batches?
+#
+# <details><summary>Answer</summary>A mean over two vectors would count as much as one over forty. With sums and counts every vector weighs the same, but for its age; e = m / N is then a weighted mean of vectors. It also works when a batch does not choose a code at all: m and N shrink by the same factor and e stays.</details>
+#
+# 5. With the straight-through gradient, z of section 2 stays at the border for ever. Would a smaller learning rate help?
+#
+# <details><summary>Answer</summary>No. The zigzag gets smaller, but z still spends 30 % of the steps on the far side, because that is where the two slopes balance. The bias is in the gradient and not in the step.</details>
+
+# %% [markdown]
+# ## Take-aways
+#
+# - A quantizer replaces a vector by the nearest code; the gradient is passed straight through, which is biased, and the commitment loss contains the bias.
+# - Detach decides what moves what. The value of the loss shows none of it: check gradients.
+# - Rate + distortion bounds the NLL from above; the gap is $-\log p(c(x) \mid x)$. A reconstruction error with a perplexity bounds nothing.
+# - Watch the perplexity. A dead codebook shows there at once, and a moving average with restarts cures it.
+#
+# ## Where next
+#
+# - van den Oord, Vinyals, Kavukcuoglu, *Neural Discrete Representation Learning*, NIPS 2017, arXiv 1711.00937: section 3 is this lesson; appendix A.1 the moving average.
+# - Razavi, van den Oord, Vinyals, *Generating Diverse High-Fidelity Images with VQ-VAE-2*, NeurIPS 2019, arXiv 1906.00446: two grids of codes, a coarse one and a fine one, each with its prior.
+# - Dhariwal, Jun, Payne, Kim, Radford, Sutskever, *Jukebox: A Generative Model for Music*, 2020, arXiv 2005.00341: codes for sound, and the restart of dead ones.
+# - Bengio, Léonard, Courville, *Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation*, 2013, arXiv 1308.3432: the straight-through estimator.
+# - Lesson 17 replaces the pixel loss by a perceptual and an adversarial one, and the PixelCNN by a transformer. In the library, read [`vqvae.py`](../garm_course/latent/vqvae.py).
+
+# %%
+claims()
