@@ -1,0 +1,60 @@
+"""Recorded studies: each can be read, says how it was made, and does not pass for the result of a recipe."""
+
+import json
+
+import pytest
+
+from garm_course import recipes, studies
+from garm_course.paths import results_folder
+from garm_course.studies import recorded_study, study_names
+
+
+def test_every_study_says_how_it_was_made_and_names_a_script_that_exists():
+    assert "beta_sweep-digits" in study_names()
+    for name in study_names():
+        study = recorded_study(name)
+        assert {"runs", "command", "versions", "hardware"} <= set(study), name
+        script = study["command"].split()[1]
+        assert (results_folder().parent / script).is_file(), f"{name}: there is no {script}"
+
+
+def test_a_study_is_no_result_of_a_recipe():
+    assert not set(study_names()) & set(recipes.recorded_names())
+
+
+def test_what_is_read_is_the_file(tmp_path, monkeypatch):
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "one.json").write_text(json.dumps({"runs": [1, 2.5]}))
+    monkeypatch.setattr(studies, "results_folder", lambda: tmp_path)
+    assert study_names() == ["one"]
+    assert recorded_study("one") == {"runs": [1, 2.5]}
+
+
+@pytest.mark.parametrize("name", ["two", "../one", "one.json", ""])
+def test_an_unknown_study_is_refused_with_those_that_exist(name, tmp_path, monkeypatch):
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "one.json").write_text("{}")
+    (tmp_path / "studies" / "one.json").write_text("{}")
+    monkeypatch.setattr(studies, "results_folder", lambda: tmp_path)
+    with pytest.raises(ValueError, match="recorded: one$"):
+        recorded_study(name)
+
+
+def test_without_any_study_the_refusal_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "results_folder", lambda: tmp_path)
+    with pytest.raises(ValueError, match="recorded: none"):
+        recorded_study("one")
+
+
+def test_the_beta_sweep_is_a_whole_table():
+    runs = recorded_study("beta_sweep-digits")["runs"]
+    betas, seeds = sorted({r["beta"] for r in runs}), sorted({r["seed"] for r in runs})
+    assert sorted((r["beta"], r["seed"]) for r in runs) == [(b, s) for b in betas for s in seeds]
+    for r in runs:
+        for split in ("train", "validation"):
+            assert r[split]["rate"] >= 0
+        v = r["validation"]
+        assert v["iwae_64"] <= v["rate"] + v["distortion"]  # a tighter bound on the NLL
+        assert sum(v["kl"]) == pytest.approx(v["rate"], abs=0.01)
+        assert 0 <= v["active"] <= len(v["kl"])
+        assert ("reconstructions" in r) == (r["seed"] == 0)
