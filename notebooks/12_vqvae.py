@@ -526,7 +526,7 @@ report("rate above the entropy of the shape", excess["rate"], claimed=133.4, tol
 report("distortion above the entropy of the flips", excess["distortion"], claimed=0.1, tolerance=0.3, unit="nats")
 
 # %% [markdown]
-# Read the ladder with care. The distortion of 44.0 nats is about the entropy of the flips, 43.9: given the codes, the model pays about what the noise costs. But the codes cost 142.5 nats where the shape holds 9.1. The encoder was trained for reconstruction alone; nobody asked it for codes that are easy to *predict*, so it
+# Read the ladder with care. The distortion of 44.0 nats is about the entropy of the flips, 43.9: given the codes, the model pays about what the noise costs. (That is no floor for the distortion alone: codes that carry flipped pixels make it lower still, at a higher rate. Only the sum has a floor.) But the codes cost 142.5 nats where the shape holds 9.1. The encoder was trained for reconstruction alone; nobody asked it for codes that are easy to *predict*, so it
 # spends letters on flipped pixels and says the same shape in many ways. A model trained on the likelihood itself does better on the likelihood. One would choose a VQ-VAE for short texts and good-looking samples, and never by this number.
 #
 # **On other data.** With `GARM_BUDGET=full` the next cell trains the same model on binarized MNIST, if it can be downloaded (otherwise on glyphs again).
@@ -580,9 +580,11 @@ report("distortion after as many steps, cured", cured_distortion, claimed=135, t
 report("steps until 0.95 to their power is 0.05", math.log(0.05) / math.log(0.95), claimed=58.4, tolerance=0.01)
 
 # %% [markdown]
-# The loss of the dead model falls as well, and then stops. A decoder that reads the same letter everywhere can only learn how often each pixel is black, and so it scores like the baseline of pixel marginals (211.3 nats on the ladder). The curve of the loss would say "slow"; the perplexity of 1 says why, from the first step. 
+# The loss of the dead model falls as well, and then stops. A decoder that reads the same letter everywhere can only learn how often each pixel is black, and so it scores like the baseline of pixel marginals (211.3 nats on the ladder). The curve of the loss would say "slow"; the perplexity of 1 says why, from the first step.
 #
-# The cure has a jump in it, and (12.4) says where: a code that nobody chooses has a count of an equal share times $0.95^t$, and falls below 5 % of it after 59 steps. Then all dead codes are put on outputs of the encoder at once. Three cures, all in `VectorQuantizer`: start the codebook on outputs of the encoder (first batch),
+# The cure has a jump in it, and (12.4) says where: a code that nobody chooses has a count of an equal share times $0.95^t$, and falls below 5 % of it after 59 steps. Then all dead codes are put on outputs of the encoder at once. (They died although the first batch put them on its outputs: in the first steps the encoder moves faster than they do.)
+#
+# Three cures, all in `VectorQuantizer`: start the codebook on outputs of the encoder (first batch),
 # move it by averages, and restart codes that fall below a few percent of an equal share.
 #
 # ## 10 What the article says
