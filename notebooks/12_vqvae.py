@@ -16,7 +16,7 @@
 # | | |
 # |---|---|
 # | Time | 80 minutes; the cells run in about half a minute |
-# | Before this | PyTorch modules and gradients; the ELBO of [lesson 10](10_vae.ipynb); the gated PixelCNN of [lesson 04](04_pixelcnn.ipynb), which returns as a prior |
+# | Before this | PyTorch modules and gradients; the ELBO of lesson 10; the gated PixelCNN of [lesson 04](04_pixelcnn.ipynb), which returns as a prior |
 # | Afterwards you can | *derive* the gradients of the codebook's and the encoder's loss, *implement* a quantizer with a straight-through gradient, *diagnose* a dead codebook, *compare* rates under two priors, *say* what the score of a VQ-VAE bounds and what it is not |
 # | Papers | van den Oord, Vinyals, Kavukcuoglu, *Neural Discrete Representation Learning*, NIPS 2017, arXiv [1711.00937](https://arxiv.org/abs/1711.00937) · Bengio, Léonard, Courville, *Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation*, 2013, arXiv [1308.3432](https://arxiv.org/abs/1308.3432) · Dhariwal, Jun, Payne, Kim, Radford, Sutskever, *Jukebox: A Generative Model for Music*, 2020, arXiv [2005.00341](https://arxiv.org/abs/2005.00341) |
 
