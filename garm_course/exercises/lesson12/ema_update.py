@@ -280,7 +280,7 @@ EXERCISE = Exercise(
         (_in_place, "N and m are changed in place: return new tensors, the caller still needs the old ones."),
         (
             _one_hot_guessed,
-            "The count stops at the largest index of the batch: pass len(N) to one_hot, or minlength=len(N) to bincount.",
+            "The count stops at the largest index of the batch: one_hot needs len(N), bincount minlength=len(N).",
         ),
         (_no_axis, "m / N divides along the wrong axis: N belongs to the rows of m, N.unsqueeze(1)."),
         (_then(lambda N, m, e: (m, N, e)), "The results are in the wrong order: N, m, e."),
