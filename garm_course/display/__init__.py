@@ -16,6 +16,7 @@ _MODULE_OF = {
     "waveforms": ("waves", "waves_figure"),
     "bars": ("distribution", "distribution_figure"),
     "densities": ("density_fit", "histograms", "histograms_figure"),
+    "rate_distortion": ("beta_sweep", "rate_distortion_curve"),
     "tables": ("ladder",),
     "rungs": ("likelihood_ladder",),
     "overview": ("families", "families_figure"),
@@ -23,6 +24,7 @@ _MODULE_OF = {
     "widgets": ("pixel_by_pixel",),
     "connections": ("made_paths",),
     "codes": ("code_editor", "code_map", "code_map_figure", "code_patches", "codebook", "codebook_figure"),
+    "latents": ("latent_cloud", "latent_cloud_figure", "latent_map", "manifold", "manifold_figure"),
     "progressbar": ("progress",),
 }
 _HOME = {name: module for module, names in _MODULE_OF.items() for name in names}
