@@ -36,7 +36,7 @@ def test_an_unknown_study_is_refused_with_those_that_exist(name, tmp_path, monke
     (tmp_path / "one.json").write_text("{}")
     (tmp_path / "studies" / "one.json").write_text("{}")
     monkeypatch.setattr(studies, "results_folder", lambda: tmp_path)
-    with pytest.raises(ValueError, match="recorded: one$"):
+    with pytest.raises(ValueError, match=r"recorded: one$"):
         recorded_study(name)
 
 
