@@ -160,7 +160,7 @@ def test_a_variance_is_refused_as_soon_as_it_overflows_and_no_sooner():
     assert torch.isfinite(kl_diag_gaussian(torch.zeros(1, 1).double(), over.double())).all()
 
 
-def test_reparameterized_draws_have_the_gradients_of_10_4():
+def test_reparameterized_draws_have_the_gradients_of_10_5():
     mu, logvar = torch.randn(4, 2, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)
     mu.requires_grad_(), logvar.requires_grad_()
     eps = torch.randn(4, 2, dtype=torch.float64)
@@ -222,7 +222,7 @@ def test_the_elbo_is_that_of_the_closed_form_and_the_rest_is_a_kl(world):
     true = torch.distributions.MultivariateNormal(mean, cov)
     guess = torch.distributions.MultivariateNormal(q.mean, torch.diag_embed(q.logvar.exp()))
     gap = torch.distributions.kl_divergence(guess, true)
-    assert torch.allclose(ppca.log_prob(x), exact - kl + gap, atol=1e-10)  # (10.1)
+    assert torch.allclose(ppca.log_prob(x), exact - kl + gap, atol=1e-10)  # (10.2)
 
 
 def test_bounds_are_ordered_and_below_log_p(world):

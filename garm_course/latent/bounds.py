@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class ELBO(NamedTuple):
-    """The two terms of the evidence lower bound, each (B,) in nats; equation (10.2).
+    """The two terms of the evidence lower bound, each (B,) in nats; equation (10.3).
 
     `reconstruction` is E_q log p(x | z), `kl` is KL(q(z | x) || p(z)).
     """
@@ -26,7 +26,7 @@ class ELBO(NamedTuple):
 
 
 def kl_diag_gaussian(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, diag e^logvar) || N(0, I)) = ½ sum (mu² + e^logvar - 1 - logvar); equation (10.3).
+    """KL(N(mu, diag e^logvar) || N(0, I)) = ½ sum (mu² + e^logvar - 1 - logvar); equation (10.4).
 
     Args:
         mu, logvar: (B, Z).
@@ -56,7 +56,7 @@ def kl_diag_gaussian_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def kl_poisson(rate: Tensor, prior_rate: Tensor | float) -> Tensor:
-    """KL(Poisson(a) || Poisson(b)) = sum a ln(a / b) - a + b, where 0 ln 0 = 0; equation (10.7).
+    """KL(Poisson(a) || Poisson(b)) = sum a ln(a / b) - a + b, where 0 ln 0 = 0; equation (10.10).
 
     Args:
         rate: (B, Z) rates a of the posterior, at least 0.
@@ -81,7 +81,7 @@ def kl_poisson(rate: Tensor, prior_rate: Tensor | float) -> Tensor:
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    """z = mu + e^(logvar / 2) eps: a draw from N(mu, e^logvar) that is differentiable in both; equation (10.4).
+    """z = mu + e^(logvar / 2) eps: a draw from N(mu, e^logvar) that is differentiable in both; equation (10.5).
 
     Args:
         mu, logvar: (..., Z).

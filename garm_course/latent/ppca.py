@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def ppca_log_marginal(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
-    """log p(x) = log N(x; b, W W^T + sigma2 I), exactly; equation (10.9).
+    """log p(x) = log N(x; b, W W^T + sigma2 I), exactly; equation (10.1).
 
     Args:
         W: (D, Z) loadings. b: (D,) mean. sigma2: variance of the noise, above 0. x: (B, D).
