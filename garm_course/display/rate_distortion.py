@@ -6,6 +6,7 @@ from .figures import INK, LABEL, MUTED, SMALL, WIDTH, new_figure, palette, reada
 from .grids import check_images, colors
 from .sliders import Dial, slide
 
+MOST = 8  # images that fit in a row
 LOOK = {  # of the two splits: color, line style, marker
     "training": (palette["blue"], "-", "o"),
     "validation": (palette["vermillion"], (0, (6, 2)), "s"),
@@ -68,6 +69,8 @@ class Sweep:
         tables = [np.array(r["reconstructions"]) for r in drawn]
         images = check_images(images, levels)
         n, size = tables[0].shape
+        if n > MOST:
+            raise ValueError(f"expected reconstructions of at most {MOST} images, got {n}; record fewer")
         if len(images) < n or images[0].size != size:
             raise ValueError(
                 f"expected at least {n} images of {size} numbers, as many as were reconstructed, got {images.shape}"
@@ -153,7 +156,7 @@ class Sweep:
         ax.tick_params(labelsize=SMALL)
 
     def _pictures(self, fig, k, height):
-        n, side, left = len(self.images), 0.62, 1.55
+        side, left = 0.62, 1.55
         rows = (("digits", self.images), ("reconstructed", self.reconstructions[k]))
         for r, (name, x) in enumerate(rows):
             up = 0.82 - r * (side + 0.1)
@@ -164,4 +167,3 @@ class Sweep:
                 ax.imshow(picture, interpolation="nearest", aspect="auto")
                 ax.set(xticks=[], yticks=[])
                 ax.spines[:].set(visible=True, color="#D1D1D1", linewidth=0.8)
-        assert left + n * (side + 0.07) <= WIDTH + 0.1, "at most eight images fit"
