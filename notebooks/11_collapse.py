@@ -104,11 +104,11 @@ model = train_pixel_vae(plain, "PixelCNN decoder")
 
 # %%
 figures = rate_distortion(model, validation)
-print(f"-log p(x | z) {figures['distortion']:.2f} nats, KL {figures['rate']:.3f} nats")
-report("validation -ELBO with a PixelCNN decoder", sum(figures.values()), claimed=89.8, tolerance=1.2, unit="nats")
+report("validation -ELBO with a PixelCNN decoder", sum(figures.values()), claimed=90, tolerance=4, unit="nats")
+report("its KL", figures["rate"], claimed=0.01, tolerance=0.1, unit="nats")
 
 # %% [markdown]
-# 90 nats after 200 steps, where the VAE of lesson 10, trained fifteen times as long, has a $-$ELBO of 93. It looks like a success. Now use the code for something: encode eight validation digits, and draw an image from each code. Before you run it: what should come out?
+# About 90 nats after 200 steps (87 to 92 for other seeds), where the VAE of lesson 10, trained fifteen times as long, has a $-$ELBO of 93. It looks like a success; only the second number is odd. Now use the code for something: encode eight validation digits, and draw an image from each code. Before you run it: what should come out?
 
 # %%
 with torch.no_grad():
@@ -154,7 +154,7 @@ report("drawn images that show the digit of the original", same, claimed=0.10, t
 #
 # $$\mathcal L_k = \mathbb E \log \frac1k \sum_{j=1}^{k} w_j, \qquad \mathcal L_1 = \text{ELBO} \le \mathcal L_k \le \mathcal L_{k+1} \le \log p(x) \tag{11.1}$$
 #
-# This is the bound of the importance-weighted autoencoder, IWAE. Your function computes what is inside the expectation.
+# This is the bound of the importance-weighted autoencoder, IWAE. As $k$ grows it tends to $\log p(x)$, if the weights are bounded. Your function computes what is inside the expectation.
 
 # %% [markdown]
 # **Exercise 1 · `iwae_bound`** · ●●○ · 8 minutes
@@ -290,8 +290,9 @@ factored = load_pretrained("vae-digits")
 for name, one in (("collapsed", model), ("recorded VAE", factored)):
     with torch.no_grad():
         q = one.encode(validation.x)
-    nats = q.kl().mean(0).sort(descending=True).values
-    print(f"{name}: {active_units(q.mean)} of {one.latents} active; KL {' '.join(f'{v:.2f}' for v in nats.tolist())}")
+    nats = q.kl().mean(0).sort(descending=True).values.tolist()
+    print(f"{name}: active ≈ {active_units(q.mean)} of {one.latents}; nats per latent, from the busiest:")
+    print("   ", "  ".join(f"≈ {v:.2f}" for v in nats))
 
 # %%
 with torch.no_grad():
@@ -319,7 +320,7 @@ report("images drawn from its codes that show the digit", same, claimed=0.9, tol
 #
 # $$\|w_j\|^2 = \max(\lambda_j - \sigma^2,\, 0), \qquad \mathrm{KL}_j = \tfrac12 \ln \max(\lambda_j / \sigma^2,\, 1) \tag{11.5}$$
 #
-# If $\sigma^2$ is learned, it becomes the mean of the eigenvalues that no column takes (Tipping and Bishop, 1999). Lucas and colleagues (2019) make this precise: in the linear VAE, collapse is a property of the *global optimum of the likelihood*.
+# If there are fewer columns than such directions, the largest eigenvalues get them. If $\sigma^2$ is learned, it becomes the mean of the eigenvalues that no column takes (Tipping and Bishop, 1999). Lucas and colleagues (2019) make this precise: in the linear VAE, collapse is a property of the *global optimum of the likelihood*, and the ELBO adds no bad optimum of its own.
 #
 # **Train one.** Five-dimensional data whose sample covariance has the eigenvalues 9, 4, 2, ½, ½ exactly, and four latents. By (11.5) the columns must end with squared lengths 8.5, 3.5, 1.5 and 0, and $\sigma^2$ at ½. Nothing in the code below knows this.
 
@@ -360,7 +361,7 @@ fit(linear, linear_data, loss=NegativeELBO(), steps=linear_steps, batch_size=500
 loadings = linear.decoder.mean.weight.detach()  # (5, 4)
 lengths = (loadings**2).sum(0).sort(descending=True).values
 sigma2 = linear.decoder.logvar.exp().item()
-print("squared lengths of the columns:", [round(v, 2) for v in lengths.tolist()], " sigma^2:", round(sigma2, 3))
+print("squared lengths of the columns:", "  ".join(f"≈ {v:.2f}" for v in lengths.tolist()))
 
 # %%
 for j, optimum in enumerate((8.5, 3.5, 1.5, 0.0)):
@@ -369,8 +370,8 @@ for j, optimum in enumerate((8.5, 3.5, 1.5, 0.0)):
 report("learned variance of the noise", sigma2, claimed=0.5, tolerance=0.03)
 with torch.no_grad():
     nats = linear.encode(linear_data.tensors[0]).kl().mean(0).sort(descending=True).values
-print("KL of each latent:", [round(v, 3) for v in nats.tolist()], " by (11.5):",
-      [round(0.5 * math.log(v / 0.5), 3) for v in (9, 4, 2, 0.5)])  # fmt: skip
+for j, value in enumerate((9, 4, 2, 0.5)):
+    print(f"KL of latent {j + 1}: ≈ {nats[j].item():.3f} nats, by (11.5) {0.5 * math.log(value / 0.5):.3f}")
 report("KL of the silent latent", nats[3].item(), claimed=0.0, tolerance=0.02, unit="nats")
 
 # %%
@@ -440,9 +441,9 @@ for name, options in (("annealed", {"warmup": 0.5}), ("free bits", {"lam": 1.0})
 # %%
 display.curves(
     {name: (range(1, STEPS + 1), loss.kl) for name, (_, loss) in runs.items()}, ylabel="KL (nats per image)",
-    title="Without help the KL is gone within some dozen steps; annealing delays it, free bits hold it",
-    alt="KL during training: the plain run falls to 0 at once; the annealed one rises first and falls to 0 as its "
-    "weight grows; the one with free bits stays near 7 nats.", ylim=(0, 12),
+    title="The KL is gone at once; annealing delays that, free bits prevent it", ylim=(0, 16),
+    alt="KL during training: the plain run falls to 0 within 20 steps; the annealed one first leaves the picture at the "
+    "top and falls to 0 by step 50; the one with free bits ends near 7 nats.",
 )  # fmt: skip
 
 # %%
@@ -451,18 +452,18 @@ for name, (one, _) in runs.items():
     figures, (lost, same) = rate_distortion(one, validation), swap_test(one)
     found[name] = [figures["rate"], sum(figures.values()), lost, same]
     total = found[name][1]
-    print(f"{name:10s} KL {figures['rate']:5.2f}  -ELBO {total:6.2f}  swap costs {lost:5.2f}  same digit {same:.2f}")
+    print(f"{name:10s} KL ≈ {figures['rate']:.2f}  -ELBO ≈ {total:.2f}  swap costs ≈ {lost:.2f}  same digit ≈ {same:.2f}")
 report("KL after annealing", found["annealed"][0], claimed=0.02, tolerance=0.2, unit="nats")
-report("KL with free bits", found["free bits"][0], claimed=6.9, tolerance=0.8, unit="nats")
-report("swap test with free bits", found["free bits"][2], claimed=7, tolerance=4, unit="nats")
+report("KL with free bits", found["free bits"][0], claimed=6.9, tolerance=1.0, unit="nats")
+report("swap test with free bits", found["free bits"][2], claimed=6, tolerance=5, unit="nats")
 worse = found["free bits"][1] - found["plain"][1]
-report("-ELBO with free bits minus -ELBO without", worse, claimed=3.2, tolerance=1.5, unit="nats")
+report("-ELBO with free bits minus -ELBO without", worse, claimed=4.5, tolerance=3, unit="nats")
 
 # %% [markdown]
-# Read the curves as a diagnosis. *Plain*: the KL is near 0 from the first steps on, although the bound still improves. *Annealed*: while KL is cheap, $z$ is used; when it costs its full price, the decoder has learned to do without, and the KL goes. The bound stays good and the code empty: with a decoder that needs no code
-# a better path leads to the same place. *Free bits*: 7 of the 8 free nats are in use, and the code says something: with another image's code the model loses several nats.
+# Read the curves as a diagnosis. *Plain*: the KL is near 0 from the first steps on, although the bound still improves. *Annealed*: while the weight is a few per cent, $z$ is used, with far more nats than the picture has room for; most of it is given up within ten more steps, and before the weight reaches a half the decoder has learned to do without. The bound stays good and the code empty: with a decoder that needs no code
+# a better path leads to the same place. *Free bits*: 7 of the 8 free nats are in use, and the code says something: with another image's code the model loses about 6 nats (2 to 9 for other seeds).
 #
-# **And the bound?** It is *worse*, by about 3 nats: the model pays 7 nats of KL and saves only some of it in the reconstruction, because the PixelCNN knew most of it. Free bits buy a code with likelihood. Papers that report both a fuller code and a better bound have restricted the decoder as well (the third way). Its extreme is in section 3: no
+# **And the bound?** It is *worse*, by 3 to 6 nats in four seeds: the model pays 7 nats of KL and saves at most half of it in the reconstruction, because the PixelCNN knew the rest. Free bits buy a code with likelihood. Papers that report both a fuller code and a better bound have restricted the decoder as well (the third way). Its extreme is in section 3: no
 # earlier pixels at all, a rate of 9 nats, and a bound 3 nats behind.
 #
 # Here is what came through: eight digits, and draws from their codes.
@@ -471,21 +472,21 @@ report("-ELBO with free bits minus -ELBO without", worse, claimed=3.2, tolerance
 healthy = runs["free bits"][0]
 with torch.no_grad():
     z = healthy.encode(validation.x[:8]).sample(2, seed(0))  # (8, 2, 8)
-rows = [healthy.draw(z[:, i], rng=seed(3)) for i in (0, 1)]
+rows = [healthy.draw(z[:, i], rng=seed(3 + i)) for i in (0, 1)]
 display.grid(
     torch.cat([validation.x[:8], *rows]), levels=17, rows=["digits", "first draw", "second draw"], cols=8,
     title="With free bits the code hints at the digit, and no more",
     alt="Top: eight validation digits. Below: two draws from the code of each; some have the digit or its shape, "
     "most do not.",
 )  # fmt: skip
-report("same digit with free bits", found["free bits"][3], claimed=0.25, tolerance=0.12)
+report("same digit with free bits", found["free bits"][3], claimed=0.24, tolerance=0.12)
 
 # %% [markdown]
 # One digit in four, two and a half times chance. An honest result: seven nats are in use, but this decoder adds $z$ to every pixel alike, and 200 steps are few.
 #
 # ## 6 Rate and distortion
 #
-# Call the KL the **rate** $R$ and $-\mathbb E_q \log p(x \mid z)$ the **distortion** $D$, both averaged over the data. Then $-\text{ELBO} = R + D$, and two models with the same bound can divide it in any way. How much information do the codes hold? Lesson 10 split the rate, $R = I_q(x; z) + \mathrm{KL}(q(z)\,\|\,p(z))$ (equation 10.8), so it is at least the mutual information between image and code. On the other
+# Call the KL the **rate** $R$ and $-\mathbb E_q \log p(x \mid z)$ the **distortion** $D$, both averaged over the data. Then $-\text{ELBO} = R + D$, and two models with the same bound can divide it in any way. How much information do the codes hold? Lesson 10 split the rate, $R = I_q(x; z) + \mathrm{KL}(q(z)\,\|\,p(z))$, so it is at least the mutual information between image and code. On the other
 # side, $D$ is a cross-entropy and at least $H(x \mid z) = H(x) - I_q(x; z)$. Together:
 #
 # $$H(x) - D \;\le\; I_q(x; z) \;\le\; \mathbb E_x \mathrm{KL}(q(z \mid x) \,\|\, p(z)) = R \tag{11.7}$$
@@ -588,6 +589,7 @@ q_bad = torch.distributions.Normal(mean + 0.5 * variance.sqrt(), 1.3 * variance.
 line = torch.linspace(-6, 6, 20_001, dtype=torch.float64)
 chi2 = torch.trapezoid((2 * p_post.log_prob(line) - q_bad.log_prob(line)).exp(), line).item() - 1
 print(f"variance of w / p(x): {chi2:.4f}")
+seed(0)
 for k in (1, 4, 16, 64):
     z = q_bad.sample((20_000, k))
     r = (p_post.log_prob(z) - q_bad.log_prob(z)).exp().mean(1)
@@ -655,7 +657,7 @@ display.curves(
 with torch.no_grad():
     table = factored.log_weights(validation.x, budget(smoke=10, quick=500, full=500), rng=seed(1)).double()  # (180, 500)
 for k in (1, 5, 50, 500):
-    print(f"k = {k:3d}: {-iwae_bound(table[:, :k].reshape(-1, min(k, table.shape[1]))).mean().item():.2f} nats")
+    print(f"k = {k:3d}: ≈ {-iwae_bound(table[:, :k].reshape(-1, min(k, table.shape[1]))).mean().item():.2f} nats")
 report("-ELBO of the recorded VAE", -table.mean().item(), claimed=92.4, tolerance=0.3, unit="nats")
 report("its IWAE-500", -iwae_bound(table).mean().item(), claimed=89.3, tolerance=0.2, unit="nats")
 
@@ -767,7 +769,7 @@ for name, one in (("even", even), ("one latent has all", uneven)):
 # - Rainforth, Kosiorek, Le, Maddison, Igl, Wood, Teh, *Tighter Variational Bounds are Not Necessarily Better*, ICML 2018, arXiv 1802.04537.
 # - Bowman, Vilnis, Vinyals, Dai, Jozefowicz, Bengio, *Generating Sentences from a Continuous Space*, CoNLL 2016, arXiv 1511.06349: collapse with a strong decoder, and annealing.
 # - Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling, *Improving Variational Inference with Inverse Autoregressive Flow*, NIPS 2016, arXiv 1606.04934: free bits.
-# - Chen, Kingma, Salimans, Duan, Dhariwal, Schulman, Sutskever, Abbeel, *Variational Lossy Autoencoder*, ICLR 2017, arXiv 1611.02731; Gulrajani, Kumar, Ahmed, Ali Taiga, Visin, Vazquez, Courville, *PixelVAE*, ICLR 2017, arXiv 1611.05013: what the latents should be left to explain.
+# - Chen, Kingma, Salimans, Duan, Dhariwal, Schulman, Sutskever, Abbeel, *Variational Lossy Autoencoder*, ICLR 2017, arXiv 1611.02731; Gulrajani, Kumar, Ahmed, Ali Taiga, Visin, Vazquez, Courville, *PixelVAE: A Latent Variable Model for Natural Images*, ICLR 2017, arXiv 1611.05013: what the latents should be left to explain.
 # - Alemi, Poole, Fischer, Dillon, Saurous, Murphy, *Fixing a Broken ELBO*, ICML 2018, arXiv 1711.00464; Higgins, Matthey, Pal, Burgess, Glorot, Botvinick, Mohamed, Lerchner, *beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework*, ICLR 2017.
 # - Lucas, Tucker, Grosse, Norouzi, *Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse*, NeurIPS 2019, arXiv 1911.02469; Tipping, Bishop, *Probabilistic Principal Component Analysis*, Journal of the Royal Statistical Society B 61, 1999.
 # - Another answer to collapse is a code that cannot collapse, because its rate is fixed: [lesson 12](12_vqvae.ipynb). In the library, read [`bounds.py`](../garm_course/latent/bounds.py).
