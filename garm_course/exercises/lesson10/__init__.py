@@ -1,4 +1,4 @@
-"""The exercises of lesson 10, one file each: the KL term, a draw with a gradient, the bound, the exact likelihood."""
+"""The exercises of lesson 10, one file each: the exact likelihood, the KL term, a draw with a gradient, the bound."""
 
 from garm_course.exercises.lesson10 import elbo, kl_diag_gaussian, ppca_log_marginal, reparameterize
 

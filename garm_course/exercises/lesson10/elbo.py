@@ -1,4 +1,4 @@
-"""The evidence lower bound of binary images at one draw of the latents; equation (10.2)."""
+"""The evidence lower bound of binary images at one draw of the latents; equation (10.3)."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from garm_course.latent.bounds import kl_diag_gaussian, kl_diag_gaussian_per_dim
 
 
 def elbo(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-    """log p(x | z) - KL(q(z | x) || p(z)) for binary pixels, a Gaussian q and the prior N(0, I); equation (10.2).
+    """log p(x | z) - KL(q(z | x) || p(z)) for binary pixels, a Gaussian q and the prior N(0, I); equation (10.3).
 
     Its mean over draws of z from q is a lower bound of log p(x).
 

@@ -1,4 +1,4 @@
-"""The KL divergence from a Gaussian posterior to the standard normal prior; equation (10.3)."""
+"""The KL divergence from a Gaussian posterior to the standard normal prior; equation (10.4)."""
 
 from collections.abc import Callable
 

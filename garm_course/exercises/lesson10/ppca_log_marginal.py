@@ -1,4 +1,4 @@
-"""The exact log-likelihood of probabilistic PCA; equation (10.9)."""
+"""The exact log-likelihood of probabilistic PCA; equation (10.1)."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A draw from a Gaussian posterior that lets the gradient through; equation (10.4)."""
+"""A draw from a Gaussian posterior that lets the gradient through; equation (10.5)."""
 
 from collections.abc import Callable
 
