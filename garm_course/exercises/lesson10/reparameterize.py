@@ -64,7 +64,7 @@ EXERCISE = Exercise(
     name="reparameterize",
     lesson="10",
     reference=reparameterize,
-    rule="z = mu + e^{logvar / 2} eps, with the eps that comes in, differentiable in mu and logvar; shape (B, Z).",
+    rule="z = mu + e^{logvar / 2} eps, with the eps that comes in, differentiable in mu and logvar; of their shape.",
     axes=("example", "dimension"),
     probes=[
         same(*DRAW),
@@ -73,6 +73,8 @@ EXERCISE = Exercise(
         same(random(5, 2, seed=5), 1.5 * random(5, 2, seed=6), random(5, 2, seed=7), grad=True, use=_apart),
         same(random(1, 3, seed=8), random(1, 3, seed=9), torch.zeros(1, 3, dtype=torch.float64)),  # the mean
         same(random(1, 1, seed=10), random(1, 1, seed=11), random(1, 1, seed=12)),
+        same(*(random(2, 3, 2, seed=s) for s in (16, 17, 18))),  # any shape, such as several draws for an image
+        same(*(random(4, seed=s) for s in (19, 20, 21))),
         same(*(random(2, 3, seed=s).float() for s in (13, 14, 15)), use=form),
     ],
     mistakes=[
