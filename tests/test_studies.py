@@ -1,5 +1,6 @@
 """Recorded studies: each can be read, says how it was made, and does not pass for the result of a recipe."""
 
+import importlib.util
 import json
 
 import pytest
@@ -58,3 +59,20 @@ def test_the_beta_sweep_is_a_whole_table():
         assert sum(v["kl"]) == pytest.approx(v["rate"], abs=0.01)
         assert 0 <= v["active"] <= len(v["kl"])
         assert ("reconstructions" in r) == (r["seed"] == 0)
+
+
+def test_the_script_makes_what_is_recorded():
+    """Two steps of one run, in the form of the file; the settings of the record are those of the script."""
+    path = results_folder().parent / "tools" / "beta_sweep.py"
+    spec = importlib.util.spec_from_file_location("beta_sweep", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    made, kept = json.loads(json.dumps(script.study((2.0,), 1, 2))), recorded_study("beta_sweep-digits")
+    assert set(made) == set(kept)
+    assert set(made["runs"][0]) == set(kept["runs"][0])
+    assert kept["training"] == script.SETTINGS
+    assert kept["config"] == json.loads(json.dumps(script.CONFIG))
+    assert sorted({r["beta"] for r in kept["runs"]}) == list(script.BETAS)
+    pictures = made["runs"][0]["reconstructions"]
+    assert (len(pictures), len(pictures[0])) == (script.SHOWN, 64)
+    assert all(0 <= level <= 16 for picture in pictures for level in picture)
