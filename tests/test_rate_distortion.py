@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from garm_course.datasets import load
-from garm_course.display.rate_distortion import Sweep, beta_sweep, rate_distortion_curve
+from garm_course.display.rate_distortion import Sweep, beta_sweep
 from garm_course.studies import recorded_study
 
 IMAGES = torch.arange(24).reshape(2, 1, 3, 4) % 5
@@ -137,13 +137,6 @@ def test_moving_the_slider_updates_picture_and_caption(shown):
     assert [n for n, _ in shown["later"]] == [name, f"{name}-caption"]
     assert picture["image/png"].startswith(b"\x89PNG")
     assert "beta = 4:" in caption["text/plain"]
-
-
-def test_one_view_can_stand_still(capsys):
-    rate_distortion_curve(STUDY, IMAGES, levels=5, beta=4.0, alt="Nearly nothing is left.", title="Expensive")
-    assert capsys.readouterr().out == "Nearly nothing is left.\n"
-    with pytest.raises(ValueError, match="alternative text"):
-        rate_distortion_curve(STUDY, IMAGES, levels=5, beta=4.0, alt="")
 
 
 def test_the_recorded_sweep_behaves_as_theory_says():

@@ -16,7 +16,7 @@ _MODULE_OF = {
     "waveforms": ("waves", "waves_figure"),
     "bars": ("distribution", "distribution_figure"),
     "densities": ("density_fit", "histograms", "histograms_figure"),
-    "rate_distortion": ("beta_sweep", "rate_distortion_curve"),
+    "rate_distortion": ("beta_sweep",),
     "tables": ("ladder",),
     "rungs": ("likelihood_ladder",),
     "overview": ("families", "families_figure"),

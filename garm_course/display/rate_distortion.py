@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .figures import INK, LABEL, MUTED, SMALL, WIDTH, new_figure, palette, readable, show, style
+from .figures import INK, LABEL, MUTED, SMALL, WIDTH, new_figure, palette, readable, style
 from .grids import check_images, colors
 from .sliders import Dial, slide
 
@@ -31,12 +31,6 @@ def beta_sweep(study, images, *, levels, beta=1.0):
     sweep = Sweep(study, images, levels)
     first = sweep.number(beta)
     slide("beta-sweep", sweep.figure, sweep.caption, [Dial("number of beta", first, 1, len(sweep.betas))])
-
-
-def rate_distortion_curve(study, images, *, levels, beta, alt, title=None, display_id=None):
-    """Show one view of `beta_sweep` as a picture that stands still, with its own alternative text and title."""
-    sweep = Sweep(study, images, levels)
-    show(sweep.figure(sweep.number(beta), title), alt, display_id=display_id)
 
 
 class Sweep:
@@ -103,7 +97,7 @@ class Sweep:
             f"{most:.2f}."
         )
 
-    def figure(self, number, title=None):
+    def figure(self, number):
         """Left: the curve, with the line of slope -beta. Right: KL of each latent. Below: what is reconstructed."""
         k = number - 1
         beta, height = self.betas[k], 5.3
@@ -114,7 +108,7 @@ class Sweep:
             self._curve(left, k)
             self._bars(right, k)
             words = {"fontsize": LABEL, "fontweight": "bold", "va": "top"}
-            fig.text(0.1 / WIDTH, 1 - 0.1 / height, title or f"β = {beta:g}: what the code costs, and saves", **words)
+            fig.text(0.1 / WIDTH, 1 - 0.1 / height, f"β = {beta:g}: what the code costs, and saves", **words)
             fig.text(4.45 / WIDTH, 1 - 0.1 / height, "Who pays: KL of each latent", **words)
             self._pictures(fig, k, height)
         return fig
