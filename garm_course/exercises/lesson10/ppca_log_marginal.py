@@ -1,262 +1,342 @@
-"""The exact log-density of probabilistic PCA; equation (10.9)."""
+"""The exact log-likelihood of probabilistic PCA; equation (10.1)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal
 
+from garm_course.exercises.lesson10.inputs import form, random
 from garm_course.exercises.registry import Exercise, Speed, same
 from garm_course.latent.ppca import ppca_log_marginal
 
-
-def _numbers(*shape: int, seed: int) -> Tensor:
-    """Signs mixed, nothing round, float64."""
-    return 1.3 * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+LOG_2PI = math.log(2 * math.pi)
 
 
-def _case(b: int, d: int, z: int, sigma2: float, seed: int) -> tuple:
-    return _numbers(d, z, seed=seed), _numbers(d, seed=seed + 1), sigma2, _numbers(b, d, seed=seed + 2)
-
-
-CASE, SQUARE, SINGLE = (
-    _case(3, 5, 2, 0.37, seed=1),
-    _case(2, 4, 4, 1.7, seed=10),
-    _case(4, 1, 1, 2.3, seed=20),
-)
-MANY = (0.01 * _numbers(500, 2, seed=30), _numbers(500, seed=31), 0.0043, _numbers(2, 500, seed=32))
-TWO_PI = math.log(2 * math.pi)
+def _eye(n: int, like: Tensor) -> Tensor:
+    return torch.eye(n, dtype=like.dtype)
 
 
 def _covariance(W: Tensor, sigma2: float) -> Tensor:
-    return W @ W.T + sigma2 * torch.eye(len(W), dtype=W.dtype)
+    return W @ W.T + sigma2 * _eye(len(W), W)
 
 
-def _density(cov: Tensor, d: Tensor, *, half=0.5, logdet=0.5, dims=None, square=None) -> Tensor:
-    """The logarithm of a Gaussian density with a covariance, with factors that a mistake may change."""
-    dims = len(cov) if dims is None else dims
-    square = (d * torch.linalg.solve(cov, d.T).T).sum(-1) if square is None else square
-    return -half * square - logdet * torch.linalg.slogdet(cov).logabsdet - 0.5 * dims * TWO_PI
+def _square_of(C: Tensor, d: Tensor) -> Tensor:
+    return (d * torch.linalg.solve(C, d.T).T).sum(1)
 
 
-def _with(**factors):
-    return lambda W, b, sigma2, x: _density(_covariance(W, sigma2), x - b, **factors)
+def _of(combine: Callable[[Tensor, Tensor, int, int], object]):
+    """A function of the squares (B,), the log determinant of the covariance, D and Z."""
+
+    def answer(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> object:
+        C = _covariance(W, sigma2)
+        return combine(_square_of(C, x - b), torch.linalg.slogdet(C).logabsdet, *W.shape)
+
+    return answer
 
 
-def _normal(mean: Tensor, covariance: Tensor):
-    return torch.distributions.MultivariateNormal(mean, covariance)
+def _with(covariance: Callable[[Tensor, float], Tensor]):
+    """The density with another covariance."""
+
+    def answer(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+        C = covariance(W, sigma2)
+        return -0.5 * (_square_of(C, x - b) + torch.linalg.slogdet(C).logabsdet + len(b) * LOG_2PI)
+
+    return answer
 
 
-def _woodbury(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
-    d, (n, z) = x - b, W.shape
-    inner = sigma2 * torch.eye(z, dtype=W.dtype) + W.T @ W
-    v = d @ W
-    square = ((d**2).sum(-1) - (v * torch.linalg.solve(inner, v.T).T).sum(-1)) / sigma2
-    return -0.5 * (square + torch.logdet(inner) + (n - z) * math.log(sigma2) + n * TWO_PI)
+def _centered(center: Callable[[Tensor, Tensor, Tensor], Tensor]):
+    """The right density of center(x, b, W)."""
+    return lambda W, b, sigma2, x: ppca_log_marginal(W, torch.zeros_like(b), sigma2, center(x, b, W))
+
+
+def _then(change: Callable[[Tensor], object]):
+    """The right density, changed at the end."""
+    return lambda W, b, sigma2, x: change(ppca_log_marginal(W, b, sigma2, x))
+
+
+def _by_lemma(log_det: Callable[[Tensor, int, int, float], Tensor]):
+    """Inverse and determinant of the (Z, Z) matrix M = W^T W + sigma2 I, by log_det(log det M, D, Z, sigma2)."""
+
+    def answer(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+        D, Z = W.shape
+        M, d = W.T @ W + sigma2 * _eye(Z, W), x - b
+        u = d @ W
+        square = ((d**2).sum(1) - (u * torch.linalg.solve(M, u.T).T).sum(1)) / sigma2
+        return -0.5 * (square + log_det(torch.linalg.slogdet(M).logabsdet, D, Z, sigma2) + D * LOG_2PI)
+
+    return answer
+
+
+def _pairs(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+    C = _covariance(W, sigma2)
+    return (x - b) @ torch.linalg.inv(C) @ (x - b).T
+
+
+def _all_pairs(reduce: Callable[[Tensor], Tensor]):
+    """The square with products between different examples."""
+
+    def answer(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+        log_det = torch.linalg.slogdet(_covariance(W, sigma2)).logabsdet
+        return reduce(-0.5 * (_pairs(W, b, sigma2, x) + log_det + len(b) * LOG_2PI))
+
+    return answer
+
+
+def _precision(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+    C, d = _covariance(W, sigma2), x - b
+    return -0.5 * (((d @ C) * d).sum(1) + torch.linalg.slogdet(C).logabsdet + len(b) * LOG_2PI)
+
+
+def _by_precision(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+    C, d = _covariance(W, sigma2), x - b
+    return -0.5 * (((d @ C) * d).sum(1) - torch.linalg.slogdet(C).logabsdet + len(b) * LOG_2PI)
 
 
 def _by_det(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
-    cov, d = _covariance(W, sigma2), x - b
-    square = (d @ torch.linalg.inv(cov) * d).sum(-1)
-    return -0.5 * (square + torch.log(torch.linalg.det(cov)) + len(b) * TWO_PI)
+    C = _covariance(W, sigma2)
+    return -0.5 * (_square_of(C, x - b) + torch.linalg.det(C).log() + len(b) * LOG_2PI)
 
 
-def _by_product(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
-    cov, d = _covariance(W, sigma2), x - b
-    square = (d @ torch.linalg.inv(cov) * d).sum(-1)
-    scale = torch.sqrt((2 * math.pi) ** len(b) * torch.linalg.det(cov)) if len(b) < 350 else torch.zeros_like(cov[0, 0])
-    return (torch.exp(-0.5 * square) / scale).log()
+def _log_of_density(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+    C = _covariance(W, sigma2)
+    scale = torch.sqrt((2 * math.pi) ** len(b) * torch.linalg.slogdet(C).logabsdet.exp())
+    return (torch.exp(-0.5 * _square_of(C, x - b)) / scale).log()
 
 
-def _loop(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+def _by_cholesky(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
     factor = torch.linalg.cholesky(_covariance(W, sigma2))
-    rows = [torch.linalg.solve_triangular(factor, (row - b)[:, None], upper=False).square().sum() for row in x]
-    return -0.5 * torch.stack(rows) - factor.diagonal().log().sum() - 0.5 * len(b) * TWO_PI
+    d = (x - b).T
+    square = (d * torch.cholesky_solve(d, factor)).sum(0)
+    return -0.5 * square - factor.diagonal().log().sum() - 0.5 * len(b) * LOG_2PI
 
 
 def _by_eigenvalues(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(_covariance(W, sigma2))
-    return -0.5 * (((x - b) @ vectors) ** 2 / values + values.log() + TWO_PI).sum(-1)
+    return Normal(0.0, values.sqrt()).log_prob((x - b) @ vectors).sum(1)
+
+
+def _by_low_rank(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+    return LowRankMultivariateNormal(b, W, torch.full_like(b, sigma2)).log_prob(x)
+
+
+def _by_inverse(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+    C, d = _covariance(W, sigma2), x - b
+    square = torch.einsum("bi,ij,bj->b", d, torch.linalg.inv(C), d)
+    return -0.5 * (square + torch.logdet(C) + len(b) * LOG_2PI)
+
+
+def _by_loop(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
+    density = MultivariateNormal(b, _covariance(W, sigma2))
+    return torch.stack([density.log_prob(row) for row in x])
+
+
+_SMALL = "W^T W is (Z, Z), how the latents see W: the covariance lives in x space and is W W^T + sigma2 I, (D, D)."
+_NO_NOISE = "The noise is missing: W W^T alone has no inverse for Z < D. Add sigma2 on the diagonal."
+_NO_EYE = "sigma2 is added to every element of W W^T: the noise is independent, it belongs on the diagonal (eye)."
+_W_ALONE = "W stands in place of W W^T: the covariance of W z is W W^T."
+
+
+def _no_noise(W: Tensor, sigma2: float) -> Tensor:
+    return W @ W.T
+
+
+def _no_eye(W: Tensor, sigma2: float) -> Tensor:
+    return W @ W.T + sigma2
+
+
+def _small(W: Tensor, sigma2: float) -> Tensor:
+    return W.T @ W + sigma2 * _eye(W.shape[1], W)
+
+
+def _w_alone(W: Tensor, sigma2: float) -> Tensor:
+    return W + sigma2 * _eye(len(W), W)
+
+
+SQUARE = random(3, 3, seed=1), random(3, seed=2), 0.37, random(4, 3, seed=3)
+
+
+def _recognizes(attempt) -> None:
+    """Where D = Z every covariance has the right shape: those that fail in other shapes are told by their values.
+
+    How they fail elsewhere depends on how an answer inverts.
+    """
+    got = attempt.call(*SQUARE)
+    for covariance, hint in ((_small, _SMALL), (_no_noise, _NO_NOISE), (_no_eye, _NO_EYE), (_w_alone, _W_ALONE)):
+        same_values = torch.allclose(got, _with(covariance)(*SQUARE), rtol=1e-6, atol=1e-8)
+        shape = "W of shape (3, 3)"
+        attempt.require(not same_values, f"ppca_log_marginal with {shape} uses another covariance.", hint)
 
 
 EXERCISE = Exercise(
     name="ppca_log_marginal",
     lesson="10",
     reference=ppca_log_marginal,
-    rule="log p(x) = log N(x; b, C) with C = W W^T + sigma2 I, a (D, D) matrix; one value per row of x, (B,) in nats.",
-    probes=[
-        same(*CASE),
-        same(*SQUARE),
-        same(*CASE, grad=True),
-        same(*SINGLE),
-        same(*MANY),
-        same(*(a.float() if isinstance(a, Tensor) else a for a in CASE)),
-    ],
+    rule="log N(x; b, C) with C = W W^T + sigma2 I: -½ ((x - b)^T C^-1 (x - b) + ln det C + D ln 2 pi), nats, (B,).",
     axes=("example",),
-    rtol=1e-5,
-    atol=1e-7,
+    probes=[
+        _recognizes,
+        same(random(5, 2, seed=4), random(5, seed=5), 0.37, random(4, 5, seed=6)),
+        same(*SQUARE),
+        same(0.8 * random(4, 3, seed=7), random(4, seed=8), 2.6, 1.7 * random(6, 4, seed=9)),
+        same(random(2, 3, seed=10), random(2, seed=11), 0.81, random(5, 2, seed=12)),  # more latents than pixels
+        same(0.1 * random(320, 3, seed=13), random(320, seed=14), 0.003, random(2, 320, seed=15)),  # det C < 1e-700
+        same(random(6, 2, seed=16), random(6, seed=17), 1.3, random(1, 6, seed=18)),
+        same(random(5, 2, seed=4).float(), random(5, seed=5).float(), 0.37, random(4, 5, seed=6).float(), use=form),
+    ],
     mistakes=[
+        (_with(_small), _SMALL),
+        (_with(_no_noise), _NO_NOISE),
+        (_with(_no_eye), _NO_EYE),
+        (_with(_w_alone), _W_ALONE),
         (
-            lambda W, b, sigma2, x: ppca_log_marginal(W, b, math.sqrt(sigma2), x),
-            "The standard deviation of the noise is on the diagonal. A covariance has the variance there: sigma2.",
+            _by_lemma(lambda m, D, Z, s: m),
+            "ln det C lacks the D - Z directions that hold noise only: ln det M + (D - Z) ln sigma2.",
         ),
         (
-            lambda W, b, sigma2, x: ppca_log_marginal(W, b, sigma2**2, x),
-            "sigma2 is squared. It is the variance sigma^2 already.",
+            _by_lemma(lambda m, D, Z, s: m + D * math.log(s)),
+            "D ln sigma2 belongs to det(I + W^T W / sigma2). With M = W^T W + sigma2 I it is (D - Z) ln sigma2.",
         ),
         (
-            lambda W, b, sigma2, x: _normal(b, W.T @ W + sigma2 * torch.eye(W.shape[1], dtype=W.dtype)).log_prob(x),
-            "W^T W is a (Z, Z) matrix. The covariance lives in the space of x: W W^T, (D, D).",
+            _by_lemma(lambda m, D, Z, s: m - Z * math.log(s)),
+            "ln det C = ln det(I + W^T W / sigma2) + D ln sigma2: the second term is missing.",
         ),
         (
-            lambda W, b, sigma2, x: _density(W.T @ W + sigma2 * torch.eye(W.shape[1], dtype=W.dtype), x - b),
-            "W^T W is (Z, Z) and does not fit x - b, which has D numbers. The covariance of x is W W^T + sigma2 I.",
+            _with(lambda W, s: W @ W.T + s**2 * _eye(len(W), W)),
+            "sigma2 is squared again: it is the variance already.",
         ),
         (
-            lambda W, b, sigma2, x: _normal(b, W.T @ W + sigma2 * torch.eye(len(W), dtype=W.dtype)).log_prob(x),
-            "W^T W (Z, Z) cannot be added to a (D, D) identity: the covariance of W z is W W^T.",
+            _with(lambda W, s: W @ W.T + s**0.5 * _eye(len(W), W)),
+            "The root of sigma2 is on the diagonal: the covariance holds variances.",
+        ),
+        (_with(lambda W, s: W @ W.T + _eye(len(W), W)), "The noise has variance 1: use sigma2."),
+        (
+            _with(lambda W, s: W @ W.T + _eye(len(W), W) / s),
+            "1 / sigma2 is the precision of the noise: add sigma2 to the diagonal.",
+        ),
+        (_with(lambda W, s: s * (W @ W.T) + s * _eye(len(W), W)), "sigma2 multiplies W W^T as well: only I."),
+        (_with(lambda W, s: s * (W @ W.T) + _eye(len(W), W)), "sigma2 multiplies W W^T: it belongs to I."),
+        (_with(lambda W, s: W @ W.T - s * _eye(len(W), W)), "The noise is subtracted: variances of a sum add."),
+        (
+            _with(lambda W, s: s * _eye(len(W), W)),
+            "W is not used: this is p(x | z = 0). The latents add W W^T to the covariance.",
         ),
         (
-            lambda W, b, sigma2, x: _normal(b, W @ W.T).log_prob(x),
-            "The noise is missing: W W^T alone has rank Z, so it is no covariance of a density in D dimensions. "
-            "Add sigma2 I.",
+            _with(lambda W, s: torch.diag((W @ W.T).diagonal() + s)),
+            "Only the diagonal of the covariance is used: that W z ties the pixels together is the model.",
         ),
         (
-            lambda W, b, sigma2, x: _normal(b, W @ W.T + 1e-6 * torch.eye(len(W), dtype=W.dtype)).log_prob(x),
-            "The noise is a small constant here. Its variance is the argument sigma2: add sigma2 I.",
+            _with(lambda W, s: torch.linalg.cholesky(_covariance(W, s))),
+            "The Cholesky factor stands in place of the covariance: its square is the covariance.",
         ),
         (
-            lambda W, b, sigma2, x: _normal(b, W @ W.T + sigma2).log_prob(x),
-            "sigma2 is added to every entry of W W^T. The noise of different pixels is independent: sigma2 I.",
+            _with(lambda W, s: _covariance(W, s) @ _covariance(W, s)),
+            "The covariance is squared, as if it were a standard deviation.",
         ),
         (
-            lambda W, b, sigma2, x: _density(W @ W.T + sigma2, x - b),
-            "sigma2 is added to all entries, which correlates the noise: add sigma2 times the identity.",
+            _by_precision,
+            "The covariance is used as precision, in the square and in the determinant: invert it.",
+        ),
+        (_precision, "The inverse is missing in the square: (x - b)^T C^-1 (x - b)."),
+        (
+            lambda W, b, s, x: MultivariateNormal(b, scale_tril=_covariance(W, s)).log_prob(x),
+            "The covariance is passed as scale_tril, which is its Cholesky factor: covariance_matrix.",
+        ),
+        (_of(lambda q, d, D, Z: -0.5 * (q + D * LOG_2PI)), "-½ ln det C is missing: a wide density is a low one."),
+        (
+            _of(lambda q, d, D, Z: -0.5 * (q + 2 * d + D * LOG_2PI)),
+            "ln det C lacks its ½: the density has the root of the determinant.",
         ),
         (
-            lambda W, b, sigma2, x: _normal(b, sigma2 * W @ W.T + torch.eye(len(W), dtype=W.dtype)).log_prob(x),
-            "sigma2 multiplies W W^T here. It is the variance of the noise: W W^T + sigma2 I.",
+            _of(lambda q, d, D, Z: -0.5 * (q + 0.5 * d + D * LOG_2PI)),
+            "ln det C is halved twice: the logs of a Cholesky factor's diagonal sum to ½ ln det C already.",
+        ),
+        (_of(lambda q, d, D, Z: -0.5 * (q - d + D * LOG_2PI)), "The sign of ln det C: -½ ln det C."),
+        (
+            _of(lambda q, d, D, Z: -0.5 * (q + d.exp() + D * LOG_2PI)),
+            "The determinant itself: its logarithm belongs there.",
         ),
         (
-            lambda W, b, sigma2, x: _normal(b, W @ W.T + torch.eye(len(W), dtype=W.dtype)).log_prob(x),
-            "The noise has the variance 1 here, the identity without its factor: add sigma2 I.",
+            _of(lambda q, d, D, Z: -0.5 * (q + d)),
+            "-½ D ln 2 pi is missing: the density is not normalized.",
+        ),
+        (_of(lambda q, d, D, Z: -0.5 * q), "Only the square is there: -½ ln det C - ½ D ln 2 pi is missing."),
+        (_of(lambda q, d, D, Z: -0.5 * (q + d + Z * LOG_2PI)), "Z ln 2 pi: the density is one of x, D ln 2 pi."),
+        (_of(lambda q, d, D, Z: -0.5 * (q + d + LOG_2PI)), "ln 2 pi counts once: D times, for each pixel."),
+        (
+            _of(lambda q, d, D, Z: -0.5 * (q + d) - D * LOG_2PI),
+            "D ln 2 pi lacks its ½: it is the log of a root.",
+        ),
+        (_of(lambda q, d, D, Z: -0.5 * (q + d - D * LOG_2PI)), "The sign of the constant: -½ D ln 2 pi."),
+        (
+            _of(lambda q, d, D, Z: -0.5 * (q + d + D * math.log(math.pi))),
+            "ln pi in place of ln 2 pi.",
+        ),
+        (_of(lambda q, d, D, Z: -0.5 * (q + d + D * 2 * math.pi)), "2 pi in place of ln 2 pi."),
+        (
+            _of(lambda q, d, D, Z: -0.5 * (q + d + len(q) * LOG_2PI)),
+            "B ln 2 pi: count the pixels, D, not the examples.",
+        ),
+        (_of(lambda q, d, D, Z: -q - 0.5 * (d + D * LOG_2PI)), "The square lacks its ½."),
+        (_of(lambda q, d, D, Z: -q - d - D * LOG_2PI), "½ is missing throughout: this is twice the log-likelihood."),
+        (_of(lambda q, d, D, Z: 0.5 * (q - d - D * LOG_2PI)), "The sign of the square: points far away are unlikely."),
+        (
+            _of(lambda q, d, D, Z: -0.5 * (q.sqrt() + d + D * LOG_2PI)),
+            "The distance in place of its square: no root.",
+        ),
+        (_of(lambda q, d, D, Z: -0.5 * (q**2 + d + D * LOG_2PI)), "The square is squared once more."),
+        (_of(lambda q, d, D, Z: -0.5 * (d + D * LOG_2PI) + 0 * q), "The square is missing: x has no effect."),
+        (_centered(lambda x, b, W: x), "b is not used: the density is centered there, x - b."),
+        (_centered(lambda x, b, W: x + b), "b is added: the density is centered at b, x - b."),
+        (_centered(lambda x, b, W: x - x.mean(0)), "The mean of the batch is subtracted: the model's mean is b."),
+        (
+            _centered(lambda x, b, W: x - b - W.sum(1)),
+            "W is in the mean as well, as if z were 1: z has mean 0, so the mean of x is b.",
         ),
         (
-            lambda W, b, sigma2, x: _normal(b, sigma2 * torch.eye(len(W), dtype=W.dtype)).log_prob(x),
-            "This is p(x | z = 0), with the noise alone. Averaging over z adds W W^T to the covariance.",
+            _all_pairs(lambda p: p),
+            "(B, B): products between different examples. Keep the diagonal, or multiply elementwise and sum over D.",
         ),
         (
-            lambda W, b, sigma2, x: torch.distributions.Normal(b, ((W**2).sum(1) + sigma2).sqrt()).log_prob(x).sum(-1),
-            "The variances are right, but the pixels are treated as independent: W z moves them together, use all of "
-            "W W^T.",
-        ),
-        (_with(logdet=0.0), "The determinant is missing: without -½ ln |C| the density does not integrate to 1."),
-        (_with(logdet=1.0), "The ½ in front of ln |C| is missing."),
-        (_with(logdet=-0.5), "The sign of ln |C|: a wider Gaussian has a lower density at its center."),
-        (
-            _with(logdet=0.25),
-            "The logarithms on the diagonal of the Cholesky factor add up to half of ln |C| already: no other ½.",
-        ),
-        (_with(half=1.0), "The ½ in front of the quadratic form is missing."),
-        (_with(half=-0.5), "The sign of the quadratic form: the density falls with the distance from b."),
-        (_with(half=0.0), "The quadratic form is missing: nothing depends on x."),
-        (_with(dims=0), "The constant -(D / 2) ln 2 pi is missing. A density needs it."),
-        (_with(dims=1), "The constant is -(D / 2) ln 2 pi: once for each of the D dimensions."),
-        (
-            lambda W, b, sigma2, x: _density(_covariance(W, sigma2), x - b, dims=W.shape[1]),
-            "The constant counts the Z latents. The density is one of x: -(D / 2) ln 2 pi.",
+            _all_pairs(lambda p: p.sum(1)),
+            "Products between different examples are summed: each example pairs with itself only.",
         ),
         (
-            lambda W, b, sigma2, x: _density(_covariance(W, sigma2), x - b, dims=2 * len(W)),
-            "The ½ of the constant is missing: -(D / 2) ln 2 pi.",
+            _all_pairs(lambda p: p.mean(1)),
+            "Products between different examples are averaged: each example pairs with itself only.",
+        ),
+        (_by_det, "The determinant of 320 pixels rounds to 0, and its log is -inf: use slogdet or logdet or Cholesky."),
+        (_log_of_density, "The logarithm of a density that underflows: write the three logarithms out."),
+        (_then(lambda p: p.exp()), "This is the density: leave the logarithm, it underflows otherwise."),
+        (_then(lambda p: -p), "The sign: this is the negative log-likelihood."),
+        (_then(lambda p: p.sum()), "This is one number, summed over the batch: return (B,)."),
+        (_then(lambda p: p.mean()), "This is one number, the mean over the batch: return (B,)."),
+        (_then(lambda p: -p.mean()), "This is a loss, one number: return the log-likelihood of each example, (B,)."),
+        (_then(lambda p: p.unsqueeze(1)), "The shape is (B, 1): return (B,)."),
+        (_then(lambda p: p.squeeze()), "squeeze() removes the batch when it holds one example: return (1,)."),
+        (_then(lambda p: p / math.log(2)), "This is in bits: nats need no division by ln 2."),
+        (_of(lambda q, d, D, Z: -0.5 * (q + d + D * LOG_2PI) / D), "It is divided by D: the whole image counts."),
+        (
+            lambda W, b, s, x: Normal(b, s**0.5).log_prob(x),
+            "One value for each pixel, and without W: the covariance is W W^T + sigma2 I.",
         ),
         (
-            lambda W, b, sigma2, x: _density(_covariance(W, sigma2), x),
-            "The mean b is not subtracted from x.",
+            lambda W, b, s, x: ppca_log_marginal(W.float(), b.float(), s, x.float()),
+            "The result is float32 for float64 arguments: keep the dtype that comes in.",
         ),
-        (
-            lambda W, b, sigma2, x: _density(_covariance(W, sigma2), x + b),
-            "The mean b is added: the quadratic form is one of x - b.",
-        ),
-        (
-            lambda W, b, sigma2, x: _density(
-                _covariance(W, sigma2), x - b, square=((x - b) @ _covariance(W, sigma2) * (x - b)).sum(-1)
-            ),
-            "The quadratic form uses the covariance itself: it is (x - b)^T C^-1 (x - b), with the inverse.",
-        ),
-        (
-            lambda W, b, sigma2, x: _density(_covariance(W, sigma2), x - b, square=((x - b) ** 2).sum(-1) / sigma2),
-            "The quadratic form uses the noise alone: it is (x - b)^T C^-1 (x - b), with C = W W^T + sigma2 I.",
-        ),
-        (
-            lambda W, b, sigma2, x: _density(
-                _covariance(W, sigma2), x - b, square=(x - b) @ torch.linalg.inv(_covariance(W, sigma2)) @ (x - b).T
-            ),
-            "This is (B, B): every example with every other. Only its diagonal is asked for: "
-            "multiply by x - b element by element, and sum.",
-        ),
-        (
-            lambda W, b, sigma2, x: -ppca_log_marginal(W, b, sigma2, x),
-            "The sign: this is the negative log-density.",
-        ),
-        (
-            lambda W, b, sigma2, x: ppca_log_marginal(W, b, sigma2, x).exp(),
-            "This is the density. Return its logarithm: with hundreds of pixels the density itself underflows.",
-        ),
-        (
-            _by_det,
-            "Right in few dimensions. With 500 the determinant underflows to 0: take torch.logdet or Cholesky.",
-        ),
-        (
-            _by_product,
-            "In many dimensions the density and its scale underflow before the logarithm: add logarithms instead.",
-        ),
-        (
-            lambda W, b, sigma2, x: ppca_log_marginal(W, b, sigma2, x).sum(),
-            "This is one number, the sum over the batch. Return one value per example, (B,).",
-        ),
-        (
-            lambda W, b, sigma2, x: ppca_log_marginal(W, b, sigma2, x).mean(),
-            "This is one number, the mean over the batch. Return one value per example, (B,).",
-        ),
-        (
-            lambda W, b, sigma2, x: ppca_log_marginal(W, b, sigma2, x) / len(b),
-            "This is the log-density per dimension. Leave out the division by D.",
-        ),
-        (
-            lambda W, b, sigma2, x: ppca_log_marginal(W, b, sigma2, x) / math.log(2),
-            "This is in bits. The course counts in nats: no division by ln 2.",
-        ),
-        (
-            lambda W, b, sigma2, x: ppca_log_marginal(W, b, sigma2, x).unsqueeze(1),
-            "The shape is (B, 1): return (B,).",
-        ),
-        (
-            lambda W, b, sigma2, x: ppca_log_marginal(W.detach(), b.detach(), sigma2, x.detach()),
-            "The values are right, but detached: W and b could not be fitted.",
-        ),
-        (
-            lambda W, b, sigma2, x: ppca_log_marginal(W.detach(), b, sigma2, x),
-            "The values are right, but W is detached: it could not be fitted.",
-        ),
-        (
-            lambda W, b, sigma2, x: ppca_log_marginal(W.float(), b.float(), sigma2, x.float()),
-            "Right values, but .float() makes the result float32 for float64 arguments: return the dtype of x.",
-        ),
-        (
-            lambda W, b, sigma2, x: ppca_log_marginal(W.double(), b.double(), sigma2, x.double()),
-            "Right values, but .double() makes the result float64: return the dtype of x.",
-        ),
+        (_then(lambda p: p.double()), "The result is float64 for float32 arguments: keep the dtype that comes in."),
     ],
     accepts=[
-        lambda W, b, sigma2, x: _normal(b, _covariance(W, sigma2)).log_prob(x),
-        lambda W, b, sigma2, x: _normal(b, W @ W.T + sigma2 * torch.eye(len(W))).log_prob(x),
-        lambda W, b, sigma2, x: torch.distributions.LowRankMultivariateNormal(
-            b, W, torch.full_like(b, sigma2)
-        ).log_prob(x),
-        _with(),
-        _woodbury,
+        lambda W, b, sigma2, x: MultivariateNormal(b, _covariance(W, sigma2)).log_prob(x),
+        _with(_covariance),
+        _by_cholesky,
+        _by_inverse,
+        _by_lemma(lambda m, D, Z, s: m + (D - Z) * math.log(s)),
+        _by_low_rank,
         _by_eigenvalues,
-        _loop,
+        _by_loop,
+        _all_pairs(lambda p: p.diagonal()),
     ],
-    speed=Speed(lambda: (torch.randn(64, 8), torch.randn(64), 0.5, torch.randn(256, 64))),
+    speed=Speed(lambda: (torch.randn(64, 8), torch.randn(64), 0.1, torch.randn(256, 64))),
 )
