@@ -404,7 +404,7 @@ deep = recorded("vae-digits")
 elbo_2, iwae_2 = evaluate(vae, validation), evaluate(vae, validation, k=500)
 parts = rate_distortion(vae, validation)
 display.curves(
-    {"negative ELBO, 2 latents": history.validation[2:]},
+    {"negative ELBO, 2 latents": history.validation[budget(smoke=0, quick=2, full=2) :]},
     baselines={
         "class marginals": deep["baselines"]["class marginals"]["nats"],
         "VAE, 16 latents (bound)": deep["validation"]["nats"],
