@@ -79,6 +79,8 @@ def fit(
             `elbo(x)`, together with a loss for it.
         data: training examples (x, y); the last incomplete batch of an epoch is left out.
         validation: held-out examples; without them the last averaged weights are kept and nothing stops early.
+            The weights that are kept are those of the best NLL, or of the best ELBO for a model with latents, whatever
+            the loss: leave them out where the loss has another optimum (a beta other than 1, free bits).
         loss: (model, x, y) -> scalar in nats per example. If it has an attribute `progress`, that is set to the
             fraction of the steps done before each step (for schedules such as KL annealing).
         steps: gradient steps. batch_size: examples a step.
