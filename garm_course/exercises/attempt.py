@@ -170,16 +170,20 @@ class Attempt:
         if cause:
             return f"{call}: {cause}."
         if grad and values:
-            reaches = [g is not None for g in got.gradients], [g is not None for g in want.gradients]
-            if any(w and not g for g, w in zip(*reaches, strict=True)):
+            names = zip(self._argument_names(len(args)), args, strict=True)
+            names = [name for name, a in names if isinstance(a, Tensor) and a.is_floating_point()]
+            pairs = [*zip(names, got.gradients, want.gradients, strict=True)]
+            unreached = [name for name, g, w in pairs if w is not None and g is None]
+            if unreached:
                 return (
-                    f"{call}: the values are right, but no gradient reaches the argument, so nothing before it could "
-                    "be trained: keep to torch operations, without .detach(), .data, .item(), .numpy() or no_grad."
+                    f"{call}: the values are right, but no gradient reaches {' and '.join(unreached)}, so nothing "
+                    "before could be trained: a path of torch operations must lead from there to the result, on which "
+                    "nothing is detached (.detach(), .data, .item(), .numpy(), no_grad)."
                 )
-            pairs = zip(got.gradients, want.gradients, strict=True)
-            causes = [difference(g, w, **options) for g, w in pairs if w is not None]
-            if any(causes):
-                return f"{call}: the values are right, but not the gradient: {next(filter(None, causes))}."
+            causes = [(name, difference(g, w, **options)) for name, g, w in pairs if w is not None]
+            for name, cause in causes:
+                if cause:
+                    return f"{call}: the values are right, but not the gradient at {name}: {cause}."
         return ""
 
     def same_outcome(self, got: Outcome, known: Outcome) -> bool:
