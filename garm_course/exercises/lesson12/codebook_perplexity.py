@@ -45,6 +45,11 @@ def _by_eps(index: Tensor, n_codes: int) -> Tensor:
     return torch.exp(-torch.sum(p * torch.log(p + 1e-10)))
 
 
+def _shifted(eps: float):
+    """A number in the logarithm that keeps it finite and is too large."""
+    return _of_p(lambda p: torch.exp(-torch.sum(p * torch.log(p + eps))))
+
+
 def _by_unique(index: Tensor, n_codes: int) -> Tensor:
     counts = index.unique(return_counts=True)[1]
     return torch.distributions.Categorical(counts.double()).entropy().exp()
@@ -72,6 +77,14 @@ EXERCISE = Exercise(
         same(torch.full((2, 3, 3), 4), 6),
     ],
     mistakes=[
+        (
+            lambda index, n_codes: torch.bincount(index, minlength=n_codes),
+            "bincount takes one axis only: flatten the indices first, index.flatten().",
+        ),
+        *(
+            (_shifted(eps), f"p + {eps:g} in the logarithm moves the result: use torch.xlogy(p, p), or add only 1e-10.")
+            for eps in (1e-2, 1e-3, 1e-4)
+        ),
         (
             lambda index, n_codes: torch.tensor(float(index.unique().numel())),
             "This counts the codes that occur at all: one that is chosen once in a million counts as one half does.",

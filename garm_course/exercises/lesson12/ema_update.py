@@ -7,7 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.exercises.registry import Exercise, Speed, same
-from garm_course.latent.vqvae import ema_update
+from garm_course.latent import vqvae
+
+
+def ema_update(N: Tensor, m: Tensor, index: Tensor, z: Tensor, decay: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The library's `ema_update` with the names of equation (12.4): new N (K,), new m (K, C), codebook e (K, C)."""
+    return vqvae.ema_update(N, m, index, z, decay)
 
 
 def _random(*shape: int, seed: int = 12) -> Tensor:
@@ -105,6 +110,23 @@ def _decayed(*, N_too: bool, m_too: bool):
         return N, m, _ratio(m, N)
 
     return answer
+
+
+def _growing(*, N_too: bool, m_too: bool):
+    """What comes in is weighed by 1 - decay, but the old value is not decayed."""
+
+    def answer(N, m, index, z, decay):
+        n, s = _batch(N, m, index, z)
+        N = N + (1 - decay) * n if N_too else _ema(N, n, decay)
+        m = m + (1 - decay) * s if m_too else _ema(m, s, decay)
+        return N, m, _ratio(m, N)
+
+    return answer
+
+
+def _offset(eps: float):
+    """A small number that is added to every N before the division."""
+    return _code(lambda N, m, N1, m1, n, s, d: m1 / (N1 + eps).unsqueeze(1))
 
 
 def _chosen_only(N, m, index, z, decay):
@@ -227,9 +249,9 @@ EXERCISE = Exercise(
             _code(lambda N, m, N1, m1, n, s, d: m1 / N1.clamp(min=1).unsqueeze(1)),
             "N may lie below 1, since it is an average: clamp it at a tiny number, not at 1.",
         ),
-        (
-            _code(lambda N, m, N1, m1, n, s, d: m1 / (N1 + 1e-5).unsqueeze(1)),
-            "A small number is added to every N, which shortens all codes a little: clamp N instead.",
+        *(
+            (_offset(eps), f"{eps:g} is added to every N, which shortens all codes: clamp N at a tiny number instead.")
+            for eps in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
         ),
         (
             _code(lambda N, m, N1, m1, n, s, d: m1 / (N1 + 1).unsqueeze(1)),
@@ -244,6 +266,13 @@ EXERCISE = Exercise(
         ),
         (_decayed(N_too=True, m_too=False), "In m the new sum lacks its weight 1 - decay, so every code is too long."),
         (_decayed(N_too=False, m_too=True), "In N the new count lacks its weight 1 - decay, so codes shrink."),
+        (_growing(N_too=True, m_too=True), "The old N and m are not decayed: decay N + (1 - decay) n, and so for m."),
+        (_growing(N_too=False, m_too=True), "The old m is not decayed, though N is: decay m + (1 - decay) sum of z."),
+        (_growing(N_too=True, m_too=False), "The old N is not decayed, though m is: decay N + (1 - decay) n."),
+        (
+            _new(lambda n, s, N, m, z: (n, s / n.unsqueeze(1))),
+            "m takes the batch's mean, NaN for a code that it did not choose: m is a moving average of sums.",
+        ),
         (
             _mixed(lambda old, new, decay: 0.99 * old + 0.01 * new),
             "The decay is fixed at 0.99: use the argument.",

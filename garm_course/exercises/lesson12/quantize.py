@@ -15,15 +15,17 @@ def _random(*shape: int, seed: int = 12) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def _gradients(answer: Callable, z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
+def _gradients(answer: Callable, z: Tensor, codebook: Tensor) -> dict[str, Tensor]:
     """Gradients of a weighted sum of z_q, of the encoder's output and of the codebook; zeros where none arrives."""
+    names = (f"the gradient at {name} of a weighted sum of z_q (the values are right)" for name in ("z", "codebook"))
     z, codebook = z.requires_grad_(), codebook.requires_grad_()
     z_q = answer(z * 1, codebook * 1)[0]
     if not z_q.requires_grad:
-        return torch.zeros_like(z), torch.zeros_like(codebook)
+        return dict(zip(names, (torch.zeros_like(z), torch.zeros_like(codebook)), strict=True))
     weight = _random(*z_q.shape, seed=3).to(z_q)
     found = torch.autograd.grad((z_q * weight).sum(), (z, codebook), allow_unused=True)
-    return tuple(torch.zeros_like(a) if g is None else g for a, g in zip((z, codebook), found, strict=True))
+    arrived = (torch.zeros_like(a) if g is None else g for a, g in zip((z, codebook), found, strict=True))
+    return dict(zip(names, arrived, strict=True))
 
 
 def _rows(z: Tensor) -> Tensor:
@@ -96,6 +98,33 @@ def _transposed(z: Tensor, codebook: Tensor):
 def _along_codes(z: Tensor, codebook: Tensor):
     index = torch.cdist(_rows(z), codebook).argmin(0)
     return codebook[index], index
+
+
+def _along_codes_shaped(z: Tensor, codebook: Tensor):
+    return torch.cdist(_rows(z), codebook).argmin(0).reshape(len(z), *z.shape[2:]), codebook
+
+
+def _along_codes_unflattened(z: Tensor, codebook: Tensor):
+    return torch.cdist(_rows(z), codebook).argmin(0).unflatten(0, (len(z), *z.shape[2:])), codebook
+
+
+def _rows_returned(flat_index: bool):
+    """One row of z_q for each vector, in place of the grid."""
+
+    def answer(z: Tensor, codebook: Tensor):
+        index = quantize(z, codebook)[1]
+        return _straight(_rows(z), codebook[index.flatten()]), index.flatten() if flat_index else index
+
+    return answer
+
+
+def _rounded(z: Tensor, codebook: Tensor):
+    return _straight(z, z.round()), quantize(z, codebook)[1]
+
+
+def _rounded_index(z: Tensor, codebook: Tensor):
+    index = z.round().long()[:, 0].clamp(0, len(codebook) - 1)
+    return _straight(z, _codes(codebook, index)), index
 
 
 def _soft(z: Tensor, codebook: Tensor):
@@ -217,6 +246,12 @@ EXERCISE = Exercise(
             "The gradient reaches the codebook on this path as well: e is inside the parentheses, (e - z).detach().",
         ),
         (
+            _through(lambda z, e: z + e.detach()),
+            "This has the value z + e: subtract z inside the parentheses, z + (e - z).detach().",
+        ),
+        (_rounded, "z is rounded to whole numbers: the values come from the codebook, codebook[index]."),
+        (_rounded_index, "z is rounded and used as an index: the index is that of the nearest vector of the codebook."),
+        (
             _through(lambda z, e: e + (z - e).detach()),
             "Value and gradient are exchanged: this has the value of z. Swap them: z + (e - z).detach().",
         ),
@@ -256,6 +291,22 @@ EXERCISE = Exercise(
         ),
         (_distances, "The second result holds the smallest distances: argmin says where they are, min how large."),
         (_along_codes, "argmin runs over the vectors, not over the codes: each row of (M, K) has its own, dim=1."),
+        (
+            _along_codes_shaped,
+            "argmin(0) gives one number for each of the K codes, too few for the grid: argmin(1), one for each vector.",
+        ),
+        (
+            _along_codes_unflattened,
+            "argmin(0) has the length K, which does not fill the grid: take argmin(1), over the codes.",
+        ),
+        (
+            _rows_returned(flat_index=False),
+            "z_q is left as rows, one for each vector: shape it back to the grid, channels at axis 1.",
+        ),
+        (
+            _rows_returned(flat_index=True),
+            "Both results are left flat: z_q goes back to (B, C, H, W), the index to (B, H, W).",
+        ),
         (_soft, "A softmax mixes the codes: take the one nearest code of each vector, unmixed."),
         (_in_place, "z is overwritten, but the loss still needs the encoder's own output: make a new tensor."),
         (_float_inside, "z and the codebook are cast to float32: keep the dtype that comes in."),

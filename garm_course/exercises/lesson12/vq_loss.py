@@ -138,6 +138,10 @@ EXERCISE = Exercise(
             "Right direction, other scale: summed over channels. The mean runs over the channels as well.",
         ),
         (
+            _of(lambda d: (d**2).sum(-1).mean()),
+            "Right direction, other scale: summed over the last axis. Leave the sum out, and take the mean over all.",
+        ),
+        (
             _of(lambda d: (d**2).sum() / len(d)),
             "Right direction, other scale: the sum is divided by the batch only, not by all elements.",
         ),
