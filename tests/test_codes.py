@@ -15,6 +15,8 @@ from garm_course.display.codes import (
     code_patches,
     codebook,
     codebook_figure,
+    staircase,
+    staircase_figure,
 )
 
 
@@ -116,6 +118,17 @@ def test_the_picture_shows_the_map_and_both_images():
         assert ax.patches[-1].get_xy() == (-0.5, 1.5)
 
 
+def test_a_staircase_has_flat_treads_and_marks_a_point_on_its_own():
+    fig = staircase_figure([-2, -0.5, 1, 3], [4.0, 0.5, 2.0], at=1.2, title="Steps")
+    (ax,) = fig.axes
+    treads, jumps = (c.get_segments() for c in ax.collections)
+    assert np.allclose(treads, [[[-2, 4], [-0.5, 4]], [[-0.5, 0.5], [1, 0.5]], [[1, 2], [3, 2]]])
+    assert np.allclose(jumps, [[[-0.5, 4], [-0.5, 0.5]], [[1, 0.5], [1, 2]]])
+    (point,) = ax.lines
+    assert point.get_xydata().tolist() == [[1.2, 2.0]]
+    assert {t.get_text() for t in ax.texts} == {"4.00", "0.50", "2.00", "1.2: slope 0"}
+
+
 def test_moving_a_slider_updates_picture_and_caption(shown):
     code_editor(FourLetters(), X[:1], place=0, code=1)
     (name, first), (place, code) = shown["first"][0], shown["sliders"]
@@ -152,7 +165,8 @@ def test_figures_need_alternative_text(capsys):
         codebook(patches, counts, alt="")
     codebook(patches, counts, alt="Four patches.")
     code_map(X, FourLetters().encode(X), alt="Two maps.")
-    assert capsys.readouterr().out == "Four patches.\nTwo maps.\n"
+    staircase([0, 1, 2], [1, 2], at=0.5, alt="Two treads.")
+    assert capsys.readouterr().out == "Four patches.\nTwo maps.\nTwo treads.\n"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +180,10 @@ def test_figures_need_alternative_text(capsys):
         (lambda: codebook_figure(torch.rand(3, 2, 2), torch.zeros(3)), "at least one choice"),
         (lambda: code_map_figure(X[:, 0], torch.zeros(2, 2, 2)), "1 to 3 images"),
         (lambda: code_map_figure(X, torch.zeros(1, 2, 2)), "1 to 3 images"),
+        (lambda: staircase_figure([0, 1], [1, 2], at=0.5), "N + 1 increasing"),
+        (lambda: staircase_figure([0, 2, 1], [1, 2], at=0.5), "N + 1 increasing"),
+        (lambda: staircase_figure([0, 1, 2], [1, 2], at=1), "on no border"),
+        (lambda: staircase_figure([0, 1, 2], [1, 2], at=3), "between 0 and 2"),
         (lambda: code_editor(FourLetters(), X), "one image"),
         (lambda: code_editor(FourLetters(), X[:1], place=4), "place 0..3"),
         (lambda: code_editor(FourLetters(), X[:1], code=-1), "code 0..3"),

@@ -107,6 +107,48 @@ def codebook_figure(patches, counts, *, title=None, inner=None, cols=16):
     return fig
 
 
+def staircase(borders, levels, *, at, alt, title=None, xlabel="z", ylabel="loss", display_id=None):
+    """Show a function that is constant between borders, as treads with dotted jumps, and the point `at` on it.
+
+    Args:
+        borders: N + 1 increasing numbers, the outer two are the ends of the axis. levels: N values between them.
+        at: place of the marked point, between the ends and on no border.
+        alt: alternative text, also the caption.
+        title: the finding. xlabel, ylabel: what is on the axes, with units.
+
+    Raises:
+        ValueError: for numbers of borders and levels that do not fit, borders that do not increase, or `at` outside.
+    """
+    fig = staircase_figure(borders, levels, at=at, title=title, xlabel=xlabel, ylabel=ylabel)
+    show(fig, alt, display_id=display_id)
+
+
+def staircase_figure(borders, levels, *, at, title=None, xlabel="z", ylabel="loss"):
+    """The figure that `staircase` shows; arguments as there."""
+    borders, levels = _array(borders), _array(levels)
+    if borders.ndim != 1 or len(borders) != len(levels) + 1 or len(levels) < 1 or (np.diff(borders) <= 0).any():
+        raise ValueError(f"expected N levels between N + 1 increasing borders, got {len(levels)} and {borders}")
+    if not borders[0] < at < borders[-1] or at in borders:
+        raise ValueError(f"expected a point between {borders[0]:g} and {borders[-1]:g} on no border, got {at:g}")
+    high = 2.9
+    with style():
+        fig = new_figure(WIDTH, high)
+        ax = fig.add_axes((0.85 / WIDTH, 0.55 / high, 1 - 1.1 / WIDTH, 1 - 1.0 / high))
+        if title:
+            fig.text(0.1 / WIDTH, 1 - 0.1 / high, title, fontsize=TITLE, fontweight="bold", va="top")
+        low, top = min(levels.min(), 0), levels.max()
+        ax.set(xlim=(borders[0], borders[-1]), ylim=(low, low + 1.15 * (top - low)), xlabel=xlabel, ylabel=ylabel)
+        ax.hlines(levels, borders[:-1], borders[1:], color=palette["blue"], lw=2.4)
+        ax.vlines(borders[1:-1], levels[:-1], levels[1:], color=MUTED, lw=1.0, ls=":")
+        for left, right, level in zip(borders[:-1], borders[1:], levels, strict=True):
+            ax.annotate(f"{level:.2f}", ((left + right) / 2, level), (0, 5), textcoords="offset points", ha="center")
+        here = levels[np.searchsorted(borders, at) - 1]
+        ax.plot([at], [here], "o", color=palette["vermillion"], ms=7, mec="white", mew=0.8, zorder=4)
+        words = f"{at:.2g}: slope 0"
+        ax.annotate(words, (at, here), (0, 18), textcoords="offset points", color=INK, fontsize=SMALL, ha="center")
+    return fig
+
+
 def code_map(images, index, *, alt, title=None, levels=2, display_id=None):
     """Show images with the grid of codes that stands for each: the number of the code in every cell.
 
