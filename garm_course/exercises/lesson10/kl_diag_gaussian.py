@@ -63,7 +63,7 @@ def _by_matrices(mu: Tensor, logvar: Tensor) -> Tensor:
     return kl_divergence(q, MultivariateNormal(torch.zeros_like(mu), eye))
 
 
-WIDE = torch.tensor([[0.3, 12.3, -1.7, 0.9, -14.2], [-11.6, 0.4, 10.7, -0.2, 1.3]], dtype=torch.float64)
+WIDE = torch.tensor([[0.3, 12.3, -1.7, 0.9, -31.2], [-11.6, 0.4, 10.7, -0.2, 1.3]], dtype=torch.float64)
 
 EXERCISE = Exercise(
     name="kl_diag_gaussian",
@@ -80,6 +80,10 @@ EXERCISE = Exercise(
         same(random(3, 4, seed=8).float(), random(3, 4, seed=9).float(), use=form),
     ],
     mistakes=[
+        (
+            lambda mu, logvar: kl_diag_gaussian(mu, logvar.clamp(-20, 20)),
+            "logvar is clamped: (10.4) holds for every variance, and beyond the clamp there is no gradient.",
+        ),
         (
             _half(lambda mu, l: 1 + l - mu**2 - l.exp()),
             "The sign: this is the negative KL, as it stands in the ELBO. A KL divergence is never negative.",

@@ -178,14 +178,22 @@ EXERCISE = Exercise(
     probes=[
         _recognizes,
         same(random(5, 2, seed=4), random(5, seed=5), 0.37, random(4, 5, seed=6)),
-        same(*SQUARE),
-        same(0.8 * random(4, 3, seed=7), random(4, seed=8), 2.6, 1.7 * random(6, 4, seed=9)),
+        same(*SQUARE, grad=True),
+        same(0.8 * random(4, 3, seed=7), random(4, seed=8), 2.6, 1.7 * random(6, 4, seed=9), grad=True),
         same(random(2, 3, seed=10), random(2, seed=11), 0.81, random(5, 2, seed=12)),  # more latents than pixels
         same(0.1 * random(320, 3, seed=13), random(320, seed=14), 0.003, random(2, 320, seed=15)),  # det C < 1e-700
         same(random(6, 2, seed=16), random(6, seed=17), 1.3, random(1, 6, seed=18)),
         same(random(5, 2, seed=4).float(), random(5, seed=5).float(), 0.37, random(4, 5, seed=6).float(), use=form),
     ],
     mistakes=[
+        (
+            lambda W, b, sigma2, x: ppca_log_marginal(W.detach(), b.detach(), sigma2, x.detach()),
+            "The values are right, but the arguments are detached: nobody could fit W by gradient descent.",
+        ),
+        (
+            lambda W, b, sigma2, x: ppca_log_marginal(W.detach(), b, sigma2, x),
+            "The values are right, but W is detached: nobody could fit it by gradient descent.",
+        ),
         (_with(_small), _SMALL),
         (_with(_no_noise), _NO_NOISE),
         (_with(_no_eye), _NO_EYE),

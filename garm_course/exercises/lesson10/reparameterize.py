@@ -58,7 +58,7 @@ def _by_loop(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
 
 DRAW = 1.4 * random(3, 4, seed=1), random(3, 4, seed=2), random(3, 4, seed=3)
 MEANS = torch.tensor([[0.0, -1.7, 0.4, 0.0], [2.6, 0.0, -0.3, 1.9]], dtype=torch.float64)
-WIDE = torch.tensor([[-11.7, 12.4, 0.3, -1.2], [-0.8, -13.6, 2.9, 10.8]], dtype=torch.float64)
+WIDE = torch.tensor([[-11.7, 12.4, 0.3, -1.2], [-0.8, -13.6, 2.9, 24.8]], dtype=torch.float64)
 
 EXERCISE = Exercise(
     name="reparameterize",
@@ -78,6 +78,10 @@ EXERCISE = Exercise(
         same(*(random(2, 3, seed=s).float() for s in (13, 14, 15)), use=form),
     ],
     mistakes=[
+        (
+            lambda mu, logvar, eps: reparameterize(mu, logvar.clamp(-20, 20), eps),
+            "logvar is clamped: (10.5) holds for every variance, and beyond the clamp there is no gradient.",
+        ),
         (
             _with_std(lambda l: l.exp()),
             "e^logvar is the variance: multiply the noise by its root, e^{logvar / 2}.",
