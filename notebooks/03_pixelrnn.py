@@ -425,7 +425,7 @@ report("blind pixels of a Diagonal BiLSTM without that input", len(blind), claim
 
 # %%
 display.likelihood_ladder(
-    recorded_on("digits"), highlight=["pixel_gru", "row_lstm", "diagonal_bilstm"],
+    recorded_on("digits", lesson=4), highlight=["pixel_gru", "row_lstm", "diagonal_bilstm"],
     title="Every model that sees neighbors stands far below the class marginals",
 )  # fmt: skip
 
@@ -449,7 +449,7 @@ for name, claimed in (("pixel_gru", 2.68), ("row_lstm", 0.07), ("pixelcnn", 0.46
 # How far is the best possible model? On real digits nobody knows. `glyphs` (28 x 28 binary digits drawn from fonts, with 1 % of the pixels flipped) have a known entropy, so their ladder has a floor:
 
 # %%
-display.likelihood_ladder(recorded_on("glyphs"), title="On glyphs the floor is known, and still far away")
+display.likelihood_ladder(recorded_on("glyphs", lesson=4), title="On glyphs the floor is known, and still far away")
 glyph_floor = recorded("made-glyphs")["floor"]["nats"]
 report("entropy of glyphs", glyph_floor, claimed=53.0, tolerance=0.05, unit="nats")
 

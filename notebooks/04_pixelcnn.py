@@ -435,7 +435,7 @@ display.curves(
 # %%
 records = {name: recorded(f"{name}-digits") for name in ("pixelcnn", "gated_pixelcnn", "conditional_gated_pixelcnn")}
 display.likelihood_ladder(
-    recorded_on("digits"), highlight=list(records),
+    recorded_on("digits", lesson=4), highlight=list(records),
     title="PixelCNNs are as good as the LSTMs of lesson 03, in one parallel pass",
 )  # fmt: skip
 

@@ -630,7 +630,7 @@ def test_every_name_is_there_and_an_unknown_one_lists_them():
     for name in dir(display):
         assert getattr(display, name) is not None
         assert not isinstance(getattr(display, name), type(sys)), f"{name} is a module"
-    with pytest.raises(AttributeError, match="it has .*curves, curves_figure"):
+    with pytest.raises(AttributeError, match=r"it has .*curves, curves_figure"):
         display.grids_of_everything  # noqa: B018
 
 
