@@ -50,6 +50,10 @@ EXERCISE = Exercise(
     ],
     mistakes=[
         (
+            lambda kl, lam: max(kl.mean(0).sum(), lam),
+            "Python's max comes after the sum over latents: one busy latent pays for all. Clamp each latent's mean.",
+        ),
+        (
             lambda kl, lam: kl.sum(1).clamp(min=lam).mean(),
             "max comes after the sum over latents: one busy latent pays for all, and the others may collapse.",
         ),
