@@ -221,7 +221,7 @@ EXERCISE = Exercise(
         ),
         (
             _then(lambda t: t.sum(-1).mean()),
-            "This is one number, the mean over the batch: return (B,), who trains averages later.",
+            "This is one number, the mean over the batch: return (B,), averaging is left to the training loop.",
         ),
         (
             _then(lambda t: -t.mean()),

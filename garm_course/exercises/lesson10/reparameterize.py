@@ -79,6 +79,10 @@ EXERCISE = Exercise(
     ],
     mistakes=[
         (
+            lambda mu, logvar, eps: mu + torch.exp(0.5 * logvar * eps),
+            "eps is inside of the exponent: it multiplies the standard deviation, e^{logvar / 2}.",
+        ),
+        (
             lambda mu, logvar, eps: reparameterize(mu, logvar.clamp(-20, 20), eps),
             "logvar is clamped: (10.5) holds for every variance, and beyond the clamp there is no gradient.",
         ),
