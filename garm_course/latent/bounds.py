@@ -73,10 +73,12 @@ def kl_poisson(rate: Tensor, prior_rate: Tensor | float) -> Tensor:
         tensor([0.3863])
     """
     prior_rate = torch.as_tensor(prior_rate, dtype=rate.dtype, device=rate.device)
-    if rate.ndim != 2 or not (torch.isfinite(rate).all() and (rate >= 0).all()):
-        raise ValueError(f"expected finite rates (B, Z) of at least 0, got shape {tuple(rate.shape)} or a bad value")
+    if rate.ndim != 2:
+        raise ValueError(f"expected rates (B, Z), one row for each example, got {tuple(rate.shape)}")
+    if not (torch.isfinite(rate).all() and (rate >= 0).all()):
+        raise ValueError("expected finite rates of at least 0; a network's output needs exp first")
     if not (prior_rate > 0).all():
-        raise ValueError(f"expected prior rates above 0, got {prior_rate.min().item():g}")
+        raise ValueError(f"expected prior rates above 0, got {prior_rate.min().item():g}; a rate of 0 allows no count")
     return (torch.xlogy(rate, rate / prior_rate) - rate + prior_rate).sum(-1)
 
 
@@ -137,7 +139,7 @@ def iwae_bound(log_w: Tensor) -> Tensor:
         ValueError: for a tensor that is not (B, k) with k >= 1.
 
     Source:
-        Burda, Grosse, Salakhutdinov (2016), arXiv 1509.00519, equation 8.
+        Burda, Grosse, Salakhutdinov (2016), arXiv 1509.00519, section 3.
 
     Example:
         >>> iwae_bound(torch.tensor([[-800.0, -800.0]]))  # equal weights: nothing to gain
@@ -184,7 +186,7 @@ def free_bits(kl: Tensor, lam: float) -> Tensor:
         ValueError: for another shape or a negative lam.
 
     Source:
-        Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling (2016), arXiv 1606.04934, equation 15.
+        Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling (2016), arXiv 1606.04934: the objective with free bits.
 
     Example:
         >>> free_bits(torch.tensor([[0.0, 2.0], [0.2, 4.0]]), 0.5)  # 0.5 + 3

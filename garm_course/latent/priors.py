@@ -28,6 +28,17 @@ def normals(*size: int, rng: torch.Generator | None = None, like: Tensor) -> Ten
     return torch.special.ndtri(uniforms(*size, rng=rng, like=like)).to(like.dtype)
 
 
+def next_stage(rng: torch.Generator | None) -> torch.Generator:
+    """A generator for what is drawn after the latents, seeded from `rng` (None: torch's global generator).
+
+    Latents and pixels of an image then come from two streams, each a row for an image: drawing more images changes
+    neither the latents nor the pixels of the first ones.
+    """
+    device = rng.device if rng else "cpu"
+    seed = torch.randint(2**62, (), generator=rng, device=device).item()
+    return torch.Generator(device).manual_seed(seed)
+
+
 class StandardNormal(nn.Module):
     """The prior z ~ N(0, I); posteriors are Gaussians with a mean and a log-variance for each latent.
 
@@ -36,6 +47,7 @@ class StandardNormal(nn.Module):
     """
 
     n_params = 2  # numbers of the encoder for each latent
+    reparameterized = True  # an exact draw is differentiable
 
     def __init__(self, latents: int):
         super().__init__()
@@ -96,11 +108,13 @@ class PoissonPrior(nn.Module):
     """
 
     n_params = 1
+    reparameterized = False  # only a relaxed draw is
 
     def __init__(self, latents: int, rate: float = 1.0, temperature: float = 0.1):
         super().__init__()
         if not (rate > 0 and temperature > 0):
-            raise ValueError(f"expected rate > 0 and temperature > 0, got {rate} and {temperature}")
+            got = f"{rate} and {temperature}"
+            raise ValueError(f"expected rate > 0 and temperature > 0, got {got}; 1 and 0.1 are a start")
         self.latents, self.rate, self.temperature = _at_least_one(latents), rate, temperature
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -121,7 +135,7 @@ class PoissonPosterior:
     """q(z | x) = prod_j Poisson(rate_j), one for each of B examples.
 
     Args:
-        log_rate: (B, Z). prior_rate: of the prior. temperature: of relaxed counts.
+        log_rate: (B, Z), logarithms of the rates. prior_rate: of the prior, above 0. temperature: of relaxed counts.
 
     Raises:
         FloatingPointError: rates that are not finite, or so large that they cannot be simulated.

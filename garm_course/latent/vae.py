@@ -25,9 +25,9 @@ from garm_course.distributions import (
     ordered_logits,
     output_head,
 )
-from garm_course.inputs import check_classes, check_images, check_numbers
+from garm_course.inputs import check_classes, check_images, check_numbers, check_shape
 from garm_course.latent.bounds import ELBO, free_bits, iwae_bound
-from garm_course.latent.priors import PoissonPrior, StandardNormal, uniforms
+from garm_course.latent.priors import PoissonPrior, StandardNormal, next_stage, uniforms
 from garm_course.modes import evaluation_mode
 from garm_course.transforms import level_features
 
@@ -111,6 +111,10 @@ class VAE(nn.Module):
 
         Args:
             z: (N, Z). y: LongTensor (N,) of classes, for a conditional VAE.
+
+        Raises:
+            ValueError: for latents or classes that do not fit, or a decoder whose output does not match the head.
+            TypeError: for an autoregressive decoder.
         """
         self._check_latents(z)
         check_classes(y, len(z), self.n_classes)
@@ -169,9 +173,11 @@ class VAE(nn.Module):
             rng: source of the draw; None takes torch's global generator.
 
         Returns:
-            ELBO(reconstruction, kl), each (B,) nats, summed over dimensions.
+            ELBO(reconstruction, kl), each (B,) nats, summed over dimensions. In training mode Poisson latents are
+            relaxed, see `terms`, and the difference is no bound.
 
         Raises:
+            TypeError, ValueError: see `encode` and `decode`.
             FloatingPointError: a term that is not finite; the message names it.
         """
         reconstruction, kl = self.terms(x, y, rng=rng)
@@ -183,11 +189,21 @@ class VAE(nn.Module):
         """log w_j = log p(x | z_j) + log p(z_j) - log q(z_j | x) at k draws z_j ~ q(z | x): (B, k) nats.
 
         Without gradients the decoder works on pieces of at most `CHUNK` outputs, so that memory does not grow with k.
-        `beta` weighs log p(z_j) - log q(z_j | x), for annealing; only 1 gives a bound. Other arguments as in
-        `iwae_bound`.
+
+        Args:
+            x, k, y, rng: see `iwae_bound`.
+            beta: weight of log p(z_j) - log q(z_j | x), for annealing; only 1 gives a bound.
+
+        Raises:
+            ValueError: for k < 1, images that do not fit, or the training of latents that have no gradient (Poisson).
         """
         if not isinstance(k, int) or k < 1:
             raise ValueError(f"expected k >= 1 samples (an integer), got {k}")
+        if self.training and torch.is_grad_enabled() and not self.prior.reparameterized:
+            raise ValueError(
+                f"weights of a {type(self.prior).__name__} have no gradient through their draws; train with "
+                "NegativeELBO, and evaluate under torch.no_grad()"
+            )
         outputs = math.prod(self.shape) * self.head.n_params
         rows = max(1, CHUNK // outputs) if not torch.is_grad_enabled() else len(x) * k
         images = max(1, rows // k)
@@ -196,7 +212,7 @@ class VAE(nn.Module):
             x_part, y_part = x[at : at + images], None if y is None else y[at : at + images]
             posterior = self.encode(x_part, y_part)
             row = []
-            for z in posterior.sample(k, rng, relaxed=self.training).split(max(1, rows // len(x_part)), 1):
+            for z in posterior.sample(k, rng).split(max(1, rows // len(x_part)), 1):
                 log_ratio = self.prior.log_prob(z) - posterior.log_prob(z)
                 row.append(self.log_likelihood(x_part, z, y_part) + beta * log_ratio)
             table.append(torch.cat(row, 1))
@@ -225,7 +241,7 @@ class VAE(nn.Module):
 
         Args:
             n: number of images. y: LongTensor (n,) of classes, for a conditional VAE.
-            rng: source of the draws; None takes torch's global generator.
+            rng: source of the draws; image k gets the same ones whatever n is. None takes torch's global generator.
             mean: return the expected image E[x | z] instead of a draw (not with an autoregressive decoder).
 
         Returns:
@@ -233,9 +249,9 @@ class VAE(nn.Module):
         """
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"expected n >= 1 images (an integer), got {n}")
-        like = next(self.parameters())
-        z = self.prior.sample(n, rng, like=like)
-        return self.draw(z, y, rng=rng, mean=mean)
+        pixels = next_stage(rng)
+        z = self.prior.sample(n, rng, like=next(self.parameters()))
+        return self.draw(z, y, rng=pixels, mean=mean)
 
     @torch.no_grad()
     def draw(
@@ -268,8 +284,8 @@ class VAE(nn.Module):
             check_images(x, self.shape, self.levels)
         elif isinstance(self.head, Gaussian):
             check_numbers(x, self.shape)
-        elif x.ndim != 4 or tuple(x.shape[1:]) != self.shape or len(x) == 0:
-            raise ValueError(f"expected images (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
+        else:
+            check_shape(x, self.shape, f"counts (B, {', '.join(map(str, self.shape))})")
         check_classes(y, len(x), self.n_classes)
 
     def _check_latents(self, z: Tensor) -> None:
@@ -317,8 +333,11 @@ class NegativeIWAE:
         k: draws for each example, at least 1.
         warmup: as in `NegativeELBO`: the weight of log p(z) - log q(z | x) rises from 0 to 1.
 
+    Raises:
+        ValueError: for k < 1, or, when it is called, for latents that cannot be reparameterized (Poisson).
+
     Source:
-        Burda, Grosse, Salakhutdinov (2016), arXiv 1509.00519, equation 13 (its gradient weighs each draw by w_j).
+        Burda, Grosse, Salakhutdinov (2016), arXiv 1509.00519, section 3.
     """
 
     def __init__(self, k: int, warmup: float = 0.0):
@@ -393,6 +412,12 @@ class MLPVAE(VAE):
         dropout: probability of dropping a hidden unit of either. input_dropout: the same for an input feature.
         prior: "gaussian" or "poisson".
         head: "levels" (a softmax, one logit for two levels) or "poisson" (a level is a count).
+
+    Raises:
+        ValueError: for an unknown prior or head, fewer than one latent or two levels.
+
+    Source:
+        Kingma, Welling (2014), arXiv 1312.6114, appendix C; the thermometer and the levels' logits are this course's.
 
     Example:
         >>> model = MLPVAE((1, 8, 8), levels=17, latents=4)
