@@ -25,18 +25,8 @@ def model_classes() -> dict[str, type]:
     from garm_course.latent.vqvae import ConvVQVAE, TwoStage
 
     models = (
-        FVSBN,
-        MADE,
-        NADE,
-        PixelGRU,
-        RowLSTM,
-        DiagonalBiLSTM,
-        PixelCNN,
-        GatedPixelCNN,
-        MLPVAE,
-        ConvVQVAE,
-        TwoStage,
-    )
+        FVSBN, MADE, NADE, PixelGRU, RowLSTM, DiagonalBiLSTM, PixelCNN, GatedPixelCNN, MLPVAE, ConvVQVAE, TwoStage,
+    )  # fmt: skip
     return {cls.name: cls for cls in models}
 
 
@@ -93,6 +83,10 @@ def save_model(model: nn.Module, path: Path | str, record: dict | None = None) -
 
     if model_classes().get(getattr(model, "name", None)) is not type(model):
         raise ValueError(f"cannot save a {type(model).__name__}; known models: {', '.join(model_classes())}")
+    if not hasattr(model, "config"):
+        raise ValueError(
+            f"cannot save a {type(model).__name__} with parts that the library cannot build; use its models"
+        )
     metadata = {
         "format": FORMAT,
         "model": model.name,

@@ -151,6 +151,33 @@ def test_dead_codes_stay_dead_without_a_restart_and_live_with_one():
     assert used == {0.0: 1, 0.1: 6}
 
 
+def test_the_first_batch_starts_the_codebook_on_its_own_vectors():
+    z = clusters()
+    quantizer = VectorQuantizer(6, 2, decay=0.5, restart=0).train()
+    with torch.no_grad():
+        quantizer.codebook.copy_(1000 + torch.arange(12.0).reshape(6, 2))  # only one of these would be chosen
+    torch.manual_seed(0)
+    quantizer(z)
+    torch.manual_seed(0)
+    vectors = z[:, :, 0, 0]
+    start = vectors[torch.randint(400, (6,))]
+    index = torch.cdist(vectors, start).argmin(1)
+    for k in range(6):  # counts of an equal share at the start, and then the vectors that chose this code
+        mine, share = vectors[index == k], 400 / 6
+        expected = (0.5 * share * start[k] + 0.5 * mine.sum(0)) / (0.5 * share + 0.5 * len(mine))
+        assert torch.allclose(quantizer.codebook[k], expected, atol=1e-4)
+
+
+def test_a_code_without_a_count_keeps_its_place():
+    quantizer = VectorQuantizer(2, 2, decay=0.0, restart=0).train()
+    with torch.no_grad():
+        quantizer.codebook.copy_(torch.tensor([[0.0, 0.0], [50.0, 50.0]]))
+        quantizer.counts.fill_(1.0), quantizer.sums.copy_(quantizer.codebook)
+    quantizer(torch.ones(5, 2, 1, 1))
+    assert quantizer.codebook.tolist() == [[1.0, 1.0], [50.0, 50.0]]
+    assert quantizer.counts.tolist() == [5.0, 0.0]
+
+
 def test_evaluation_moves_no_code():
     quantizer = VectorQuantizer(6, 2).train()
     quantizer(clusters())
@@ -284,6 +311,27 @@ def test_a_pair_is_saved_with_both_its_parts(tmp_path):
     assert back.n_classes == 4
 
 
+def test_a_pair_of_parts_that_nobody_can_build_is_not_saved(tmp_path):
+    own = VQVAE(Fixed(2, 1, 2), Fixed(1, 4, 8), VectorQuantizer(3, 2), (1, 4, 8), 2, (1, 2))
+    pair = TwoStage(own, GatedPixelCNN((1, 1, 2), 3, channels=4, layers=1))
+    with pytest.raises(ValueError, match="parts that the library cannot build"):
+        save_model(pair, tmp_path / "pair.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_first_images_of_a_pair_are_the_same_however_many_are_drawn():
+    pair = TwoStage(tiny(), GatedPixelCNN((1, 1, 2), 3, channels=4, layers=1))
+    many = pair.sample(6, rng=rng())
+    assert torch.equal(pair.sample(2, rng=rng()), many[:2])
+    assert not torch.equal(pair.sample(6, rng=rng(1)), many)
+
+
+def test_importance_samples_of_a_deterministic_code_are_refused():
+    data = torch.utils.data.TensorDataset(torch.zeros(4, 1, 4, 8).long(), torch.zeros(4).long())
+    with pytest.raises(ValueError, match="ConvVQVAE has no importance samples to draw, got k=5; leave k out"):
+        evaluate(tiny(), data, k=5)
+
+
 def test_a_prior_of_other_codes_is_refused():
     for prior in (GatedPixelCNN((1, 2, 1), 3, channels=4), GatedPixelCNN((1, 1, 2), 4, channels=4)):
         with pytest.raises(ValueError, match=r"expected a prior over codes \(1, 1, 2\) of 3 levels"):
@@ -343,7 +391,7 @@ def test_the_recorded_pair_uses_its_codebook_and_keeps_the_digit():
     assert len(index.unique()) == pair.vqvae.n_codes
     assert codebook_perplexity(index, pair.vqvae.n_codes) > pair.vqvae.n_codes / 2
     train = datasets.load("glyphs", "train", **{**options["train"], "n": 3000})
-    reader = MLPClassifier((64,), max_iter=30, random_state=0, early_stopping=False)
+    reader = MLPClassifier((64,), max_iter=60, tol=1e-3, random_state=0)
     reader.fit(train.x.flatten(1).numpy(), train.y.numpy())
     original = reader.predict(data.x.flatten(1).numpy())
     assert (original == data.y.numpy()).mean() > 0.95

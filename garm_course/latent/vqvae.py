@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from garm_course.distributions import Categorical, at_least_float32, ordered_logits, output_head
 from garm_course.inputs import check_classes, check_images
 from garm_course.latent.bounds import ELBO
-from garm_course.latent.priors import uniforms
+from garm_course.latent.priors import next_stage, uniforms
 from garm_course.modes import evaluation_mode
 from garm_course.transforms import level_features
 
@@ -113,14 +113,17 @@ def codebook_perplexity(index: Tensor, n_codes: int) -> Tensor:
     return torch.exp(-torch.xlogy(p, p).sum())
 
 
-def ema_update(counts: Tensor, sums: Tensor, index: Tensor, z: Tensor, decay: float) -> tuple[Tensor, Tensor, Tensor]:
+def ema_update(N: Tensor, m: Tensor, index: Tensor, z: Tensor, decay: float) -> tuple[Tensor, Tensor, Tensor]:
     """One step of the codebook as a moving average of the vectors that chose each code; equation (12.4).
 
     N <- decay N + (1 - decay) n,  m <- decay m + (1 - decay) sum of z,  e = m / N. Decay 0 is a step of k-means.
 
     Args:
-        counts: N (K,). sums: m (K, C). index: LongTensor (M,) of the codes chosen. z: (M, C) the vectors.
+        N: (K,) moving counts. m: (K, C) moving sums. index: LongTensor (M,) of the codes chosen. z: (M, C) the vectors.
         decay: in [0, 1).
+
+    Raises:
+        TypeError, ValueError: for a decay out of range, or codes that are none.
 
     Returns:
         N (K,), m (K, C), and e (K, C): where N is 0, a code that was never chosen, e is 0.
@@ -134,13 +137,12 @@ def ema_update(counts: Tensor, sums: Tensor, index: Tensor, z: Tensor, decay: fl
                 [3.]])
     """
     if not 0 <= decay < 1:
-        raise ValueError(f"expected a decay in [0, 1), got {decay}")
-    check_codes(index, len(counts))
-    batch_counts = torch.zeros_like(counts).index_add(0, index, torch.ones_like(index, dtype=counts.dtype))
-    batch_sums = torch.zeros_like(sums).index_add(0, index, z.to(sums.dtype))
-    counts = decay * counts + (1 - decay) * batch_counts
-    sums = decay * sums + (1 - decay) * batch_sums
-    return counts, sums, sums / counts.clamp(min=torch.finfo(counts.dtype).tiny).unsqueeze(1)
+        raise ValueError(f"expected a decay in [0, 1), got {decay}; 0.95 or 0.99 are usual")
+    check_codes(index, len(N))
+    batch_N = torch.zeros_like(N).index_add(0, index, torch.ones_like(index, dtype=N.dtype))
+    batch_m = torch.zeros_like(m).index_add(0, index, z.to(m.dtype))
+    N, m = decay * N + (1 - decay) * batch_N, decay * m + (1 - decay) * batch_m
+    return N, m, m / N.clamp(min=torch.finfo(N.dtype).tiny).unsqueeze(1)
 
 
 def check_codes(index: Tensor, n_codes: int) -> None:
@@ -158,7 +160,7 @@ def check_codes(index: Tensor, n_codes: int) -> None:
 
 
 class Quantized(NamedTuple):
-    """What a quantizer returns: z_q (B, C, H, W), index (B, H, W), loss (a scalar), and the codes e (B, C, H, W)."""
+    """What a quantizer returns: z_q (B, C, H, W), index LongTensor (B, H, W), and the codebook's loss, a scalar."""
 
     z_q: Tensor
     index: Tensor
@@ -174,6 +176,13 @@ class VectorQuantizer(nn.Module):
         decay: of the moving average, in [0, 1); None learns the codebook by gradient descent on `vq_loss`.
         restart: a code that is chosen less often than this (in moving average, as a fraction of an equal share) moves
             to a random output of the encoder. 0 leaves dead codes dead. It needs a decay.
+
+    Raises:
+        ValueError: for sizes or settings out of these ranges.
+
+    Source:
+        Moving average: van den Oord et al. (2017), arXiv 1711.00937, appendix A.1; restart: Dhariwal et al. (2020),
+        arXiv 2005.00341, section 3.1.
     """
 
     def __init__(
@@ -289,7 +298,8 @@ class VQVAE(nn.Module):
         """
         check_codes(index, self.n_codes)
         if tuple(index.shape[1:]) != self.grid:
-            raise ValueError(f"expected codes (B, {', '.join(map(str, self.grid))}), got {tuple(index.shape)}")
+            expected = f"codes (B, {', '.join(map(str, self.grid))})"
+            raise ValueError(f"expected {expected}, got {tuple(index.shape)}; reshape them to this model's grid")
         return self.decode_vectors(self.quantizer.codebook[index].movedim(-1, 1))
 
     def decode_vectors(self, z_q: Tensor) -> Tensor:
@@ -319,9 +329,12 @@ class VQVAE(nn.Module):
         Their difference is at most log p(x): it counts one code of all that could have made x. `rng` is not used.
         """
         check_classes(y, len(x), 0)
-        params = self.decode(self.encode(x))
-        reconstruction = self.head.log_prob(params, x).flatten(1).sum(1)
+        reconstruction = self.log_likelihood(x, self.encode(x))
         return ELBO(reconstruction, torch.full_like(reconstruction, math.prod(self.grid) * math.log(self.n_codes)))
+
+    def log_likelihood(self, x: Tensor, index: Tensor) -> Tensor:
+        """log p(x | codes) of images (B, C, H, W) given codes (B, H', W'): (B,) nats, summed over pixels."""
+        return self.head.log_prob(self.decode(index), x).flatten(1).sum(1)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -336,6 +349,9 @@ class VQLoss:
 
     Args:
         weight: of the codebook's loss against the reconstruction.
+
+    Source:
+        van den Oord et al. (2017), arXiv 1711.00937, equation 3.
     """
 
     def __init__(self, weight: float = 1.0):
@@ -366,6 +382,12 @@ class ConvVQVAE(VQVAE):
         n_codes, dim: of the codebook. channels: features. blocks: residual blocks on either side.
         halvings: 2 turns 28 x 28 pixels into 7 x 7 codes.
         beta, decay, restart: see `VectorQuantizer`.
+
+    Raises:
+        ValueError: for classes, or a height or width that cannot be halved so often.
+
+    Source:
+        van den Oord et al. (2017), arXiv 1711.00937, section 4.1 (smaller, and with a likelihood of levels).
 
     Example:
         >>> model = ConvVQVAE((1, 28, 28), levels=2)
@@ -453,18 +475,21 @@ class TwoStage(nn.Module):
         if tuple(prior.shape) != (1, *vqvae.grid) or prior.levels != vqvae.n_codes:
             raise ValueError(
                 f"expected a prior over codes (1, {vqvae.grid[0]}, {vqvae.grid[1]}) of {vqvae.n_codes} levels, "
-                f"got {tuple(prior.shape)} of {prior.levels}"
+                f"got {tuple(prior.shape)} of {prior.levels}; build the prior for this VQ-VAE"
             )
         self.vqvae, self.prior = vqvae, prior
         self.shape, self.levels, self.n_classes = vqvae.shape, vqvae.levels, prior.n_classes
-        self.config = {"parts": {k: [p.name, p.config] for k, p in (("vqvae", vqvae), ("prior", prior))
-                                 if hasattr(p, "name")}}  # fmt: skip
+        parts = {"vqvae": vqvae, "prior": prior}
+        if all(hasattr(part, "config") for part in parts.values()):  # what the library can build can be saved
+            self.config = {"parts": {argument: [part.name, part.config] for argument, part in parts.items()}}
 
     def elbo(self, x: Tensor, y: Tensor | None = None, *, rng: torch.Generator | None = None) -> ELBO:
         """log p(x | codes(x)) and the cost of the codes, -log p(codes(x)): each (B,) nats; see `VQVAE.elbo`."""
-        reconstruction, _ = self.vqvae.elbo(x)
-        codes = self.vqvae.encode(x).unsqueeze(1)
-        return ELBO(reconstruction, -(self.prior.log_prob(codes) if y is None else self.prior.log_prob(codes, y)))
+        check_classes(y, len(x), self.n_classes)
+        index = self.vqvae.encode(x)
+        codes = index.unsqueeze(1)
+        log_prior = self.prior.log_prob(codes) if y is None else self.prior.log_prob(codes, y)
+        return ELBO(self.vqvae.log_likelihood(x, index), -log_prior)
 
     @torch.no_grad()
     def sample(
@@ -479,8 +504,8 @@ class TwoStage(nn.Module):
         Returns:
             (n, C, H, W): LongTensor of levels, or real numbers with `mean`.
         """
-        codes = self.prior.sample(n, y, rng=rng, **options).squeeze(1)
-        params = self.vqvae.decode(codes)
+        pixels = next_stage(rng)
+        params = self.vqvae.decode(self.prior.sample(n, y, rng=rng, **options).squeeze(1))
         if mean:
             return self.vqvae.head.mean(params)
-        return self.vqvae.head.sample(params, uniforms(n, *self.shape, rng=rng, like=params).to(params.dtype))
+        return self.vqvae.head.sample(params, uniforms(n, *self.shape, rng=pixels, like=params).to(params.dtype))

@@ -1,23 +1,17 @@
 """The codebook as a moving average of the vectors that choose each code; equation (12.4)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from garm_course.exercises.inputs import random
 from garm_course.exercises.registry import Exercise, Speed, same
-from garm_course.latent import vqvae
+from garm_course.latent.vqvae import ema_update
 
-
-def ema_update(N: Tensor, m: Tensor, index: Tensor, z: Tensor, decay: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The library's `ema_update` with the names of equation (12.4): new N (K,), new m (K, C), codebook e (K, C)."""
-    return vqvae.ema_update(N, m, index, z, decay)
-
-
-def _random(*shape: int, seed: int = 12) -> Tensor:
-    """Signs mixed, nothing round, float64."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+_random = partial(random, seed=12)
 
 
 def _state(n_codes: int, dim: int, seed: int, dead: int) -> tuple[Tensor, Tensor]:

@@ -1,18 +1,17 @@
 """The nearest code of every vector, and a gradient that passes straight through; equations (12.1) and (12.2)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from garm_course.exercises.inputs import random
 from garm_course.exercises.registry import Exercise, Speed, same
 from garm_course.latent.vqvae import quantize
 
-
-def _random(*shape: int, seed: int = 12) -> Tensor:
-    """Signs mixed, nothing round, float64."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+_random = partial(random, seed=12)
 
 
 def _gradients(answer: Callable, z: Tensor, codebook: Tensor) -> dict[str, Tensor]:

@@ -1,18 +1,17 @@
 """Codes move to the encoder's outputs, the encoder commits to codes; equation (12.3)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from garm_course.exercises.inputs import random
 from garm_course.exercises.registry import Exercise, Speed, same
 from garm_course.latent.vqvae import vq_loss
 
-
-def _random(*shape: int, seed: int = 12) -> Tensor:
-    """Signs mixed, nothing round, float64."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+_random = partial(random, seed=12)
 
 
 def _two(weigh: Callable[[Tensor, Tensor, float], Tensor]):
