@@ -18,16 +18,25 @@ def check_images(x: Tensor, shape: tuple[int, int, int], levels: int) -> None:
     expected = f"a LongTensor (B, {', '.join(map(str, shape))}) of levels 0..{levels - 1}"
     if not isinstance(x, Tensor) or x.dtype != torch.long:
         raise TypeError(f"expected {expected}, got {_kind(x)}; use x.long() on levels, not on values scaled to [0, 1]")
-    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape):
-        raise ValueError(f"expected {expected}, got shape {tuple(x.shape)}; reshape it or build the model for it")
-    if len(x) == 0:
-        raise ValueError(f"expected {expected}, got an empty batch; leave empty batches out")
+    check_shape(x, shape, expected)
     low, high = x.aminmax()
     if low < 0 or high >= levels:
         raise ValueError(
             f"expected {expected}, got levels {int(low)}..{int(high)}; "
             f"rescale the image or build the model with levels={max(int(high) + 1, 2)}"
         )
+
+
+def check_shape(x: Tensor, shape: tuple[int, int, int], expected: str) -> None:
+    """Refuse a batch that is not (B, C, H, W) with B >= 1 (ValueError).
+
+    Args:
+        x: the batch. shape: (C, H, W). expected: what was expected, in words, for the message.
+    """
+    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape):
+        raise ValueError(f"expected {expected}, got shape {tuple(x.shape)}; reshape it or build the model for it")
+    if len(x) == 0:
+        raise ValueError(f"expected {expected}, got an empty batch; leave empty batches out")
 
 
 def check_numbers(x: Tensor, shape: tuple[int, int, int]) -> None:
@@ -43,12 +52,25 @@ def check_numbers(x: Tensor, shape: tuple[int, int, int]) -> None:
     expected = f"a FloatTensor (B, {', '.join(map(str, shape))}) of real numbers"
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise TypeError(f"expected {expected}, got {_kind(x)}; use dequantize(x, u, levels) on levels")
-    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape):
-        raise ValueError(f"expected {expected}, got shape {tuple(x.shape)}; reshape it or build the model for it")
-    if len(x) == 0:
-        raise ValueError(f"expected {expected}, got an empty batch; leave empty batches out")
+    check_shape(x, shape, expected)
     if not torch.isfinite(x).all():
         raise ValueError(f"expected {expected}, got NaN or infinity; look at how the data were scaled")
+
+
+def check_scaled(x: Tensor) -> None:
+    """Refuse what are not numbers in [-1, 1], which adversarial models read and write.
+
+    Raises:
+        TypeError: for another type or dtype. ValueError: for numbers outside of [-1, 1], NaN, or none.
+    """
+    expected = "images as floating-point numbers in [-1, 1]"
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise TypeError(f"expected {expected}, got {_kind(x)}; use scale(x, levels) on levels")
+    if x.numel() == 0:
+        raise ValueError(f"expected {expected}, got none")
+    low, high = (float(v) for v in x.aminmax())
+    if not (low >= -1 and high <= 1):  # NaN compares false
+        raise ValueError(f"expected {expected}, got values {low:g}..{high:g}; use scale(x, levels) on levels")
 
 
 def check_classes(y: Tensor | None, n: int, n_classes: int) -> None:

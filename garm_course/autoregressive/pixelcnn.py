@@ -249,7 +249,7 @@ class GatedPixelCNN(PixelModel):
         expected = f"y: a FloatTensor ({n}, {self.context}), since the model is conditioned on a vector"
         if not isinstance(y, Tensor) or not y.is_floating_point():
             got = f"a tensor of {y.dtype}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-            raise TypeError(f"expected {expected}; got {got}")
+            raise TypeError(f"expected {expected}; got {got}: pass the vectors as floats")
         if tuple(y.shape) != (n, self.context):
             raise ValueError(f"expected {expected}; got shape {tuple(y.shape)}: give one vector per image")
 

@@ -72,7 +72,12 @@ def lower_bounds(model, dataset: Dataset, *, k: int | None = None, seed: int = 0
 
     Returns:
         float64 tensor (N,) on the CPU, in nats: each a bound in expectation over the draws.
+
+    Raises:
+        ValueError: for an empty data set, or k for a model without importance samples (a VQ-VAE).
     """
+    if k is not None and not hasattr(model, "iwae_bound"):
+        raise ValueError(f"a {type(model).__name__} has no importance samples to draw, got k={k}; leave k out")
     rng = torch.Generator().manual_seed(seed)
     if k is None:
         return _each(model, dataset, lambda x, *y: model.elbo(x, *y, rng=rng).bound, batch_size)
@@ -130,13 +135,8 @@ def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, ba
     Raises:
         ValueError: for an empty data set, k for a model with an exact likelihood, or a figure that is not finite.
     """
-    latent = hasattr(model, "elbo")
-    if k is not None and not latent:
-        raise ValueError(f"k={k} importance samples are for latent-variable models; {type(model).__name__} is exact")
-    if latent:
-        nll = -lower_bounds(model, dataset, k=k, seed=seed, batch_size=batch_size)
-    else:
-        nll = -log_probs(model, dataset, batch_size=batch_size)
+    log_q, bound = _log_likelihoods(model, dataset, k, seed, batch_size)
+    nll = -log_q
     if not torch.isfinite(nll).all():
         bad = int((~torch.isfinite(nll)).nonzero()[0])
         raise ValueError(
@@ -144,8 +144,19 @@ def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, ba
         )
     x, _ = _plain(dataset)[0]
     stderr = (nll.std() / math.sqrt(len(nll))).item() if len(nll) > 1 else math.nan
-    bound = "" if not latent else "ELBO" if k is None else f"IWAE-{k}"
     return Likelihood(nll.mean().item(), stderr, len(nll), x.numel(), bound)
+
+
+def _log_likelihoods(model, dataset: Dataset, k: int | None, seed: int, batch_size: int) -> tuple[Tensor, str]:
+    """log q(x) of every example, exactly or by a lower bound, and the name of the bound."""
+    if hasattr(model, "elbo"):
+        values = lower_bounds(model, dataset, k=k, seed=seed, batch_size=batch_size)
+        return values, "ELBO" if k is None else f"IWAE-{k}"
+    if k is not None:
+        raise ValueError(
+            f"k={k} importance samples are for models with latents; {type(model).__name__} is exact: leave k out"
+        )
+    return log_probs(model, dataset, batch_size=batch_size), ""
 
 
 def kl_divergence(data, model, *, k: int | None = None, batch_size: int = 256) -> Likelihood:
@@ -161,11 +172,11 @@ def kl_divergence(data, model, *, k: int | None = None, batch_size: int = 256) -
 
     Returns:
         Likelihood: nats per example with the standard error of the paired mean; at least 0 up to that error.
+
+    Raises:
+        ValueError: for an empty data set, or k for a model with an exact likelihood.
     """
-    if hasattr(model, "elbo"):
-        log_q, bound = lower_bounds(model, data, k=k, batch_size=batch_size), "ELBO" if k is None else f"IWAE-{k}"
-    else:
-        log_q, bound = log_probs(model, data, batch_size=batch_size), ""
+    log_q, bound = _log_likelihoods(model, data, k, 0, batch_size)
     gap = log_probs(data, data, batch_size=batch_size) - log_q
     stderr = (gap.std() / math.sqrt(len(gap))).item() if len(gap) > 1 else math.nan
     return Likelihood(gap.mean().item(), stderr, len(gap), _plain(data)[0][0].numel(), bound)
