@@ -1,6 +1,7 @@
 """Rows moved so that a diagonal of the image becomes a column; equation (3.6)."""
 
 import warnings
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -8,12 +9,10 @@ from torch import Tensor
 
 from garm_course.autoregressive.pixelrnn import skew
 from garm_course.exercises.attempt import Attempt, Refused
+from garm_course.exercises.inputs import random
 from garm_course.exercises.registry import Exercise, Speed
 
-
-def _random(*shape: int, seed: int = 3) -> Tensor:
-    """Signs mixed, nothing round, float64."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+_random = partial(random, seed=3)
 
 
 def _levels(*shape: int, seed: int = 3) -> Tensor:

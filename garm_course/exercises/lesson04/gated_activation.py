@@ -1,16 +1,16 @@
 """The unit of a Gated PixelCNN, tanh times sigmoid; equation (4.3)."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.autoregressive.pixelcnn import gated_activation
+from garm_course.exercises.inputs import random
 from garm_course.exercises.registry import Exercise, Speed, same
 
-
-def _random(*shape: int, seed: int = 4) -> Tensor:
-    """Signs mixed, nothing round, float64."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+_random = partial(random, seed=4)
 
 
 def _halves(x: Tensor, dim: int = 1) -> tuple[Tensor, Tensor]:

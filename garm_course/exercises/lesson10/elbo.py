@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from garm_course.distributions import bernoulli_nll
-from garm_course.exercises.lesson10.inputs import form, pixels, random
+from garm_course.exercises.inputs import random
+from garm_course.exercises.lesson10.inputs import form, pixels
 from garm_course.exercises.registry import Exercise, Speed, same
 from garm_course.latent.bounds import kl_diag_gaussian, kl_diag_gaussian_per_dim
 

@@ -1,15 +1,10 @@
-"""What the probes of lesson 10 share: numbers that are not round, and a result reduced to its form."""
+"""What the probes of lesson 10 share: pixels, and a result reduced to its form."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-
-
-def random(*shape: int, seed: int) -> Tensor:
-    """Signs mixed, nothing round, float64."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def pixels(*shape: int, seed: int) -> Tensor:

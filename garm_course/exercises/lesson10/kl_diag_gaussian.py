@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from garm_course.exercises.lesson10.inputs import form, random
+from garm_course.exercises.inputs import random
+from garm_course.exercises.lesson10.inputs import form
 from garm_course.exercises.registry import Exercise, Speed, same
 from garm_course.latent.bounds import kl_diag_gaussian
 

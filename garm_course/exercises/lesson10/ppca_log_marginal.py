@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal
 
-from garm_course.exercises.lesson10.inputs import form, random
+from garm_course.exercises.inputs import random
+from garm_course.exercises.lesson10.inputs import form
 from garm_course.exercises.registry import Exercise, Speed, same
 from garm_course.latent.ppca import ppca_log_marginal
 

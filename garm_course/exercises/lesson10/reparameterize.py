@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Normal
 
-from garm_course.exercises.lesson10.inputs import form, random
+from garm_course.exercises.inputs import random
+from garm_course.exercises.lesson10.inputs import form
 from garm_course.exercises.registry import Exercise, Speed, same
 from garm_course.latent.bounds import reparameterize
 

@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from garm_course.exercises.inputs import random
 from garm_course.exercises.registry import Exercise, Speed, same
 from garm_course.latent.bounds import iwae_bound
 
-
-def _random(*shape: int, seed: int = 11) -> Tensor:
-    """Signs mixed, nothing round, float64."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+_random = partial(random, seed=11)
 
 
 def _then(change: Callable[[Tensor], object]):
