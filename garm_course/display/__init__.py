@@ -23,7 +23,16 @@ _MODULE_OF = {
     "scans": ("scan_orders",),
     "widgets": ("pixel_by_pixel",),
     "connections": ("made_paths",),
-    "codes": ("code_editor", "code_map", "code_map_figure", "code_patches", "codebook", "codebook_figure"),
+    "codes": (
+        "code_editor",
+        "code_map",
+        "code_map_figure",
+        "code_patches",
+        "codebook",
+        "codebook_figure",
+        "staircase",
+        "staircase_figure",
+    ),
     "latents": ("latent_cloud", "latent_cloud_figure", "latent_map", "manifold", "manifold_figure"),
     "progressbar": ("progress",),
 }

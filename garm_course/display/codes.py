@@ -11,6 +11,7 @@ from .figures import (
     SMALL,
     TITLE,
     WIDTH,
+    as_array,
     fitting_width,
     new_figure,
     palette,
@@ -72,7 +73,7 @@ def codebook_figure(patches, counts, *, title=None, inner=None, cols=16):
     """The figure that `codebook` shows; arguments as there."""
     from matplotlib.patches import Rectangle
 
-    patches, counts = _array(patches), _array(counts)
+    patches, counts = as_array(patches), as_array(counts)
     if patches.ndim != 3 or counts.shape != patches.shape[:1]:
         raise ValueError(f"expected patches (K, h, w) and counts (K,), got {patches.shape} and {counts.shape}")
     if not (np.isfinite(patches).all() and patches.min() >= 0 and patches.max() <= 1) or counts.sum() <= 0:
@@ -125,7 +126,7 @@ def staircase(borders, levels, *, at, alt, title=None, xlabel="z", ylabel="loss"
 
 def staircase_figure(borders, levels, *, at, title=None, xlabel="z", ylabel="loss"):
     """The figure that `staircase` shows; arguments as there."""
-    borders, levels = _array(borders), _array(levels)
+    borders, levels = as_array(borders), as_array(levels)
     if borders.ndim != 1 or len(borders) != len(levels) + 1 or len(levels) < 1 or (np.diff(borders) <= 0).any():
         raise ValueError(f"expected N levels between N + 1 increasing borders, got {len(levels)} and {borders}")
     if not borders[0] < at < borders[-1] or at in borders:
@@ -165,7 +166,7 @@ def code_map(images, index, *, alt, title=None, levels=2, display_id=None):
 
 def code_map_figure(images, index, *, title=None, levels=2):
     """The figure that `code_map` shows; arguments as there."""
-    images, index = _array(images), _array(index).astype(int)
+    images, index = as_array(images), as_array(index).astype(int)
     if images.ndim != 4 or images.shape[1] != 1 or index.ndim != 3 or not 1 <= len(images) == len(index) <= 3:
         raise ValueError(
             f"expected 1 to 3 images (N, 1, H, W) and codes (N, H', W'), got {images.shape}, {index.shape}"
@@ -248,15 +249,15 @@ class CodeEditor:
         if x.ndim != 4 or len(x) != 1 or x.shape[1] != 1:
             raise ValueError(f"expected one image of one channel, (1, 1, H, W), got {tuple(x.shape)}")
         self.vqvae, self.top = vqvae, vqvae.levels - 1
-        self.image = _array(x[0, 0]) / self.top
+        self.image = as_array(x[0, 0]) / self.top
         index = vqvae.encode(x)
-        self.index = _array(index[0]).astype(int)
+        self.index = as_array(index[0]).astype(int)
         self.before = self._decode(index)[0]
 
     @torch.no_grad()
     def _decode(self, index):
         """Codes (B, H', W') -> expected ink (B, H, W)."""
-        return _array(self.vqvae.head.mean(self.vqvae.decode(index))[:, 0]) / self.top
+        return as_array(self.vqvae.head.mean(self.vqvae.decode(index))[:, 0]) / self.top
 
     def after(self, place, code):
         """The expected ink (H, W) with this code at this place."""
@@ -320,7 +321,3 @@ class CodeEditor:
 
 def _percent(share):
     return f"{100 * share:.0f}%" if share >= 0.1 else f"{100 * share:.1f}%"
-
-
-def _array(values):
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values).astype(float)

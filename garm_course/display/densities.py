@@ -15,6 +15,7 @@ from .figures import (
     SMALL,
     TITLE,
     WIDTH,
+    as_array,
     new_figure,
     palette,
     readable,
@@ -107,22 +108,18 @@ def _distributions(panel, parts):
     found = {}
     for i, (name, values) in enumerate(parts.items()):
         if isinstance(values, tuple):
-            t, density = (_array(v) for v in values)
+            t, density = (as_array(v) for v in values)
             if i == 0 or t.shape != density.shape or t.ndim != 1 or not np.isfinite(density).all() or density.min() < 0:
                 raise ValueError(
                     f"expected bars first, then lines (t, density) of equal length, at least 0; look at {name!r}{where}"
                 )
             found[name] = t, density
             continue
-        probs = _array(values)
+        probs = as_array(values)
         if probs.ndim != 1 or not np.isfinite(probs).all() or probs.min() < 0 or probs.sum() > 1 + 1e-3:
             raise ValueError(f"expected probabilities (levels,) with a sum of at most 1 for {name!r}{where}")
         found[name] = probs
     return found
-
-
-def _array(values):
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values).astype(float)
 
 
 def density_fit(x, *, bins=20, limits=None, mean=None, width=None, xlabel="value"):
@@ -166,7 +163,7 @@ class GaussianFit:
     """
 
     def __init__(self, x, bins=20, limits=None, xlabel="value"):
-        x = _array(x)
+        x = as_array(x)
         if x.ndim != 1 or not len(x) or not np.isfinite(x).all():
             raise ValueError(f"expected finite numbers (N,), N at least 1, got shape {x.shape}")
         if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:

@@ -140,6 +140,11 @@ def contrast(color, background="white"):
     return float((light + 0.05) / (dark + 0.05))
 
 
+def as_array(values):
+    """A tensor or anything like an array as a numpy array of double precision."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values).astype(float)
+
+
 def fitting_width(content, title):
     """Width in inches of a figure: its content's, or more if that keeps the title on one line of the page."""
     one_line = max(text_width(line, TITLE, "bold") for line in (title or "").split("\n")) + 0.3

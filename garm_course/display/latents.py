@@ -5,7 +5,21 @@ import math
 import numpy as np
 import torch
 
-from .figures import INK, LABEL, LINE_COLORS, MUTED, SMALL, TITLE, WIDTH, new_figure, palette, show, style, wrap
+from .figures import (
+    INK,
+    LABEL,
+    LINE_COLORS,
+    MUTED,
+    SMALL,
+    TITLE,
+    WIDTH,
+    as_array,
+    new_figure,
+    palette,
+    show,
+    style,
+    wrap,
+)
 from .sliders import Dial, slide
 
 REACH = 3.0  # of the map, in standard deviations of the prior
@@ -36,15 +50,8 @@ def manifold_figure(model, *, title=None, n=14):
     ink = _decode(model, torch.stack([z1.flatten(), z2.flatten()], 1))  # (n², H, W)
     ink = np.pad(ink, ((0, 0), (2, 2), (1, 1)))  # digits fill their frame: a gap keeps them apart
     sheet = np.block([[ink[row * n + col] for col in range(n)] for row in range(n)])
-    side = 5.0
     with style():
-        title = wrap(title, WIDTH - 0.2, TITLE, "bold") if title else ""
-        head = 0.15 + 0.24 * (title.count("\n") + 1) * bool(title)
-        high = head + side + 0.6
-        fig = new_figure(WIDTH, high)
-        if title:
-            fig.text(0.1 / WIDTH, 1 - 0.08 / high, title, fontsize=TITLE, fontweight="bold", va="top")
-        ax = fig.add_axes((0.9 / WIDTH, 0.55 / high, side / WIDTH, side / high))
+        fig, ax = _square(title, 5.0)
         ax.imshow(1 - 0.9 * sheet, cmap="gray", vmin=0, vmax=1, extent=(0, n, 0, n), aspect="auto")
         marks = np.arange(0, n, max(1, n // 4)) + 0.5
         words = [f"{at[int(m)]:.1f}" for m in marks]
@@ -71,22 +78,26 @@ def latent_cloud(means, y, *, alt, title=None, drawn=None, display_id=None):
 
 def latent_cloud_figure(means, y, *, title=None, drawn=None):
     """The figure that `latent_cloud` shows; arguments as there."""
-    means, y = _array(means), _array(y).astype(int)
+    means, y = as_array(means), as_array(y).astype(int)
     if means.ndim != 2 or means.shape[1] != 2 or y.shape != means.shape[:1]:
         raise ValueError(f"expected posterior means (N, 2) and classes (N,), got {means.shape} and {y.shape}")
-    side = 4.6
     with style():
-        title = wrap(title, WIDTH - 0.2, TITLE, "bold") if title else ""
-        head = 0.15 + 0.24 * (title.count("\n") + 1) * bool(title)
-        high = head + side + 0.6
-        fig = new_figure(WIDTH, high)
-        if title:
-            fig.text(0.1 / WIDTH, 1 - 0.08 / high, title, fontsize=TITLE, fontweight="bold", va="top")
-        ax = fig.add_axes((0.9 / WIDTH, 0.55 / high, side / WIDTH, side / high))
+        fig, ax = _square(title, 4.6)
         if drawn is not None:
-            ax.scatter(*_array(drawn).T, s=5, color="#C8C8C8", linewidths=0, zorder=1)
+            ax.scatter(*as_array(drawn).T, s=5, color="#C8C8C8", linewidths=0, zorder=1)
         _draw_cloud(ax, means, y)
     return fig
+
+
+def _square(title, side):
+    """A page with a title and one square panel of `side` inches."""
+    title = wrap(title, WIDTH - 0.2, TITLE, "bold") if title else ""
+    head = 0.15 + 0.24 * (title.count("\n") + 1) * bool(title)
+    high = head + side + 0.6
+    fig = new_figure(WIDTH, high)
+    if title:
+        fig.text(0.1 / WIDTH, 1 - 0.08 / high, title, fontsize=TITLE, fontweight="bold", va="top")
+    return fig, fig.add_axes((0.9 / WIDTH, 0.55 / high, side / WIDTH, side / high))
 
 
 def _draw_cloud(ax, means, y, pale=False):
@@ -97,7 +108,9 @@ def _draw_cloud(ax, means, y, pale=False):
     angle = np.linspace(0, 2 * math.pi, 200)
     for radius in (1, 2, 3):
         ax.plot(radius * np.cos(angle), radius * np.sin(angle), color=MUTED, lw=0.8, ls="-", zorder=0)
-        ax.text(0, radius + 0.05, f"{radius} sd", fontsize=SMALL - 1, color=MUTED, ha="center", va="bottom")
+        at = radius * math.cos(-math.pi / 4), radius * math.sin(-math.pi / 4)  # below to the right, on white
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        ax.text(*at, f"{radius} sd", fontsize=SMALL - 1, color=MUTED, ha="center", va="center", bbox=paper, zorder=5)
     limit = max(REACH + 0.4, 1.05 * np.abs(means).max())
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="$z_1$", ylabel="$z_2$")
 
@@ -131,7 +144,7 @@ class LatentMap:
 
     def __init__(self, model, x, y):
         _check(model)
-        self.model, self.y = model, _array(y).astype(int)
+        self.model, self.y = model, as_array(y).astype(int)
         with torch.no_grad():
             posterior = model.eval().encode(x)
         self.mean, self.logvar = posterior.mean.double(), posterior.logvar.double()
@@ -189,8 +202,4 @@ def _check(model):
 def _decode(model, z):
     """(N, 2) -> expected ink (N, H, W), 0 to 1."""
     z = z.to(next(model.parameters()))
-    return _array(model.draw(z, mean=True)[:, 0]) / (model.levels - 1)
-
-
-def _array(values):
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values).astype(float)
+    return as_array(model.draw(z, mean=True)[:, 0]) / (model.levels - 1)
