@@ -39,13 +39,13 @@ def record(runs: list[Path], ship: bool = True) -> dict:
     results = [recipes.read_result(run) for run in runs]
     same = ("model", "class", "data", "budget", "config", "data_options", "parameters")
     for key in same:
-        if any(r[key] != results[0][key] for r in results):
+        if any(r.get(key) != results[0].get(key) for r in results):
             raise ValueError(f"the runs differ in {key!r}; record runs of one recipe and budget together")
     results = [r if "test" in r else recipes.evaluate_run(run) for run, r in zip(runs, results, strict=True)]
     first, splits = results[0], ("train", "validation", "test")
     best = min(range(len(runs)), key=lambda k: results[k]["validation"]["nats"])
     entry = {
-        **{key: first[key] for key in same},
+        **{key: first[key] for key in same if key in first},
         **{split: mean_over_seeds([r[split] for r in results]) for split in splits},
         "baselines": first["baselines"],
         "floor": first["floor"],

@@ -10,6 +10,7 @@ import json
 import re
 from pathlib import Path
 
+from garm_course.cli.runs import sign
 from garm_course.editions import address, badges, lessons
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,7 +65,7 @@ def figures(root: Path) -> str:
     entries = [json.loads(path.read_text(encoding="utf-8")) for path in (root / "results").glob("*.json")]
     for entry in sorted(entries, key=lambda e: (e["data"] != "digits", e["data"], -e["validation"]["nats"])):
         nats = [
-            f"{'≤ ' if entry[split].get('bound') else ''}{entry[split]['nats']:.2f} ± {entry[split]['stderr']:.2f}"
+            f"{sign(entry[split])}{entry[split]['nats']:.2f} ± {entry[split]['stderr']:.2f}"
             for split in ("validation", "test")
         ]
         seconds = f"{sum(entry['cpu_seconds']) / len(entry['cpu_seconds']):.0f}"
