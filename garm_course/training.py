@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from garm_course.evaluation.likelihood import evaluate
+from garm_course.modes import lent_weights
 
 
 @dataclass
@@ -175,7 +176,7 @@ def fit(
                     history.train.append((step, running / since))
                     running, since = 0.0, 0
                     if validation is not None:
-                        with _weights(model, average):
+                        with lent_weights(model, average):
                             nats = evaluate(model, validation).nats
                         history.validation.append((step, nats))
                         waited += 1
@@ -195,17 +196,3 @@ def fit(
         model.load_state_dict(best)
         model.to(home).eval()
     return history
-
-
-class _weights:
-    """Lend a model other weights for the length of a block."""
-
-    def __init__(self, model: nn.Module, weights: dict[str, Tensor]):
-        self.model, self.weights = model, weights
-
-    def __enter__(self) -> None:
-        self.own = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.model.load_state_dict(self.weights)
-
-    def __exit__(self, *error: object) -> None:
-        self.model.load_state_dict(self.own)

@@ -13,6 +13,7 @@ from torch import nn
 from garm_course import datasets
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.distributions import Bernoulli, Categorical, Gaussian, Poisson
+from garm_course.draws import normals, uniforms
 from garm_course.evaluation.likelihood import evaluate, kl_divergence, lower_bounds, rate_distortion
 from garm_course.latent import vae as vae_module
 from garm_course.latent.bounds import (
@@ -31,8 +32,6 @@ from garm_course.latent.priors import (
     PoissonPosterior,
     PoissonPrior,
     StandardNormal,
-    normals,
-    uniforms,
 )
 from garm_course.latent.vae import MLPVAE, VAE, NegativeELBO, NegativeIWAE
 from garm_course.training import NonFiniteLossError, fit

@@ -11,32 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from garm_course.distributions import Poisson
+from garm_course.draws import normals, uniforms
 from garm_course.latent.bounds import check_gaussian, kl_diag_gaussian_per_dim, reparameterize
-
-
-def uniforms(*size: int, rng: torch.Generator | None = None, like: Tensor) -> Tensor:
-    """Uniforms in (0, 1), drawn in double precision on the generator's own device, then moved to that of `like`.
-
-    Row k is the same whatever the number of rows; `rng` None takes torch's global generator.
-    """
-    u = torch.rand(*size, generator=rng, dtype=torch.float64, device=rng.device if rng else "cpu")
-    return u.clamp(min=2**-54).to(like.device)
-
-
-def normals(*size: int, rng: torch.Generator | None = None, like: Tensor) -> Tensor:
-    """Standard normal numbers from `uniforms`, in the dtype of `like`."""
-    return torch.special.ndtri(uniforms(*size, rng=rng, like=like)).to(like.dtype)
-
-
-def next_stage(rng: torch.Generator | None) -> torch.Generator:
-    """A generator for what is drawn after the latents, seeded from `rng` (None: torch's global generator).
-
-    Latents and pixels of an image then come from two streams, each a row for an image: drawing more images changes
-    neither the latents nor the pixels of the first ones.
-    """
-    device = rng.device if rng else "cpu"
-    seed = torch.randint(2**62, (), generator=rng, device=device).item()
-    return torch.Generator(device).manual_seed(seed)
 
 
 class StandardNormal(nn.Module):

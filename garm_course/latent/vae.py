@@ -25,9 +25,10 @@ from garm_course.distributions import (
     ordered_logits,
     output_head,
 )
+from garm_course.draws import next_stage, uniforms
 from garm_course.inputs import check_classes, check_images, check_numbers, check_shape
 from garm_course.latent.bounds import ELBO, free_bits, iwae_bound
-from garm_course.latent.priors import PoissonPrior, StandardNormal, next_stage, uniforms
+from garm_course.latent.priors import PoissonPrior, StandardNormal
 from garm_course.modes import evaluation_mode
 from garm_course.transforms import level_features
 
