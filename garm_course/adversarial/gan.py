@@ -1,0 +1,254 @@
+"""The generative adversarial network: a generator that turns noise into examples, and a critic that scores them.
+
+`GAN` holds the pair, and draws; the networks are passed in. `MLPGAN` (points, small images) and `DCGAN` (images) pass
+in their own, and can be trained from a recipe and saved.
+
+Sources: Goodfellow et al. (2014), arXiv 1406.2661; Radford, Metz, Chintala (2016), "Unsupervised Representation
+Learning with Deep Convolutional Generative Adversarial Networks", arXiv 1511.06434; Miyato, Koyama (2018), "cGANs with
+Projection Discriminator", arXiv 1802.05637.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from garm_course.draws import normals
+from garm_course.inputs import check_classes
+from garm_course.modes import evaluation_mode
+
+
+class GAN(nn.Module):
+    """A generator and a critic.
+
+    Args:
+        generator: z (B, Z) -> examples (B, *shape), images in [-1, 1]; with classes it is called with (z, y).
+        critic: examples -> scores (B,), or (B, 1, h, w) of patches; with classes it is called with (x, y).
+        shape: of an example: (C, H, W), or (D,) for points.
+        latents: Z, standard normal numbers for each example.
+        levels: of the images that it is trained on, or None for numbers.
+        n_classes: 0, or the number of classes of a conditional GAN.
+
+    Example:
+        >>> gan = MLPGAN((1, 8, 8), 17, latents=4)
+        >>> x = gan.sample(3, rng=torch.Generator().manual_seed(0))
+        >>> x.shape, gan.critic(x).shape
+        (torch.Size([3, 1, 8, 8]), torch.Size([3]))
+    """
+
+    def __init__(self, generator, critic, shape, latents, *, levels=None, n_classes=0):
+        super().__init__()
+        if latents < 1 or n_classes < 0 or min(shape) < 1:
+            raise ValueError(
+                f"expected latents >= 1, n_classes >= 0 and positive sizes, got {latents}, {n_classes} and {shape}"
+            )
+        self.shape, self.latents, self.levels, self.n_classes = tuple(shape), latents, levels, n_classes
+        self.generator, self.critic = generator, critic
+
+    def noise(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """(n, Z) standard normal numbers on the device of the weights; row k is the same whatever n."""
+        return normals(n, self.latents, rng=rng, like=next(self.parameters()))
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None = None, *, rng: torch.Generator | None = None) -> Tensor:
+        """Draw examples.
+
+        Args:
+            n: how many. y: LongTensor (n,) of classes, for a conditional GAN. rng: source of the noise.
+
+        Returns:
+            (n, *shape), images in [-1, 1]: `transforms.unscale(x, levels)` makes levels of them.
+
+        Raises:
+            ValueError, TypeError: for n < 1, or classes that do not fit.
+        """
+        if n < 1:
+            raise ValueError(f"expected at least one example to draw, got n={n}")
+        check_classes(y, n, self.n_classes)
+        with evaluation_mode(self):
+            z = self.noise(n, rng)
+            return self.generator(z) if y is None else self.generator(z, y.to(z.device))
+
+
+class MLPGenerator(nn.Module):
+    """Noise, and the class as a one-hot vector, through a perceptron: tanh at the end for images, nothing for points.
+
+    Args:
+        latents, shape, n_classes: see `GAN`. hidden: units of each hidden layer.
+    """
+
+    def __init__(self, latents, shape, n_classes=0, *, hidden=(256, 256)):
+        super().__init__()
+        self.shape, self.n_classes, self.images = tuple(shape), n_classes, len(shape) == 3
+        sizes = [latents + n_classes, *hidden]
+        layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
+        self.net = nn.Sequential(*layers, nn.Linear(sizes[-1], math.prod(shape)))
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """(B, Z), classes (B,) -> (B, *shape)."""
+        x = self.net(_with_class(z, y, self.n_classes)).unflatten(1, self.shape)
+        return x.tanh() if self.images else x
+
+
+class MLPCritic(nn.Module):
+    """A perceptron with one score; for classes by projection, score = w·φ(x) + e_y·φ(x) (Miyato, Koyama, 2018).
+
+    Args:
+        shape, n_classes: see `GAN`. hidden: units of each hidden layer. spectral: divide each weight by its spectral
+            norm.
+    """
+
+    def __init__(self, shape, n_classes=0, *, hidden=(256, 256), spectral=False):
+        super().__init__()
+        sizes = [math.prod(shape), *hidden]
+        norm = _normalization(spectral)
+        layers = [layer for pair in pairwise(sizes) for layer in (norm(nn.Linear(*pair)), nn.LeakyReLU(0.2))]
+        self.features = nn.Sequential(nn.Flatten(), *layers)
+        self.read_out = _ReadOut(sizes[-1], n_classes, norm)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """(B, *shape), classes (B,) -> scores (B,)."""
+        return self.read_out(self.features(x), y)
+
+
+class DCGenerator(nn.Module):
+    """Noise to a grid of a quarter of the height and width, then two transposed convolutions of stride 2.
+
+    Args:
+        latents, shape, n_classes: see `GAN`; height and width are multiples of 4.
+        channels: of the last hidden layer; the one before has twice as many. batch_norm: after each hidden layer.
+    """
+
+    def __init__(self, latents, shape, n_classes=0, *, channels=32, batch_norm=True):
+        super().__init__()
+        c, h, w = _quarters(shape)
+        self.n_classes = n_classes
+        norm = nn.BatchNorm2d if batch_norm else lambda n: nn.Identity()
+        self.net = nn.Sequential(
+            nn.Linear(latents + n_classes, 2 * channels * h * w),
+            nn.Unflatten(1, (2 * channels, h, w)),
+            norm(2 * channels),
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * channels, channels, 4, 2, 1),
+            norm(channels),
+            nn.ReLU(),
+            nn.ConvTranspose2d(channels, c, 4, 2, 1),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """(B, Z), classes (B,) -> (B, C, H, W) in [-1, 1]."""
+        return self.net(_with_class(z, y, self.n_classes))
+
+
+class DCCritic(nn.Module):
+    """Two convolutions of stride 2, and one score; for classes by projection.
+
+    Args:
+        shape, n_classes: see `GAN`. channels: of the first layer; the second has twice as many.
+        spectral: divide each weight by its spectral norm. batch_norm: after the second layer; it makes a score depend
+            on the rest of the batch, so that a gradient penalty is refused.
+    """
+
+    def __init__(self, shape, n_classes=0, *, channels=32, spectral=False, batch_norm=False):
+        super().__init__()
+        c, h, w = _quarters(shape)
+        norm = _normalization(spectral)
+        self.features = nn.Sequential(
+            norm(nn.Conv2d(c, channels, 4, 2, 1)),
+            nn.LeakyReLU(0.2),
+            norm(nn.Conv2d(channels, 2 * channels, 4, 2, 1)),
+            nn.BatchNorm2d(2 * channels) if batch_norm else nn.Identity(),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+        )
+        self.read_out = _ReadOut(2 * channels * h * w, n_classes, norm)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """(B, C, H, W), classes (B,) -> scores (B,)."""
+        return self.read_out(self.features(x), y)
+
+
+class MLPGAN(GAN):
+    """A GAN of two perceptrons, for points or small images.
+
+    Args:
+        shape, levels, n_classes, latents: see `GAN`.
+        hidden: units of each hidden layer of the generator; critic_hidden: of the critic, None for the same.
+        spectral: spectral normalization of the critic.
+    """
+
+    name = "gan"
+
+    def __init__(
+        self, shape, levels=None, n_classes=0, *, latents=32, hidden=(256, 256), critic_hidden=None, spectral=False
+    ):
+        critic_hidden = tuple(hidden if critic_hidden is None else critic_hidden)
+        generator = MLPGenerator(latents, shape, n_classes, hidden=tuple(hidden))
+        critic = MLPCritic(shape, n_classes, hidden=critic_hidden, spectral=spectral)
+        super().__init__(generator, critic, shape, latents, levels=levels, n_classes=n_classes)
+        self.config = {
+            "shape": list(shape), "levels": levels, "n_classes": n_classes, "latents": latents, "hidden": list(hidden),
+            "critic_hidden": list(critic_hidden), "spectral": spectral,
+        }  # fmt: skip
+
+
+class DCGAN(GAN):
+    """A GAN of convolutions for images whose height and width are multiples of 4.
+
+    Args:
+        shape, levels, n_classes, latents: see `GAN`.
+        channels: see `DCGenerator`; critic_channels: see `DCCritic`, None for the same.
+        spectral: spectral normalization of the critic. batch_norm: of the generator.
+        critic_batch_norm: of the critic, as in the paper; refused together with a penalty on its gradient.
+
+    Source:
+        Radford, Metz, Chintala (2016), arXiv 1511.06434, at two strided layers.
+    """
+
+    name = "dcgan"
+
+    def __init__(
+        self, shape, levels=None, n_classes=0, *, latents=64, channels=32, critic_channels=None, spectral=False,
+        batch_norm=True, critic_batch_norm=False,
+    ):  # fmt: skip
+        critic_channels = channels if critic_channels is None else critic_channels
+        generator = DCGenerator(latents, shape, n_classes, channels=channels, batch_norm=batch_norm)
+        critic = DCCritic(shape, n_classes, channels=critic_channels, spectral=spectral, batch_norm=critic_batch_norm)
+        super().__init__(generator, critic, shape, latents, levels=levels, n_classes=n_classes)
+        self.config = {
+            "shape": list(shape), "levels": levels, "n_classes": n_classes, "latents": latents, "channels": channels,
+            "critic_channels": critic_channels, "spectral": spectral, "batch_norm": batch_norm,
+            "critic_batch_norm": critic_batch_norm,
+        }  # fmt: skip
+
+
+class _ReadOut(nn.Module):
+    """Features (B, F) to scores (B,): w·φ + b, and e_y·φ for a class."""
+
+    def __init__(self, features: int, n_classes: int, norm):
+        super().__init__()
+        self.score = norm(nn.Linear(features, 1))
+        self.classes = norm(nn.Embedding(n_classes, features)) if n_classes else None
+
+    def forward(self, h: Tensor, y: Tensor | None = None) -> Tensor:
+        score = self.score(h)[:, 0]
+        return score if y is None else score + (self.classes(y) * h).sum(1)
+
+
+def _normalization(spectral: bool):
+    return spectral_norm if spectral else lambda layer: layer
+
+
+def _with_class(z: Tensor, y: Tensor | None, n_classes: int) -> Tensor:
+    return z if y is None else torch.cat([z, F.one_hot(y, n_classes).to(z)], 1)
+
+
+def _quarters(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(C, H / 4, W / 4)."""
+    if len(shape) != 3 or shape[1] % 4 or shape[2] % 4:
+        raise ValueError(f"expected images (C, H, W) with H and W multiples of 4, got {tuple(shape)}; pad them")
+    return shape[0], shape[1] // 4, shape[2] // 4

@@ -1,0 +1,296 @@
+"""Training of adversarial models: two optimizers that take turns, in one visible loop.
+
+`fit_adversarial` trains a GAN. What all adversarial runs share (progress, averaged weights, a stop with a reason when a
+loss is no longer finite, Ctrl-C) is `alternate`; what one step does is a function that is passed in.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
+
+from garm_course.adversarial.gan import GAN
+from garm_course.adversarial.lipschitz import batch_normalized, clip_weights, gradient_penalty, r1_penalty
+from garm_course.adversarial.losses import GANLoss, find_loss
+from garm_course.inputs import check_scaled
+from garm_course.modes import lent_weights
+from garm_course.training import NonFiniteLossError
+from garm_course.transforms import scale
+
+
+@dataclass
+class AdversarialHistory:
+    """What happened during a run. None of these losses says how good the samples are."""
+
+    terms: dict[str, list[tuple[int, float]]] = field(default_factory=dict)  # name -> (step, mean since the last entry)
+    watched: list[tuple[int, float]] = field(default_factory=list)  # (step, what `watch` returned)
+    seconds: float = 0.0  # wall clock
+    cpu_seconds: float = 0.0  # of this process, over all threads
+    steps: int = 0
+    stopped: str = "all steps done"
+
+
+def fit_adversarial(
+    gan: GAN,
+    data: Dataset,
+    *,
+    loss: str | GANLoss = "non_saturating",
+    steps: int = 1000,
+    batch_size: int = 64,
+    critic_steps: int = 1,
+    lr: float = 1e-3,
+    critic_lr: float | None = None,
+    betas: tuple[float, float] = (0.5, 0.99),
+    r1: float = 0.0,
+    penalty: float = 0.0,
+    clip: float | None = None,
+    ema: float = 0.0,
+    decay: bool = False,
+    watch: Callable[[int, GAN], float | None] | None = None,
+    watch_every: int = 100,
+    seed: int = 0,
+    label: str = "training",
+) -> AdversarialHistory:
+    """Train a GAN in place: the critic takes `critic_steps` steps, then the generator takes one.
+
+    The last fakes of the critic are the generator's, drawn once: with one critic step that is the alternating game of
+    the paper at the price of one forward pass of the generator. In the generator's step the critic's weights need no
+    gradient, so none is computed.
+
+    Args:
+        gan: see `GAN`; it trains on the device that Accelerate finds and returns to its own, in evaluation mode.
+        data: examples (x, y): LongTensor images of `gan.levels` levels, which are scaled to [-1, 1], or floats; the
+            last incomplete batch of an epoch is left out.
+        loss: a name of `adversarial.losses.LOSSES`, or a pair of functions of scores.
+        steps: steps of the generator. batch_size: examples a step. critic_steps: steps of the critic for each of them.
+        lr: learning rate of the generator. critic_lr: of the critic, None for the same; different ones are the two
+            time scales of Heusel et al. (2017), arXiv 1706.08500.
+        betas: of Adam.
+        r1: gamma of the penalty on the critic's gradient at data, see `r1_penalty`.
+        penalty: weight of the gradient penalty between data and fakes, see `gradient_penalty`; the paper takes 10.
+        clip: largest weight of the critic after each of its steps, see `clip_weights`; None for no clipping.
+        ema: decay of the moving average of the generator's weights, which it holds on return; 0 for none.
+        decay: let both learning rates fall linearly to 0.
+        watch: called with the step and the GAN (with averaged weights, in evaluation mode) every `watch_every` steps;
+            a number that it returns goes to `history.watched`.
+        seed: of the order of the data, noise, and dropout (torch's global generators are seeded with it).
+        label: text of the progress bar.
+
+    Returns:
+        AdversarialHistory, with the terms "critic", "generator" and, if there is one, "penalty".
+
+    Raises:
+        NonFiniteLossError: a loss became NaN or infinite; its name is in the message, and the generator keeps its
+            average, or without one the weights of the step before.
+        ValueError: for an empty data set, settings outside their ranges, images outside of [-1, 1], or batch
+            normalization in the critic together with a penalty on its gradient.
+
+    Source:
+        Goodfellow et al. (2014), arXiv 1406.2661, algorithm 1.
+    """
+    for name, value, ok in (("steps", steps, steps >= 1), ("batch_size", batch_size, batch_size >= 1),
+                            ("critic_steps", critic_steps, critic_steps >= 1), ("lr", lr, lr > 0),
+                            ("critic_lr", critic_lr, critic_lr is None or critic_lr > 0), ("r1", r1, r1 >= 0),
+                            ("penalty", penalty, penalty >= 0), ("clip", clip, clip is None or clip > 0)):  # fmt: skip
+        if not ok:
+            raise ValueError(f"{name}={value} is out of range; see the documentation of fit_adversarial()")
+    if (r1 or penalty) and batch_normalized(gan.critic):
+        raise ValueError(
+            "the critic has batch normalization, which makes each score depend on the whole batch: a penalty on the "
+            "gradient of one example's score means nothing then; build the critic without it, or leave the penalty out"
+        )
+    objective = find_loss(loss) if isinstance(loss, str) else loss
+    device = _device()
+    home = next(gan.parameters()).device
+    gan.to(device)
+    torch.manual_seed(seed)
+    order = torch.Generator().manual_seed(seed)
+    stream = batches(data, batch_size, order, levels=gan.levels, device=device)
+    critic, generator = gan.critic, gan.generator
+    optimizers = (
+        torch.optim.Adam(critic.parameters(), lr=critic_lr or lr, betas=betas),
+        torch.optim.Adam(generator.parameters(), lr=lr, betas=betas),
+    )
+
+    def step() -> dict[str, Tensor]:
+        terms = {}
+        for k in range(critic_steps):
+            x, y = next(stream)
+            given = (y,) if gan.n_classes else ()
+            with torch.set_grad_enabled(k == critic_steps - 1):  # only the last fakes are the generator's too
+                fake = generator(torch.randn(len(x), gan.latents, device=device), *given)
+            terms["critic"] = objective.critic(critic(x, *given), critic(fake.detach(), *given))
+            steepness = []
+            if r1:
+                steepness.append(r1_penalty(critic, x, *given, gamma=r1))
+            if penalty:
+                eps = torch.rand(len(x), device=device)
+                steepness.append(penalty * gradient_penalty(critic, x, fake, eps, *given))
+            if steepness:
+                terms["penalty"] = sum(steepness)
+            descend(optimizers[0], terms["critic"] + terms.get("penalty", 0.0))
+            if clip is not None:
+                clip_weights(critic, clip)
+        with frozen(critic):
+            terms["generator"] = objective.generator(critic(fake, *given))
+            descend(optimizers[1], terms["generator"])
+        return terms
+
+    def seen(number: int) -> float | None:
+        return None if watch is None else watch(number, gan)
+
+    try:
+        return alternate(
+            step, gan, averaged=generator, optimizers=optimizers, steps=steps, ema=ema, decay=decay, watch=seen,
+            watch_every=watch_every, label=label,
+        )  # fmt: skip
+    finally:
+        gan.to(home).eval()
+
+
+def alternate(
+    step: Callable[[], dict[str, Tensor]],
+    model: nn.Module,
+    *,
+    averaged: nn.Module,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    steps: int,
+    ema: float,
+    decay: bool = False,
+    watch: Callable[[int], float | None] = lambda number: None,
+    watch_every: int = 100,
+    label: str = "training",
+) -> AdversarialHistory:
+    """Take `steps` steps, each of which updates all players and returns its losses by name.
+
+    Args:
+        step: one step; called with the model in training mode.
+        model: all players. averaged: the part that holds averaged weights on return, if ema is not 0.
+        optimizers: whose learning rates fall linearly to 0, if `decay`.
+        steps, ema, watch_every, label: see `fit_adversarial`. watch: called every `watch_every` steps, in evaluation
+            mode and with averaged weights.
+
+    Raises:
+        NonFiniteLossError: a loss became NaN or infinite.
+        ValueError: for settings outside their ranges.
+    """
+    from garm_course.display.progressbar import progress
+
+    if steps < 1 or watch_every < 1 or not 0 <= ema < 1:
+        raise ValueError(f"expected steps >= 1, watch_every >= 1, ema in [0, 1), got {steps}, {watch_every}, {ema}")
+    peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+    average = {k: v.detach().clone() for k, v in averaged.state_dict().items()}
+    history, sums, since = AdversarialHistory(), {}, 0
+    began, began_cpu = time.perf_counter(), time.process_time()
+    model.train()
+    try:
+        with progress(total=steps, label=label, unit="step") as bar:
+            for number in range(1, steps + 1):
+                if decay:
+                    for optimizer, peak in zip(optimizers, peaks, strict=True):
+                        optimizer.param_groups[0]["lr"] = peak * (1 - (number - 1) / steps)
+                terms = {name: value.item() for name, value in step().items()}
+                for name, value in terms.items():
+                    if not math.isfinite(value):
+                        raise NonFiniteLossError(
+                            f"the {name} loss became {value} at step {number}; the averaged weights of before are "
+                            "kept. Lower the learning rates, or look at the data"
+                        )
+                _follow(average, averaged, ema, number)
+                history.steps, since = number, since + 1
+                for name, value in terms.items():
+                    sums[name] = sums.get(name, 0.0) + value
+                bar.update(1)
+                if number % watch_every == 0 or number == steps:
+                    for name, value in sums.items():
+                        history.terms.setdefault(name, []).append((number, value / since))
+                    sums, since = {}, 0
+                    with lent_weights(averaged, average), torch.no_grad():
+                        model.eval()
+                        value = watch(number)
+                        model.train()
+                    if value is not None:
+                        history.watched.append((number, float(value)))
+                    bar.set_postfix_str(", ".join(f"{name} {value:.3f}" for name, value in terms.items()))
+    except KeyboardInterrupt:
+        history.stopped = f"interrupted at step {history.steps}"
+    finally:
+        history.seconds, history.cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
+        averaged.load_state_dict(average)
+        model.eval()
+    return history
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of gradient descent on a loss; a loss that is not finite moves nothing."""
+    if torch.isfinite(loss):
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+
+class frozen:
+    """Inside the block no gradient is computed for the weights of a network; gradients still pass through it."""
+
+    def __init__(self, *networks: nn.Module):
+        self.weights = [w for network in networks for w in network.parameters() if w.requires_grad]
+
+    def __enter__(self) -> None:
+        for weight in self.weights:
+            weight.requires_grad_(False)
+
+    def __exit__(self, *error: object) -> None:
+        for weight in self.weights:
+            weight.requires_grad_(True)
+
+
+def batches(
+    data: Dataset, size: int, order: torch.Generator, *, levels: int | None, device: torch.device | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches (x, y) without end, in a fresh order each epoch; levels are scaled to [-1, 1].
+
+    Args:
+        data: examples (x, y) that can be indexed with a list. size: examples a batch, at most all of them.
+        order: of the examples. levels: of LongTensor images. device: where the batches go.
+
+    Raises:
+        ValueError: for an empty data set, or images outside of [-1, 1]. TypeError: for levels without their number.
+    """
+    if len(data) == 0:
+        raise ValueError("expected training data, got an empty data set")
+    sampler = BatchSampler(RandomSampler(data, generator=order), min(size, len(data)), drop_last=True)
+    loader = DataLoader(data, sampler=sampler, batch_size=None)
+
+    def endless() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            for x, y in loader:
+                if not x.is_floating_point():
+                    if levels is None:
+                        raise TypeError(f"expected floating-point examples, got {x.dtype}; build the model with levels")
+                    x = scale(x, levels)
+                elif x.ndim == 4:
+                    check_scaled(x)
+                yield x.to(device), y.to(device)
+
+    return endless()
+
+
+def _device() -> torch.device:
+    from accelerate import Accelerator
+
+    return Accelerator().device
+
+
+def _follow(average: dict[str, Tensor], network: nn.Module, ema: float, number: int) -> None:
+    """Move the average towards the weights; a young average forgets the random start."""
+    rate = 1 - min(ema, number / (number + 10)) if ema else 1.0
+    with torch.no_grad():
+        for name, weight in network.state_dict().items():
+            if weight.is_floating_point() and rate < 1:
+                average[name].lerp_(weight, rate)
+            else:
+                average[name].copy_(weight)
