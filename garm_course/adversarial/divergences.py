@@ -106,7 +106,8 @@ class FDivergence(NamedTuple):
     """D_f(p || g) = Σ g f(p / g), with what its variational form needs, equation (13.5).
 
     Attributes:
-        f: convex; f(1) = 0, but for "GAN", where it is -log 4. conjugate: f*(t) = sup_u (u t - f(u)). critic: the best T = f'(p / g), from log(p / g).
+        f: convex; f(1) = 0, but for "GAN", where it is -log 4. conjugate: f*(t) = sup_u (u t - f(u)).
+        critic: the best T = f'(p / g), from log(p / g).
         activation: from a real score to the values that T may take.
     """
 
