@@ -22,11 +22,13 @@ def load_pretrained(name: str) -> nn.Module:
 
     Returns:
         The model on the CPU, in evaluation mode and single precision (large ones are stored in half); `model.record`
-        holds the recorded figures, seed, seconds and command.
+        holds the recorded figures, seed, seconds and command. A classifier comes back frozen: its weights require no
+        gradient, since samples are measured in its features.
 
     Raises:
         ValueError: for an unknown name; the message lists the known ones.
     """
     if name not in pretrained_names():
         raise ValueError(f"no pretrained model {name!r}; known: {', '.join(pretrained_names())}")
-    return load_model(FOLDER / f"{name}.safetensors").float()
+    model = load_model(FOLDER / f"{name}.safetensors").float()
+    return model.requires_grad_(model.name != "classifier")
