@@ -17,15 +17,18 @@ FORMAT = "garm-course 1"
 
 def model_classes() -> dict[str, type]:
     """The models that can be saved and loaded, by name."""
+    from garm_course.adversarial.gan import DCGAN, MLPGAN
     from garm_course.autoregressive.made import FVSBN, MADE
     from garm_course.autoregressive.nade import NADE
     from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
     from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, PixelGRU, RowLSTM
+    from garm_course.evaluation.features import DigitClassifier
     from garm_course.latent.vae import MLPVAE
     from garm_course.latent.vqvae import ConvVQVAE, TwoStage
 
     models = (
         FVSBN, MADE, NADE, PixelGRU, RowLSTM, DiagonalBiLSTM, PixelCNN, GatedPixelCNN, MLPVAE, ConvVQVAE, TwoStage,
+        MLPGAN, DCGAN, DigitClassifier,
     )  # fmt: skip
     return {cls.name: cls for cls in models}
 

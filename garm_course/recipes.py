@@ -6,13 +6,13 @@ versions, hardware, command). Choices are made on the validation split; the test
 """
 
 import json
-import math
 import os
 import platform
 import sys
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -20,17 +20,12 @@ from torch.utils.data import TensorDataset
 
 import garm_course
 from garm_course import datasets
+from garm_course.adversarial_training import AdversarialHistory, fit_adversarial
 from garm_course.checkpoints import load_model, model_classes, save_model, write_atomically
-from garm_course.evaluation.likelihood import (
-    Likelihood,
-    baselines,
-    bits_per_dim,
-    evaluate,
-    kl_divergence,
-    rate_distortion,
-)
+from garm_course.evaluation.features import cross_entropy
 from garm_course.latent.vae import NegativeELBO, NegativeIWAE
 from garm_course.latent.vqvae import ConvVQVAE, TwoStage, VQLoss
+from garm_course.measures import MEASURES, context, headline
 from garm_course.paths import results_folder
 from garm_course.training import History, NonFiniteLossError, fit, negative_log_likelihood
 
@@ -44,6 +39,8 @@ class Recipe:
 
     What it reaches is recorded in `results/`: see `recorded`.
     """
+
+    kind: ClassVar[str] = "likelihood"  # how a run is measured: see `measures.MEASURES`
 
     model: str
     data: str
@@ -142,7 +139,46 @@ class TwoStageRecipe(Recipe):
         return TensorDataset(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
-LOSSES = {"nll": lambda: negative_log_likelihood, "elbo": NegativeELBO, "iwae": NegativeIWAE, "vq": VQLoss}
+@dataclass(frozen=True)
+class ClassifierRecipe(Recipe):
+    """A classifier, whose features the metrics of samples use; its last averaged weights are kept."""
+
+    kind: ClassVar[str] = "classifier"
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained classifier; the seed fixes its random weights."""
+        data = self.load("train")
+        torch.manual_seed(seed)
+        return model_classes()[self.class_name](tuple(data.shape), data.levels, data.n_classes, **self.config)
+
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int) -> History:
+        """Train the classifier in place on data["train"]."""
+        return fit(model, data["train"], loss=LOSSES[self.loss[0]](), seed=seed, label=self.name, **settings)
+
+
+@dataclass(frozen=True)
+class AdversarialRecipe(Recipe):
+    """A GAN; `loss` is the name of a pair of losses and the penalties: see `fit_adversarial`."""
+
+    kind: ClassVar[str] = "samples"
+
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int) -> AdversarialHistory:
+        """Train the GAN in place on data["train"]."""
+        name, penalties = self.loss
+        return fit_adversarial(model, data["train"], loss=name, seed=seed, label=self.name, **penalties, **settings)
+
+    def settings(self, budget: str) -> dict:
+        """Arguments of `fit_adversarial` at this budget."""
+        return {k: v for k, v in super().settings(budget).items() if k != "evaluate_every"}
+
+
+LOSSES = {
+    "cross_entropy": lambda: cross_entropy,
+    "nll": lambda: negative_log_likelihood,
+    "elbo": NegativeELBO,
+    "iwae": NegativeIWAE,
+    "vq": VQLoss,
+}
 
 _DIGITS = {"channels": 32, "layers": 5, "dropout": 0.5}
 _DIGITS_FIT = {"steps": 900, "batch_size": 32, "lr": 4e-3, "evaluate_every": 50}
@@ -198,6 +234,18 @@ RECIPES = {
                        {"steps": 5000, "prior": {"steps": 5000, "batch_size": 64, "lr": 5e-3}},
                        sizes=_GLYPHS, loss=("vq", {}), cls="two_stage",
                        prior_config={"channels": 32, "layers": 4, "encoding": "one_hot"}),
+        ClassifierRecipe("classifier", "digits", {"channels": 32},
+                         {"steps": 1500, "batch_size": 64, "lr": 3e-3, "weight_decay": 1e-3, "evaluate_every": 500},
+                         {"steps": 4000}, loss=("cross_entropy", {})),
+        ClassifierRecipe("classifier", "glyphs", {},
+                         {"steps": 300, "batch_size": 64, "lr": 5e-3, "evaluate_every": 100}, {"steps": 1000},
+                         loss=("cross_entropy", {}), sizes=_GLYPHS),
+        AdversarialRecipe("gan", "digits", {"latents": 32, "hidden": (256, 256)},
+                          {"steps": 4000, "batch_size": 64, "lr": 1e-3, "ema": 0.995, "decay": True},
+                          {"steps": 20_000}, loss=("non_saturating", {"r1": 0.1})),
+        AdversarialRecipe("conditional_dcgan", "glyphs", {"latents": 32, "channels": 16},
+                          {"steps": 1500, "batch_size": 32, "lr": 1e-3, "ema": 0.99, "decay": True},
+                          {"steps": 20_000}, conditional=True, loss=("non_saturating", {"r1": 0.1}), sizes=_GLYPHS),
         Recipe("made", "bars_and_stripes", {"hidden": (256,), "direct": False},
                {**_BARS_FIT, "steps": 800, "lr": 2e-2}, {"steps": 4000}),
         Recipe("nade", "bars_and_stripes", {"hidden": 64}, {**_BARS_FIT, "steps": 1500, "lr": 3e-2}, {"steps": 6000}),
@@ -214,6 +262,9 @@ INTRODUCED_IN = {  # the lesson of each model: what a ladder in an earlier lesso
     **dict.fromkeys(("vae", "conditional_vae", "poisson_vae"), 10),
     "iwae": 11,
     "vqvae": 12,
+    "classifier": 13,
+    "gan": 14,
+    "conditional_dcgan": 14,
 }
 
 
@@ -271,15 +322,20 @@ def train(
         "data": recipe.data,
         "budget": budget,
         "seed": seed,
-        **{split: _figures(model, data[split], split) for split in data},
-        "baselines": {k: _likelihood(v) for k, v in baselines(data["train"], data["validation"]).items()},
-        "floor": _floor(data["train"]),
+        "kind": recipe.kind,
+        **{split: MEASURES[recipe.kind](model, data[split], split) for split in data},
+        **context(recipe.kind, data["train"], data["validation"]),
         "seconds": round(history.seconds, 1),
         "cpu_seconds": round(history.cpu_seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
         "config": model.config,
         "data_options": {split: recipe.options(split) for split in datasets.SPLITS},
-        "training": {**settings, "loss": list(recipe.loss), "best_step": history.best_step, "stopped": history.stopped},
+        "training": {
+            **settings,
+            "loss": list(recipe.loss),
+            "stopped": history.stopped,
+            "best_step": getattr(history, "best_step", history.steps),
+        },
         "history": _history(history),
         "versions": versions(),
         "hardware": hardware(),
@@ -311,7 +367,8 @@ def evaluate_run(run: Path | str, split: str = "test") -> dict:
         raise ValueError(f"{run / 'model.safetensors'} is not the model of {run / 'result.json'}; train the run again")
     if split not in result["data_options"]:
         raise ValueError(f"no split {split!r}; choose one of {', '.join(result['data_options'])}")
-    result[split] = _figures(model, datasets.load(result["data"], split, **result["data_options"][split]), split)
+    data = datasets.load(result["data"], split, **result["data_options"][split])
+    result[split] = MEASURES[result.get("kind", "likelihood")](model, data, split)
     write_result(run, result)
     return result
 
@@ -361,23 +418,24 @@ def recorded_names() -> list[str]:
     return sorted(path.stem for path in results_folder().glob("*.json"))
 
 
-def recorded_on(data: str, lesson: int | None = None) -> list[dict]:
-    """All recorded results on a data set, best validation figure last: the entries of its likelihood ladder.
+def recorded_on(data: str, lesson: int | None = None, *, kind: str = "likelihood") -> list[dict]:
+    """All recorded results of a kind on a data set, best validation figure last: the entries of its ladder.
 
     Args:
         data: "digits", "glyphs", ...
         lesson: leave out models that a later lesson introduces; None for all.
+        kind: "likelihood" or "samples".
 
     Raises:
         ValueError: nothing is recorded on that data set; the message lists what is.
     """
-    found = [result for result in map(recorded, recorded_names()) if result["data"] == data]
-    if found and lesson is not None:
-        return [result for result in recorded_on(data) if INTRODUCED_IN[result["model"]] <= lesson]
+    every = [result for result in map(recorded, recorded_names()) if result.get("kind", "likelihood") == kind]
+    found = [result for result in every if result["data"] == data]
     if not found:
-        there = sorted({recorded(name)["data"] for name in recorded_names()})
-        raise ValueError(f"nothing is recorded on {data!r}; there are results on {', '.join(there)}")
-    return sorted(found, key=lambda result: -result["validation"]["nats"])
+        there = ", ".join(sorted({result["data"] for result in every})) or "no data set"
+        raise ValueError(f"nothing is recorded on {data!r}; there are results on {there}")
+    known = [r for r in found if lesson is None or INTRODUCED_IN[r["model"]] <= lesson]
+    return sorted(known, key=lambda result: -headline(result["validation"]).rank)
 
 
 def versions() -> dict[str, str]:
@@ -409,39 +467,9 @@ def _prepare_folder(out: Path, overwrite: bool) -> None:
         raise OSError(f"cannot write in {out} ({error.strerror}); choose another folder with --out") from None
 
 
-IMPORTANCE_SAMPLES = 500  # of the bound that is recorded for held-out data; the training data get the ELBO
-
-
-def _figures(model: nn.Module, data, split: str) -> dict:
-    k = IMPORTANCE_SAMPLES if hasattr(model, "iwae_bound") and split != "train" else None
-    figures = _likelihood(evaluate(model, data, k=k))
-    if hasattr(model, "elbo"):
-        figures |= rate_distortion(model, data)
-    if hasattr(data, "log_prob") and not model.n_classes:
-        gap = kl_divergence(data, model, k=k)
-        figures["kl"] = {"nats": gap.nats, "stderr": gap.stderr}
-    return figures
-
-
-def _likelihood(likelihood: Likelihood) -> dict:
-    figures = {
-        "nats": likelihood.nats,
-        "stderr": likelihood.stderr,
-        "bits_per_dim": likelihood.bits_per_dim,
-        "n": likelihood.n,
-    }
-    return {**figures, "bound": likelihood.bound} if likelihood.bound else figures
-
-
-def _floor(data) -> dict | None:
-    """Entropy of data whose distribution is known: no model can score less on average."""
-    if not hasattr(data, "entropy"):
-        return None
-    nats, stderr = data.entropy()
-    return {"nats": nats, "stderr": stderr, "bits_per_dim": bits_per_dim(nats, math.prod(data.shape))}
-
-
-def _history(history: History) -> dict:
+def _history(history: History | AdversarialHistory) -> dict:
+    if isinstance(history, AdversarialHistory):
+        return {"terms": history.terms}
     return {"train": history.train, "validation": history.validation}
 
 

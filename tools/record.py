@@ -13,37 +13,36 @@ from pathlib import Path
 
 from garm_course import recipes, weights
 from garm_course.checkpoints import load_model, save_model, write_atomically
+from garm_course.measures import headline
 from garm_course.paths import results_folder
 
 SINGLE, LIMIT = 250_000, 1_000_000  # bytes of a file of weights in single precision, and of any
 
 
 def mean_over_seeds(figures: list[dict]) -> dict:
-    """Mean NLL over seeds; `stderr` is that of the mean over examples, `seed_std` the spread of the seeds."""
-    result = {key: statistics.mean(f[key] for f in figures) for key in ("nats", "stderr", "bits_per_dim")}
-    result["n"] = figures[0]["n"]
+    """Every figure averaged over seeds; `stderr` is that of one seed, `seed_std` the spread of the headline."""
+    result = {}
+    for key, first in figures[0].items():
+        values = [f[key] for f in figures]
+        if isinstance(first, dict):
+            result[key] = {name: statistics.mean(value[name] for value in values) for name in first}
+        else:
+            result[key] = first if key in ("n", "bound") else statistics.mean(values)
     if len(figures) > 1:
-        result["seed_std"] = statistics.stdev(f["nats"] for f in figures)
-    for key in ("rate", "distortion"):
-        if key in figures[0]:
-            result[key] = statistics.mean(f[key] for f in figures)
-    if "bound" in figures[0]:
-        result["bound"] = figures[0]["bound"]
-    if "kl" in figures[0]:
-        result["kl"] = {key: statistics.mean(f["kl"][key] for f in figures) for key in ("nats", "stderr")}
+        result["seed_std"] = statistics.stdev(headline(f).value for f in figures)
     return result
 
 
 def record(runs: list[Path], ship: bool = True) -> dict:
     """Make the entry of `results/` from run folders that differ in their seed only; `ship` the best one's weights."""
     results = [recipes.read_result(run) for run in runs]
-    same = ("model", "class", "data", "budget", "config", "data_options", "parameters")
+    same = ("model", "class", "kind", "data", "budget", "config", "data_options", "parameters")
     for key in same:
         if any(r.get(key) != results[0].get(key) for r in results):
             raise ValueError(f"the runs differ in {key!r}; record runs of one recipe and budget together")
     results = [r if "test" in r else recipes.evaluate_run(run) for run, r in zip(runs, results, strict=True)]
     first, splits = results[0], ("train", "validation", "test")
-    best = min(range(len(runs)), key=lambda k: results[k]["validation"]["nats"])
+    best = min(range(len(runs)), key=lambda k: headline(results[k]["validation"]).rank)
     entry = {
         **{key: first[key] for key in same if key in first},
         **{split: mean_over_seeds([r[split] for r in results]) for split in splits},
@@ -81,6 +80,5 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     entry = record([Path(run) for run in arguments], ship=len(arguments) == len(sys.argv) - 1)
     for split in ("validation", "test"):
-        f = entry[split]
-        print(f"{entry['model']} on {entry['data']}, {split}: {f['nats']:.2f} ± {f['stderr']:.2f} nats, "
-              f"seeds {[round(r[split]['nats'], 2) for r in entry['runs']]}")  # fmt: skip
+        print(f"{entry['model']} on {entry['data']}, {split}: {headline(entry[split]).text}, "
+              f"seeds {[round(headline(r[split]).value, 3) for r in entry['runs']]}")  # fmt: skip

@@ -10,8 +10,8 @@ import json
 import re
 from pathlib import Path
 
-from garm_course.cli.runs import sign
 from garm_course.editions import address, badges, lessons
+from garm_course.measures import headline
 
 ROOT = Path(__file__).resolve().parents[1]
 MAP = (  # every lesson of the course, in the order of the course: title and data
@@ -60,20 +60,35 @@ def lesson_map(root: Path) -> str:
 
 
 def figures(root: Path) -> str:
-    """The table of recorded runs: mean over the seeds, with the standard error over the examples, and the command."""
-    rows = ["| model | data | validation | test | processor seconds | command |", "|---|---|---|---|---|---|"]
+    """The tables of recorded runs, one for each kind of figure: means over the seeds, and the command."""
     entries = [json.loads(path.read_text(encoding="utf-8")) for path in (root / "results").glob("*.json")]
-    for entry in sorted(entries, key=lambda e: (e["data"] != "digits", e["data"], -e["validation"]["nats"])):
-        nats = [
-            f"{sign(entry[split])}{entry[split]['nats']:.2f} ± {entry[split]['stderr']:.2f}"
-            for split in ("validation", "test")
-        ]
+    parts = []
+    for kind, what in KINDS.items():
+        of_kind = [entry for entry in entries if entry.get("kind", "likelihood") == kind]
+        parts.append(f"{what}\n\n{table(of_kind)}")
+    return "\n\n".join(parts)
+
+
+KINDS = {
+    "likelihood": "Likelihood, in nats per image ± standard error of the mean over the images; ≤ marks a bound:",
+    "samples": "Samples: Fréchet distance to as many images of the split, in the features of this course's own "
+    "classifier (so it is no FID, and compares only within a data set); ± is the bootstrap's standard error:",
+    "classifier": "The classifiers behind these features, share of right answers:",
+}
+
+
+def table(entries: list[dict]) -> str:
+    """The rows of one kind, best last, data sets apart."""
+    rows = ["| model | data | validation | test | processor seconds | command |", "|---|---|---|---|---|---|"]
+    order = [(e["data"] != "digits", e["data"], -headline(e["validation"]).rank) for e in entries]
+    for _, entry in sorted(zip(order, entries, strict=True), key=lambda pair: pair[0]):
+        texts = [headline(entry[split]).text for split in ("validation", "test")]
         seconds = f"{sum(entry['cpu_seconds']) / len(entry['cpu_seconds']):.0f}"
         seeds = entry["seeds"]
         command = f"`{entry['command'][0].removesuffix(f' --seed {seeds[0]}')} --seed {seeds[0]}`"
         command += f", then {', '.join(map(str, seeds[1:]))}" if seeds[1:] else ""
         name = entry["model"].replace("_", " ")
-        rows.append(f"| {name} | {entry['data'].replace('_', ' ')} | {' | '.join(nats)} | {seconds} | {command} |")
+        rows.append(f"| {name} | {entry['data'].replace('_', ' ')} | {' | '.join(texts)} | {seconds} | {command} |")
     return "\n".join(rows)
 
 

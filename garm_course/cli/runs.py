@@ -75,9 +75,11 @@ def sample(
     """Draw samples from a run and write them as a grid."""
     import torch
 
+    from garm_course.adversarial.gan import GAN
     from garm_course.checkpoints import load_model, write_atomically
     from garm_course.display import panels_figure, png, progress
     from garm_course.latent.vae import VAE
+    from garm_course.transforms import unscale
     from garm_course.weights import load_pretrained, pretrained_names
 
     if Path(run).exists():
@@ -88,7 +90,7 @@ def sample(
         known = ", ".join(pretrained_names()) or "none"
         raise FileNotFoundError(f"{run} is neither a run of `garm train` nor a pretrained model; those are: {known}")
     if not hasattr(model, "sample"):
-        raise ValueError(f"a {model.name} has no distribution over its codes to draw from; sample a two_stage model")
+        raise ValueError(f"a {model.name} has no samples to draw; choose a model of likelihood or a GAN")
     if out.suffix.lower() != ".png":
         raise ValueError(f"expected a file name that ends in .png, got {out}; for example --out {out.stem}.png")
     if not out.parent.is_dir():
@@ -99,13 +101,15 @@ def sample(
     if model.n_classes:
         y = torch.arange(n) % model.n_classes if label is None else torch.full((n,), label)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    if isinstance(model, VAE):
+    if isinstance(model, (VAE, GAN)):
         if options != {"temperature": 1.0, "top_k": None, "top_p": None}:
-            raise ValueError("a VAE draws all pixels at once; leave --temperature, --top-k and --top-p out")
+            raise ValueError(f"a {model.name} draws all pixels at once; leave --temperature, --top-k and --top-p out")
         options = {}
     else:
         options["progress"] = partial(progress, label="sampling", unit="pixel")
     images = model.sample(n, y, rng=torch.Generator().manual_seed(seed), **options)
+    if isinstance(model, GAN):
+        images = unscale(images, model.levels)
     columns = min(n, 8)
     title = f"{n} samples of {model.name}, seed {seed}"
     figure = panels_figure([(title, images)], levels=model.levels, cols=columns, rows=-(-n // columns))
@@ -116,6 +120,7 @@ def sample(
 def recipes(as_json: Json = False) -> None:
     """List what `garm train` can train, with the recorded figures."""
     from garm_course import recipes
+    from garm_course.measures import headline
 
     known = recipes.recorded_names()
     rows = []
@@ -125,40 +130,54 @@ def recipes(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    typer.echo(f"{'model':<28}{'data':<18}recorded validation NLL (nats, mean over seeds)")
+    typer.echo(f"{'model':<28}{'data':<18}recorded on validation, mean over seeds: nats, accuracy, or Fréchet distance")
     for row in rows:
-        figure = (
-            "none"
-            if row["recorded"] is None
-            else f"{sign(row['recorded'])}{row['recorded']['nats']:.2f} ± {row['recorded']['stderr']:.2f}"
-        )
+        figure = "none" if row["recorded"] is None else headline(row["recorded"]).text
         typer.echo(f"{row['model']:<28}{row['data']:<18}{figure}")
 
 
 def against_record(result: dict, record: dict) -> str:
     """One line that sets the validation figure of a run beside the recorded one."""
     seeds = ", ".join(str(seed) for seed in record["seeds"])
+    from garm_course.measures import headline
+
+    unit = {"likelihood": "nats", "classifier": "accuracy", "samples": "Fréchet distance"}[
+        record.get("kind", "likelihood")
+    ]
     return (
-        f"recorded for budget {record['budget']}, seeds {seeds}: {sign(record['validation'])}"
-        f"{record['validation']['nats']:.2f} nats validation; "
-        f"this run, budget {result['budget']}: {sign(result['validation'])}{result['validation']['nats']:.2f}"
+        f"recorded for budget {record['budget']}, seeds {seeds}: {headline(record['validation']).text} {unit} on "
+        f"validation; this run, budget {result['budget']}: {headline(result['validation']).text}"
     )
-
-
-def sign(figures: dict) -> str:
-    """How a figure is marked: "≤ " if it bounds the NLL from above, nothing if it is exact."""
-    return "≤ " if figures.get("bound") else ""
 
 
 def table(result: dict) -> str:
     """The figures of a run beside the baselines, as aligned text."""
+    columns = COLUMNS[result.get("kind", "likelihood")]
     rows = [(f"{name} (validation)", figures) for name, figures in result["baselines"].items()]
     for split in ("train", "validation", "test"):
         if split in result:
-            bound = f", at most: {result[split]['bound']}" if sign(result[split]) else ""
+            bound = f", at most: {result[split]['bound']}" if result[split].get("bound") else ""
             rows.append((f"{result['model']} ({split}{bound})", result[split]))
     if result.get("floor"):
-        rows.append(("entropy of the data (floor)", {**result["floor"], "n": None}))
-    lines = [f"{'':<44}{'nats':>9}{'±':>7}{'bits/dim':>10}"]
-    lines += [f"{name:<44}{f['nats']:>9.2f}{f['stderr']:>7.2f}{f['bits_per_dim']:>10.3f}" for name, f in rows]
+        rows.append(("entropy of the data (floor)", result["floor"]))
+    lines = [f"{'':<44}" + "".join(f"{head:>{width}}" for head, _, width, _ in columns)]
+    for name, figures in rows:
+        cells = (f"{figures[key]:>{width}.{digits}f}" if key in figures else f"{'':>{width}}"
+                 for _, key, width, digits in columns)  # fmt: skip
+        lines.append((f"{name:<44}" + "".join(cells)).rstrip())
     return "\n".join(lines)
+
+
+COLUMNS = {  # of the table of a run, by the kind of its model: heading, figure, width, digits
+    "likelihood": (("nats", "nats", 9, 2), ("±", "stderr", 7, 2), ("bits/dim", "bits_per_dim", 10, 3)),
+    "classifier": (("accuracy", "accuracy", 10, 3), ("±", "stderr", 8, 3)),
+    "samples": (
+        ("Fréchet", "frechet", 9, 1),
+        ("±", "stderr", 6, 1),
+        ("precision", "precision", 11, 2),
+        ("recall", "recall", 8, 2),
+        ("density", "density", 9, 2),
+        ("coverage", "coverage", 10, 2),
+        ("least class", "least_class", 13, 3),
+    ),
+}
