@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
 from garm_course.adversarial.gan import GAN
-from garm_course.adversarial.lipschitz import batch_normalized, clip_weights, gradient_penalty, r1_penalty
+from garm_course.adversarial.lipschitz import batch_normalized, clip_weights, gradient_penalty, r1_of_scores
 from garm_course.adversarial.losses import GANLoss, find_loss
 from garm_course.inputs import check_scaled
 from garm_course.modes import lent_weights
@@ -111,9 +111,10 @@ def fit_adversarial(
     order = torch.Generator().manual_seed(seed)
     stream = batches(data, batch_size, order, levels=gan.levels, device=device)
     critic, generator = gan.critic, gan.generator
+    fused = device.type in ("cpu", "cuda")  # one call for all weights
     optimizers = (
-        torch.optim.Adam(critic.parameters(), lr=critic_lr or lr, betas=betas),
-        torch.optim.Adam(generator.parameters(), lr=lr, betas=betas),
+        torch.optim.Adam(critic.parameters(), lr=critic_lr or lr, betas=betas, fused=fused),
+        torch.optim.Adam(generator.parameters(), lr=lr, betas=betas, fused=fused),
     )
 
     def step() -> dict[str, Tensor]:
@@ -123,10 +124,11 @@ def fit_adversarial(
             given = (y,) if gan.n_classes else ()
             with torch.set_grad_enabled(k == critic_steps - 1):  # only the last fakes are the generator's too
                 fake = generator(torch.randn(len(x), gan.latents, device=device), *given)
-            terms["critic"] = objective.critic(critic(x, *given), critic(fake.detach(), *given))
+            real = critic(x.requires_grad_(bool(r1)), *given)
+            terms["critic"] = objective.critic(real, critic(fake.detach(), *given))
             steepness = []
             if r1:
-                steepness.append(r1_penalty(critic, x, *given, gamma=r1))
+                steepness.append(r1_of_scores(real, x, r1))
             if penalty:
                 eps = torch.rand(len(x), device=device)
                 steepness.append(penalty * gradient_penalty(critic, x, fake, eps, *given))

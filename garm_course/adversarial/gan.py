@@ -128,11 +128,11 @@ class DCGenerator(nn.Module):
         self.n_classes = n_classes
         norm = nn.BatchNorm2d if batch_norm else lambda n: nn.Identity()
         self.net = nn.Sequential(
-            nn.Linear(latents + n_classes, 2 * channels * h * w),
+            nn.Linear(latents + n_classes, 2 * channels * h * w, bias=not batch_norm),  # whose mean takes a bias away
             nn.Unflatten(1, (2 * channels, h, w)),
             norm(2 * channels),
             nn.ReLU(),
-            nn.ConvTranspose2d(2 * channels, channels, 4, 2, 1),
+            nn.ConvTranspose2d(2 * channels, channels, 4, 2, 1, bias=not batch_norm),
             norm(channels),
             nn.ReLU(),
             nn.ConvTranspose2d(channels, c, 4, 2, 1),
@@ -160,7 +160,7 @@ class DCCritic(nn.Module):
         self.features = nn.Sequential(
             norm(nn.Conv2d(c, channels, 4, 2, 1)),
             nn.LeakyReLU(0.2),
-            norm(nn.Conv2d(channels, 2 * channels, 4, 2, 1)),
+            norm(nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=not batch_norm)),
             nn.BatchNorm2d(2 * channels) if batch_norm else nn.Identity(),
             nn.LeakyReLU(0.2),
             nn.Flatten(),

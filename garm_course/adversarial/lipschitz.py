@@ -43,7 +43,7 @@ def gradient_penalty(critic, real: Tensor, fake: Tensor, eps: Tensor, y: Tensor 
         raise ValueError(f"expected eps ({len(real)},), one number for each example, got {tuple(eps.shape)}")
     eps = eps.reshape(-1, *[1] * (real.ndim - 1))
     x = (eps * real.detach() + (1 - eps) * fake.detach()).requires_grad_()
-    return (_gradient(critic, x, y).flatten(1).norm(dim=1) - 1).square().mean()
+    return (input_gradient(_scores(critic, x, y), x).flatten(1).norm(dim=1) - 1).square().mean()
 
 
 def r1_penalty(critic, real: Tensor, y: Tensor | None = None, gamma: float = 1.0) -> Tensor:
@@ -59,13 +59,28 @@ def r1_penalty(critic, real: Tensor, y: Tensor | None = None, gamma: float = 1.0
         Mescheder, Geiger, Nowozin (2018), arXiv 1801.04406, equation 9.
     """
     x = real.detach().requires_grad_()
-    return gamma / 2 * _gradient(critic, x, y).square().flatten(1).sum(1).mean()
+    return r1_of_scores(_scores(critic, x, y), x, gamma)
 
 
-def _gradient(critic, x: Tensor, y: Tensor | None) -> Tensor:
-    """The gradient of each example's score in the example itself, with a graph to the weights."""
-    scores = critic(x) if y is None else critic(x, y)
+def r1_of_scores(scores: Tensor, x: Tensor, gamma: float = 1.0) -> Tensor:
+    """`r1_penalty` from scores that were computed already, of data x that require a gradient."""
+    return gamma / 2 * input_gradient(scores, x).square().flatten(1).sum(1).mean()
+
+
+def input_gradient(scores: Tensor, x: Tensor) -> Tensor:
+    """The gradient of each example's score (or sum of patch scores) in the example itself, with a graph to the weights.
+
+    Args:
+        scores: of the examples, each of which depends on its own example only. x: (B, ...), requires a gradient.
+
+    Returns:
+        The shape of x.
+    """
     return torch.autograd.grad(scores.sum(), x, create_graph=True)[0]
+
+
+def _scores(critic, x: Tensor, y: Tensor | None) -> Tensor:
+    return critic(x) if y is None else critic(x, y)
 
 
 @torch.no_grad()
