@@ -137,6 +137,7 @@ EXERCISE = Exercise(
         ),
         (_of_means(lambda m, lam: m.clamp(min=lam / 0.6931471805599453).sum()), "lam is in nats already, not in bits."),
         (_of_means(lambda m, lam: m.clamp(min=0.5).sum()), "lam is fixed at 0.5: use the argument."),
+        (_of_means(lambda m, lam: m.clamp(min=1.0).sum()), "lam is fixed at 1: use the argument."),
         (_of_means(lambda m, lam: -m.clamp(min=lam).sum()), "The sign is wrong: this is a cost, at least Z lam."),
         (
             lambda kl, lam: kl.max(0).values.clamp(min=lam).sum(),
