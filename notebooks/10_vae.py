@@ -329,7 +329,7 @@ settings = {"steps": steps, "batch_size": 64, "lr": 3e-3, "evaluate_every": max(
 
 
 class Noisy(torch.utils.data.Dataset):
-    """Digits as real numbers in [0, 17), with fresh uniform noise at each access, and fixed noise for `plain`."""
+    """Digits as real numbers in [0, 17): a density needs them. Fresh uniform noise at each access, fixed in `plain`."""
 
     def __init__(self, data, fixed=False):
         self.data, self.noise = data, torch.rand(data.x.shape, generator=seed(1)) if fixed else None
@@ -343,6 +343,8 @@ class Noisy(torch.utils.data.Dataset):
 
 
 class RealEncoder(nn.Sequential):
+    """Reads real numbers; the encoder of `MLPVAE` reads levels. 32 outputs: 16 means, 16 log-variances."""
+
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 32))
 
@@ -510,9 +512,10 @@ information = (own(z, mu, logvar) - log_q).mean().item()
 mismatch = (log_q - log_p).mean().item()
 report("what the code says about the image", information, claimed=3.7, tolerance=0.5, unit="nats")
 report("mismatch of codes and prior", mismatch, claimed=0.38, tolerance=0.2, unit="nats")
+report("rate on the training images", posterior.kl().sum(1).mean().item(), claimed=4.1, tolerance=0.5, unit="nats")
 
 # %% [markdown]
-# Most of the rate is information. (The two sum to the rate on the *training* images, 4.1 nats; section 6 printed that of the validation images.) The mismatch is small but not zero: there are places that the prior draws and no image fills (the white spots in the cloud), and there samples are poor. A better prior would close it; lesson 12 learns one.
+# Most of the rate is information. (The two sum to the rate, up to the noise of one draw an image. It is that of the *training* images; section 6 printed that of the validation images.) The mismatch is small but not zero: there are places that the prior draws and no image fills (the white spots in the cloud), and there samples are poor. A better prior would close it; lesson 12 learns one.
 #
 # **Walk yourself.** Move the two sliders over the map. Where the aggregated posterior is far below the prior, look at the image that is decoded.
 
@@ -565,11 +568,11 @@ distance = deep["validation"]["nats"] - pixelcnn
 report("the VAE's bound less the PixelCNN's NLL", distance, claimed=9.2, tolerance=0.1, unit="nats")
 
 # %% [markdown]
-# How much of the 9.2 nats is the gap of the bound, and how much the model? Lesson 11 answers: with 500 draws little of it is the gap.
+# How much of the 9.2 nats is the gap of the bound, and how much the model? Nobody can say exactly, but more draws close the gap: lesson 11 finds that the first 50 gain 3 nats over the ELBO, and 500 only 0.4 more. So most of the 9.2 nats are probably the model's.
 #
 # ## 9 Break it
 #
-# Now train the loss of many tutorials: `mse_loss` (a mean over pixels) plus the KL divergence (a sum). Equation (10.8) says what will happen. Compare it with the same loss and a *sum* of squares over $2\sigma^2$, with $s^2 = 0.03$, about what a small VAE leaves of a pixel; there $\beta = 1$, where the mean of squares amounts to $\beta = 1{,}067$.
+# Now train the loss of many tutorials: `mse_loss` (a mean over pixels) plus the KL divergence (a sum). Equation (10.8) says what will happen. Compare it with the same loss and a *sum* of squares over $2\sigma^2$, with $s^2 = 0.03$ (pixels as numbers in 0..1; the cell prints what the model then leaves of a pixel); there $\beta = 1$, where by (10.8) the mean of squares amounts to $\beta = D / 2 s^2$.
 
 # %%
 def mse_plus_kl(weight: float):
@@ -590,6 +593,11 @@ for name, model, weight in (("mean of squares", broken, 1.0), ("sum of squares /
         kl_of[name] = model.encode(validation.x).kl().mean(0)
     print(f"{name:28s} KL of each latent:", " ".join(f"{k:.2f}" for k in kl_of[name].sort(descending=True).values))
 report("KL with a mean of squares", kl_of["mean of squares"].sum().item(), claimed=0, tolerance=0.02, unit="nats")
+report("beta that hides in the mean of squares", 64 / (2 * 0.03), claimed=1066.7, tolerance=0.1)
+busy = int((kl_of["sum of squares / 2 sigma²"] > 0.1).sum())
+report("latents that the other model uses, of 16", busy, claimed=5, tolerance=1)
+left = ((mended.reconstruct(validation.x) - validation.x) / 16).square().mean().item()
+report("what it leaves of a pixel, mean square", left, claimed=0.039, tolerance=0.01)
 
 # %%
 eight = validation.x[:8]
@@ -605,7 +613,7 @@ display.panels(
 )  # fmt: skip
 
 # %% [markdown]
-# **How to detect it.** No value of the loss gives it away, since nobody knows what it should be. The KL of *every* latent is 0, and all reconstructions are the same image. (The mended model uses five or six of its sixteen latents; the others cost nothing and say nothing. That is a partial collapse, and may be right.) This is **posterior collapse**; lesson 11 shows that it also has honest causes.
+# **How to detect it.** No value of the loss gives it away, since nobody knows what it should be. The KL of *every* latent is 0, and all reconstructions are the same image. (The mended model leaves most of its sixteen latents unused, too; they cost nothing and say nothing. That is a partial collapse, and may be right.) This is **posterior collapse**; lesson 11 shows that it also has honest causes.
 #
 # ## 10 What the article says
 #

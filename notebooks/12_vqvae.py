@@ -49,7 +49,6 @@ from torch.utils.data import TensorDataset
 from garm_course import budget, check, claims, display, load_pretrained, report, seed
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.datasets import load
-from garm_course.display.codes import staircase
 from garm_course.evaluation.audits import all_images
 from garm_course.evaluation.likelihood import evaluate, rate_distortion
 from garm_course.latent.vqvae import ConvVQVAE, TwoStage, VQLoss
@@ -88,7 +87,7 @@ z = torch.tensor(0.2, requires_grad=True)
 loss = (torch.round(z) - 0.3) ** 2
 loss.backward()
 print(f"loss == {loss.item():.2f}, gradient == {z.grad.item():.2f}")
-staircase(
+display.staircase(
     [-1.4, -0.5, 0.5, 1.4], [(c - 0.3) ** 2 for c in (-1, 0, 1)], at=z.item(), ylabel="loss after rounding",
     title="A staircase has no slope to follow", xlabel="z, output of the encoder",
     alt="Loss over the encoder's output: flat treads at 1.69, 0.09 and 0.49 with jumps at -0.5 and 0.5; z = 0.2 is "
