@@ -728,7 +728,7 @@ report("-ELBO: loss by training with k 5", elbos[1] - elbos[0], claimed=2.1, tol
 
 # %%
 display.likelihood_ladder(recorded_on("digits", lesson=11), highlight=["vae", "iwae"],
-                          title="The VAE's bound is above the PixelCNN's NLL; its own NLL is somewhere below")  # fmt: skip
+                          title="The VAE's bound lies above the PixelCNN's NLL; the truth lies lower")  # fmt: skip
 
 # %% [markdown]
 # ## 9 Break it
