@@ -1,7 +1,8 @@
 """Training of adversarial models: two optimizers that take turns, in one visible loop.
 
-`fit_adversarial` trains a GAN. What all adversarial runs share (progress, averaged weights, a stop with a reason when a
-loss is no longer finite, Ctrl-C) is `alternate`; what one step does is a function that is passed in.
+`fit_adversarial` trains a GAN, `fit_cyclegan` two translators with their critics. What all adversarial runs share
+(progress, averaged weights, a stop with a reason when a loss is no longer finite, Ctrl-C) is `alternate`; what one step
+does is a function that is passed in.
 """
 
 import math
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
+from garm_course.adversarial.cyclegan import CycleGAN, ImagePool, check_same_domain, identity_loss, l1
 from garm_course.adversarial.gan import GAN
 from garm_course.adversarial.lipschitz import batch_normalized, clip_weights, gradient_penalty, r1_of_scores
 from garm_course.adversarial.losses import GANLoss, find_loss
-from garm_course.inputs import check_scaled
+from garm_course.inputs import check_scaled, check_shape
 from garm_course.modes import lent_weights
 from garm_course.training import NonFiniteLossError
 from garm_course.transforms import scale
@@ -154,6 +156,121 @@ def fit_adversarial(
         gan.to(home).eval()
 
 
+def fit_cyclegan(
+    model: CycleGAN,
+    x_data: Dataset,
+    y_data: Dataset,
+    *,
+    loss: str | GANLoss = "least_squares",
+    steps: int = 1000,
+    batch_size: int = 32,
+    lr: float = 1e-3,
+    critic_lr: float | None = None,
+    betas: tuple[float, float] = (0.5, 0.999),
+    lam: float | tuple[float, float] = 10.0,
+    identity: float = 0.0,
+    pairs: tuple[Tensor, Tensor] | None = None,
+    paired: float = 10.0,
+    pool: int = 50,
+    ema: float = 0.0,
+    decay: bool = False,
+    watch: Callable[[int, CycleGAN], float | None] | None = None,
+    watch_every: int = 100,
+    seed: int = 0,
+    label: str = "training",
+) -> AdversarialHistory:
+    """Train two translators and their critics in place, on two data sets between which there are no pairs.
+
+    Each step translates a batch of each domain, moves the translators (their critics' weights need no gradient, so none
+    is computed), then shows the critics the same fakes, or older ones from a pool. Every image is translated once and
+    back once.
+
+    Args:
+        model: see `CycleGAN`; it trains on the device that Accelerate finds and returns to its own, in evaluation mode.
+        x_data, y_data: examples (x, class), whose classes are not looked at: LongTensor images of the model's levels,
+            which are scaled to [-1, 1], or floats in [-1, 1]. Each is shuffled by itself.
+        loss: a name of `adversarial.losses.LOSSES`, or a pair of functions of scores; the paper takes least squares.
+        steps, batch_size, ema, decay, watch_every, label: see `fit_adversarial`; averaged are both translators.
+        lr: learning rate of the translators. critic_lr: of the critics, None for the same. betas: of Adam.
+        lam: weight of the cycle loss; the paper takes 10. A pair weighs x -> y -> x and y -> x -> y apart.
+        identity: weight of the identity loss; the paper takes half of lam for paintings.
+        pairs: a few pairs (x, y) of floats in [-1, 1], if there are any: |G(x) - y| + |F(y) - x| is added, on all of
+            them in each step. paired: its weight.
+        pool: images of each domain that are kept for the critics, 0 for none; the paper takes 50.
+        watch: called with the step and the model every `watch_every` steps.
+        seed: of the order of both data sets and of the pools (torch's global generators are seeded with it).
+
+    Returns:
+        AdversarialHistory, with the terms "critics", "adversarial", "cycle" and, if they are used, "identity" and
+        "pairs", all without their weights.
+
+    Raises:
+        NonFiniteLossError: a loss became NaN or infinite; its name is in the message.
+        ValueError: for settings outside their ranges, data that do not fit the model, or the identity loss between
+            domains of different channel counts.
+
+    Source:
+        Zhu et al. (2017), arXiv 1703.10593, equations 1 to 3 and section 4.
+    """
+    there, back = lam if isinstance(lam, tuple) else (lam, lam)
+    for name, value, ok in (("steps", steps, steps >= 1), ("batch_size", batch_size, batch_size >= 1),
+                            ("lr", lr, lr > 0), ("critic_lr", critic_lr, critic_lr is None or critic_lr > 0),
+                            ("lam", lam, min(there, back) >= 0), ("identity", identity, identity >= 0),
+                            ("paired", paired, paired >= 0), ("pool", pool, pool >= 0)):  # fmt: skip
+        if not ok:
+            raise ValueError(f"{name}={value} is out of range; see the documentation of fit_cyclegan()")
+    if identity:
+        check_same_domain(model.shapes["x"], model.shapes["y"])
+    objective = find_loss(loss) if isinstance(loss, str) else loss
+    device = _device()
+    home = next(model.parameters()).device
+    model.to(device)
+    torch.manual_seed(seed)
+    streams = [
+        batches(data, batch_size, torch.Generator().manual_seed(2 * seed + k), levels=model.levels[d], device=device)
+        for k, (d, data) in enumerate({"x": x_data, "y": y_data}.items())
+    ]
+    pools = {d: ImagePool(pool, torch.Generator().manual_seed(2 * seed + k)) for k, d in enumerate("xy")}
+    if pairs is not None:
+        pairs = _checked_pairs(model, *pairs, device)
+    G, F, critics = model.G, model.F, model.critics
+    fused = device.type in ("cpu", "cuda")  # one call for all weights
+    optimizers = (
+        torch.optim.Adam(model.translators.parameters(), lr=lr, betas=betas, fused=fused),
+        torch.optim.Adam(critics.parameters(), lr=critic_lr or lr, betas=betas, fused=fused),
+    )
+
+    def step() -> dict[str, Tensor]:
+        x, y = (next(stream)[0] for stream in streams)
+        fakes = {"x": F(y), "y": G(x)}
+        with frozen(critics):
+            cycles = l1(F(fakes["y"]), x), l1(G(fakes["x"]), y)
+            terms = {"adversarial": sum(objective.generator(critics[d](fakes[d])) for d in "xy"), "cycle": sum(cycles)}
+            total = terms["adversarial"] + there * cycles[0] + back * cycles[1]
+            if identity:
+                terms["identity"] = identity_loss(G, F, x, y)
+                total = total + identity * terms["identity"]
+            if pairs is not None:
+                terms["pairs"] = l1(G(pairs[0]), pairs[1]) + l1(F(pairs[1]), pairs[0])
+                total = total + paired * terms["pairs"]
+            descend(optimizers[0], total)
+        real = {"x": x, "y": y}
+        terms["critics"] = sum(objective.critic(critics[d](real[d]), critics[d](pools[d](fakes[d]))) for d in "xy")
+        descend(optimizers[1], terms["critics"])
+        return terms
+
+    def seen(number: int) -> float | None:
+        return None if watch is None else watch(number, model)
+
+    try:
+        return alternate(
+            step, model, averaged=model.translators, optimizers=optimizers, steps=steps, ema=ema, decay=decay,
+            watch=seen, watch_every=watch_every, label=label,
+        )  # fmt: skip
+    finally:
+        model.to(home).eval()
+
+
 def alternate(
     step: Callable[[], dict[str, Tensor]],
     model: nn.Module,
@@ -279,6 +396,15 @@ def batches(
                 yield x.to(device), y.to(device)
 
     return endless()
+
+
+def _checked_pairs(model: CycleGAN, x: Tensor, y: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    for d, images in (("x", x), ("y", y)):
+        check_scaled(images)
+        check_shape(images, model.shapes[d], f"pairs with images (B, {', '.join(map(str, model.shapes[d]))})")
+    if len(x) != len(y):
+        raise ValueError(f"expected as many x as y in pairs, got {len(x)} and {len(y)}")
+    return x.to(device), y.to(device)
 
 
 def _device() -> torch.device:
