@@ -1,0 +1,54 @@
+"""The slider over images that go to another domain and back: what is shown, what is said, what is refused."""
+
+import pytest
+import torch
+
+from garm_course.display import png, round_trips
+from garm_course.display.translations import RoundTrip
+
+X = torch.arange(4 * 64).reshape(4, 1, 8, 8) % 17
+LABELS = torch.tensor([3, 1, 4, 1])
+MODELS = {
+    "perceptron": (16 - X, X),
+    "convolutions": ((16 - X).expand(-1, 3, -1, -1), (X + 1).clamp(max=16)),
+}
+READS = {"perceptron": (LABELS + 2, LABELS), "convolutions": (LABELS, LABELS + 1)}
+
+
+def test_each_model_has_a_row_of_three_images_and_says_how_they_are_read():
+    view = RoundTrip(X, MODELS, READS, LABELS, 17)
+    fig = view.figure(2)
+    assert len(fig.axes) == 6
+    assert [ax.get_xlabel() for ax in fig.axes] == ["a 4", "read as 6", "read as 4", "a 4", "read as 4", "read as 5"]
+    assert [ax.get_title(loc="left") for ax in fig.axes[:3]] == ["x", "G(x)", "F(G(x))"]
+    assert len(png(fig)) < 45_000
+    words = view.caption(2)
+    assert words.startswith("Image 2 of 0 to 3, a 4. Perceptron: G(x) is read as 6, F(G(x)) as 4; ")
+    assert "changes a pixel by 0.00 of its range. Convolutions: G(x) is read as 4, F(G(x)) as 5" in words
+    assert words.endswith("changes a pixel by 0.06 of its range.")
+
+
+def test_the_slider_chooses_the_image(shown):
+    round_trips(X, MODELS, reads=READS, labels=LABELS, levels=17, start=1)
+    [(_, caption)] = shown["first"]
+    assert caption.startswith("Image 1 of 0 to 3, a 1.")
+    [slider] = shown["sliders"]
+    assert (slider.min, slider.max, slider.value) == (0, 3, 1)
+    slider.value = 3
+    assert "Image 3 of 0 to 3, a 1." in str(shown["later"][-1])
+
+
+def test_what_does_not_fit_is_refused():
+    good = {"reads": READS, "labels": LABELS, "levels": 17}
+    for call, message in [
+        (lambda: round_trips(X, {}, **{**good, "reads": {}}), "expected models, and reads for each"),
+        (lambda: round_trips(X, MODELS, **{**good, "reads": {"other": READS["perceptron"]}}), "reads for each"),
+        (lambda: round_trips(X, list(MODELS.items()), **good), "as mappings"),
+        (lambda: round_trips(X[:3], MODELS, **good), "expected 3 images"),
+        (lambda: round_trips(X, {**MODELS, "perceptron": (X, MODELS["convolutions"][0])}, **good), "of the shape of x"),
+        (lambda: round_trips(X, MODELS, **{**good, "labels": LABELS[:2]}), "one class for each of 4 images"),
+        (lambda: round_trips(X, MODELS, **{**good, "levels": 16}), r"gray levels 0\.\.15"),
+        (lambda: round_trips(X, MODELS, **good, start=4), "a start among them"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
