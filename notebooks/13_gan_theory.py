@@ -88,9 +88,12 @@ def players(s: int) -> tuple[nn.Module, nn.Module]:
 
 
 first = frame(*players(0), 0)
-display.game({"before the training": first}, title="Two sets of draws, and a discriminator that cannot tell",
-             alt="The data's density has two humps at -1.5 and 1.5; the untrained generator draws around 0.1 only; the "
-             "discriminator is near one half everywhere; the best one would be 1 on both humps and 0 between.")  # fmt: skip
+display.game(
+    {"before the training": first},
+    title="Two sets of draws, and a discriminator that cannot tell",
+    alt="The data's density has two humps at -1.5 and 1.5; the untrained generator draws around 0.1 only; the "
+    "discriminator is near one half everywhere; the best one would be 1 on both humps and 0 between.",
+)
 report("probability that data and generator share at first", first.overlap, claimed=0.01, tolerance=0.03)
 
 # %% [markdown]
@@ -237,7 +240,7 @@ def d_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 # %% [markdown]
 # And the generator? By (13.1) it minimizes $\log(1 - \sigma(s))$ over its fakes. Early on the discriminator wins: $s$ is very negative. Look at the derivatives in $s$ there, using $\sigma' = \sigma (1 - \sigma)$:
 #
-# $$\frac{\partial}{\partial s} \log\big(1 - \sigma(s)\big) = -\sigma(s) \to 0, \qquad \frac{\partial}{\partial s}\big(-\log \sigma(s)\big) = \sigma(s) - 1 \to -1 \qquad (s \to -\infty) \tag{13.7}$$
+# $$\frac{\partial}{\partial s} \log\big(1 - \sigma(s)\big) = -\sigma(s) \to 0, \qquad \frac{\partial}{\partial s}\big(-\log \sigma(s)\big) = \sigma(s) - 1 \to -1 \qquad (s \to -\infty) \tag{13.5}$$
 #
 # The first, **saturating** loss has no gradient exactly when the generator needs one. Goodfellow and colleagues noticed, and trained with the second, the **non-saturating** loss $-\log \sigma(s)$. It has the same fixed point: both push $s$ up.
 
@@ -273,7 +276,7 @@ report("gradient of the non-saturating loss at a logit of -50", slope.item(), cl
 #
 # Average over $g$ and differentiate in its parameters at $g = g_0$. The first term gives $\nabla \mathrm{KL}(g \,\|\, p)$, because $\int g\, \nabla \log g = \nabla \int g = 0$. The second is the generator's part of the game, so by (13.3) it gives $-\nabla\, 2\, \mathrm{JS}$ (at the best $D$ the value has no slope in $D$). Together (Arjovsky and Bottou, 2017, theorem 2.5):
 #
-# $$\nabla\, \mathbb E_{x \sim g}\big[-\log D^*(x)\big] = \nabla \Big[\mathrm{KL}(g \,\|\, p) - 2\, \mathrm{JS}(p, g)\Big] \tag{13.8}$$
+# $$\nabla\, \mathbb E_{x \sim g}\big[-\log D^*(x)\big] = \nabla \Big[\mathrm{KL}(g \,\|\, p) - 2\, \mathrm{JS}(p, g)\Big] \tag{13.6}$$
 #
 # Two things to read off. JS comes with the *wrong sign*: it pushes the distributions apart. And the KL is the one with $g$ in front: it punishes a generator for drawing where no data are, and hardly for leaving data out. Check it with a generator that is a softmax over six outcomes, where both sides are sums:
 
@@ -283,7 +286,7 @@ g = theta.softmax(0)
 fixed = optimal_discriminator(p, g.detach())
 [one] = torch.autograd.grad(-(g * fixed.log()).sum(), theta, retain_graph=True)
 [two] = torch.autograd.grad(kl_divergence(g, p) - 2 * js_divergence(p, g), theta)
-report("error of (13.8)", (one - two).abs().max().item(), claimed=0, tolerance=1e-12)
+report("error of (13.6)", (one - two).abs().max().item(), claimed=0, tolerance=1e-12)
 
 # %%
 p2 = torch.tensor([0.5, 0.5, 1e-6], dtype=torch.float64)  # two modes, and a place where nothing is
@@ -302,7 +305,7 @@ report("KL(g || p) of a generator that lost half of the data", kl_divergence(los
 #
 # The cross-entropy is one choice of many. Take a convex $f$ and the divergence $D_f(p \,\|\, g) = \sum g\, f(p/g)$. Its convex conjugate is $f^*(t) = \sup_u (ut - f(u))$, so $f(u) \ge ut - f^*(t)$ for every $t$. Choose any function $T$ and put $t = T(x)$, $u = p/g$:
 #
-# $$D_f(p \,\|\, g) \;\ge\; \mathbb E_p\, T(x) - \mathbb E_g\, f^*\big(T(x)\big), \qquad \text{with equality at } T^* = f'\!\left(\frac pg\right) \tag{13.5}$$
+# $$D_f(p \,\|\, g) \;\ge\; \mathbb E_p\, T(x) - \mathbb E_g\, f^*\big(T(x)\big), \qquad \text{with equality at } T^* = f'\!\left(\frac pg\right) \tag{13.7}$$
 #
 # So every $f$ makes a game: a critic $T$ pushes the right side up, the generator pulls it down (Nowozin, Cseke, Tomioka, 2016). For KL, $f(u) = u \log u$, $f^*(t) = e^{t-1}$ and $T^* = 1 + \log \frac pg$. The library has five in `F_DIVERGENCES`; check all of them on the tables from above:
 
@@ -318,19 +321,19 @@ for name, f in F_DIVERGENCES.items():
     highest = max(f.bound(near, p, q).item(), f.bound(noisy, p.expand(1000, 6), q.expand(1000, 6)).max().item())
     wrong += [abs(exact - at_best) > 1e-12, highest > exact + 1e-12]
     print(f"{name:18s} {exact:12.4f} {at_best:12.4f} {highest:21.4f}")
-report("divergences or bounds that violate (13.5), of 10", sum(wrong), claimed=0, tolerance=0, exact=True)
+report("divergences or bounds that violate (13.7), of 10", sum(wrong), claimed=0, tolerance=0, exact=True)
 
 # %% [markdown]
 # The row "GAN" is the game of section 2: its value is $2\,\mathrm{JS} - \log 4$. Another much used loss replaces the cross-entropies by squares: the critic should say $b = 1$ of data and $a = -1$ of fakes, and the generator wants $c = 0$ (Mao and colleagues, 2017). The best critic minimizes $p (D - 1)^2 + g (D + 1)^2$ at each point, so $D^* = (p - g) / (p + g)$, and
 #
-# $$\mathbb E_p (D^* - 0)^2 + \mathbb E_g (D^* - 0)^2 = \sum \frac{(p - g)^2}{p + g} \tag{13.6}$$
+# $$\mathbb E_p (D^* - 0)^2 + \mathbb E_g (D^* - 0)^2 = \sum \frac{(p - g)^2}{p + g} \tag{13.8}$$
 #
 # which its authors call the Pearson $\chi^2$ divergence of $p + g$ and $2g$. (The generator has no hand in the first term.) Squares never saturate: a fake far on the *right* side of the critic is pulled back as well.
 
 # %%
 best_square = (p - q) / (p + q)
 cost = (p * best_square**2 + q * best_square**2).sum()
-report("error of (13.6)", (cost - ((p - q) ** 2 / (p + q)).sum()).abs().item(), claimed=0, tolerance=1e-12)
+report("error of (13.8)", (cost - ((p - q) ** 2 / (p + q)).sum()).abs().item(), claimed=0, tolerance=1e-12)
 tries = best_square + 0.2 * torch.randn(1000, 6, dtype=torch.float64, generator=seed(7))
 loss = (p * (tries - 1) ** 2 + q * (tries + 1) ** 2).sum(1)
 least = (p * (best_square - 1) ** 2 + q * (best_square + 1) ** 2).sum()
@@ -378,10 +381,12 @@ for step in range(1, steps + 1):
 
 # %%
 shown = [frames[min(k, len(frames) - 1)] for k in (1, 3, 8)] + [frames[-1]]
-display.game({f"step {f.step:,}": f for f in {f.step: f for f in shown}.values()},
-             title="The generator moves to where the discriminator says data",
-             alt="Four moments of the game: the generated histogram spreads from one place over both humps of the data; "
-             "the discriminator's curve is low where there are too many draws and high where there are too few.")  # fmt: skip
+display.game(
+    {f"step {f.step:,}": f for f in {f.step: f for f in shown}.values()},
+    title="The generator moves to where the discriminator says data",
+    alt="Four moments of the game: the generated histogram spreads from one place over both humps of the data; "
+    "the discriminator's curve is low where there are too many draws and high where there are too few.",
+)
 report("probability that data and generator share at the end", frames[-1].overlap, claimed=0.65, tolerance=0.2)
 
 # %% [markdown]
@@ -414,10 +419,11 @@ report("2 JS - log 4 minus the value that D reaches", measured - played, claimed
 
 # %%
 display.game(
-    {f"step {f.step:,}": f for f in (strong[0], end)}, title="With a discriminator at its best, it may stay on one hump",
+    {f"step {f.step:,}": f for f in (strong[0], end)},
+    title="With a discriminator at its best, it may stay on one hump",
     alt="Two moments of the game with five discriminator steps for each of the generator's: the discriminator's curve "
     "lies on the best one. At the end the generated histogram covers one of the two humps, or both.",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # Now the theory holds: the discriminator is the best one to a few hundredths, and the game's value is $2\,\mathrm{JS} - \log 4$. And yet the result may be *worse*. In most runs the generator stays on one hump: it matches the data there, and on the way to the other hump lies a desert where the discriminator is sure that all is fake. Zero draws, no gradient (13.4). Is that bad luck of one seed?
@@ -433,7 +439,9 @@ for r in study["runs"]:
     rows.setdefault(r["setting"], []).append(r)
 for setting, runs in rows.items():
     modes, share = [r["modes"] for r in runs], np.mean([r["share"] for r in runs])
-    print(f"{setting:22s} of {runs[0]['of']:2d} modes reached: {' '.join(f'{m:2d}' for m in modes)}   near one: {share:.2f}")
+    print(
+        f"{setting:22s} of {runs[0]['of']:2d} modes: {' '.join(f'{m:2d}' for m in modes)}   share near one: {share:.2f}"
+    )
 
 # %%
 def losing(setting: str, most: float) -> int:
@@ -441,10 +449,20 @@ def losing(setting: str, most: float) -> int:
     return sum(r["modes"] <= most * r["of"] for r in rows[setting])
 
 
-for setting, most, count in (("ring, minimax", 0.9, 0), ("grid, non-saturating", 0.9, 0), ("grid, fast generator", 0.5, 10),
-                             ("line, one critic step", 0.9, 0), ("line, best critic", 0.9, 7)):  # fmt: skip
-    report(f"{setting}: seeds of ten that reach at most {most:.0%} of the modes", losing(setting, most),
-           claimed=count, tolerance=0, exact=True)  # fmt: skip
+for setting, most, count in (
+    ("ring, minimax", 0.9, 0),
+    ("grid, non-saturating", 0.9, 0),
+    ("grid, fast generator", 0.5, 10),
+    ("line, one critic step", 0.9, 0),
+    ("line, best critic", 0.9, 7),
+):
+    report(
+        f"{setting}: seeds of ten that reach at most {most:.0%} of the modes",
+        losing(setting, most),
+        claimed=count,
+        tolerance=0,
+        exact=True,
+    )
 
 # %% [markdown]
 # Four findings, none of which is the folklore:
@@ -460,22 +478,40 @@ for setting, most, count in (("ring, minimax", 0.9, 0), ("grid, non-saturating",
 points = load("grid", "train")
 seed(11)
 fast = MLPGAN((2,), latents=2, hidden=(64, 64))
-fit_adversarial(fast, points, lr=4e-3, critic_lr=5e-4, steps=budget(smoke=2, quick=1000, full=1000), batch_size=128, seed=11,
-                label="fast generator")  # fmt: skip
+fit_adversarial(
+    fast,
+    points,
+    lr=4e-3,
+    critic_lr=5e-4,
+    steps=budget(smoke=2, quick=1000, full=1000),
+    batch_size=128,
+    seed=11,
+    label="fast generator",
+)
 x = fast.sample(2500, rng=seed(0))
 reached = int((mode_counts(x, points.centers, math.inf).counts >= 25).sum())
 report("modes of 25 that the fast generator reaches", reached, claimed=6, tolerance=5)
 
 # %%
-examples = {setting: torch.tensor(rows[setting][0]["samples"]) for setting in
-            ("ring, minimax", "grid, non-saturating", "grid, fast generator")}  # fmt: skip
-display.points({"ring, minimax": examples.pop("ring, minimax")}, modes=load("ring", "train").centers, limits=(-1.6, 1.6),
-               title="All eight modes, not yet narrow", alt="300 samples of the recorded seed 0 lie around a circle, on "
-               "all eight modes and between neighbors.")  # fmt: skip
-display.points({**examples, "live, fast generator": x[:300]}, modes=points.centers, limits=(-5.5, 5.5),
-               title="A smear reaches all modes and hits few; a fast generator is in a few places",
-               alt="Samples over the 25 modes of the grid: without a fast generator a smear over all of them; with a fast "
-               "one, recorded and live, all samples are on a few short curves.")  # fmt: skip
+examples = {
+    setting: torch.tensor(rows[setting][0]["samples"])
+    for setting in ("ring, minimax", "grid, non-saturating", "grid, fast generator")
+}
+display.points(
+    {"ring, minimax": examples.pop("ring, minimax")},
+    modes=load("ring", "train").centers,
+    limits=(-1.6, 1.6),
+    title="All eight modes, not yet narrow",
+    alt="300 samples of the recorded seed 0 lie around a circle, on all eight modes and between neighbors.",
+)
+display.points(
+    {**examples, "live, fast generator": x[:300]},
+    modes=points.centers,
+    limits=(-5.5, 5.5),
+    title="A smear reaches all modes and hits few; a fast generator is in a few places",
+    alt="Samples over the 25 modes of the grid: without a fast generator a smear over all of them; with a fast "
+    "one, recorded and live, all samples lie in one part of it.",
+)
 
 # %% [markdown]
 # ## 8 Why steps rotate
@@ -502,10 +538,14 @@ a, b = paths["in turn"][-1]
 report("change of the kept quantity in turn", a * a + b * b - eta * a * b - 1, claimed=0, tolerance=1e-9)
 
 # %%
-display.curves({name: (range(turns + 1), values) for name, values in radius.items()}, ylabel="distance from the equilibrium",
-               ylim=(0, 3), title="Simultaneous steps spiral outwards; steps in turn go round for ever",
-               alt="Distance from the equilibrium over 200 steps: simultaneous steps rise from 1 to 2.7, steps in turn "
-               "stay near 1.")  # fmt: skip
+display.curves(
+    {name: (range(turns + 1), values) for name, values in radius.items()},
+    ylabel="distance from the equilibrium",
+    ylim=(0, 3),
+    title="Simultaneous steps spiral outwards; steps in turn go round for ever",
+    alt="Distance from the equilibrium over 200 steps: simultaneous steps rise from 1 to 2.7, steps in turn "
+    "stay near 1.",
+)
 
 # %% [markdown]
 # A real GAN is not bilinear, but near an equilibrium the discriminator's and the generator's gradients enter with opposite signs in just this way. What damps the rotation is the subject of lesson 14.
@@ -608,7 +648,7 @@ report("saturating over non-saturating gradient", norms["saturating"] / norms["n
 # ## Where next
 #
 # - Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville, Bengio, *Generative Adversarial Networks*, NIPS 2014, arXiv 1406.2661: sections 3 and 4 are four pages.
-# - Arjovsky, Bottou, *Towards Principled Methods for Training Generative Adversarial Networks*, ICLR 2017, arXiv 1701.04862: (13.4) and (13.8), with noise as a first remedy.
+# - Arjovsky, Bottou, *Towards Principled Methods for Training Generative Adversarial Networks*, ICLR 2017, arXiv 1701.04862: (13.4) and (13.6), with noise as a first remedy.
 # - Nowozin, Cseke, Tomioka, *f-GAN*, NIPS 2016, arXiv 1606.00709; Mao, Li, Xie, Lau, Wang, Smolley, *Least Squares Generative Adversarial Networks*, ICCV 2017, arXiv 1611.04076.
 # - Metz, Poole, Pfau, Sohl-Dickstein, *Unrolled Generative Adversarial Networks*, ICLR 2017, arXiv 1611.02163; Lin, Khetan, Fanti, Oh, *PacGAN: The power of two samples in generative adversarial networks*, NeurIPS 2018, arXiv 1712.04086: the ring and the grid.
 # - Arora, Zhang, *Do GANs actually learn the distribution? An empirical study*, 2017, arXiv 1706.08224: how few different faces a GAN draws.

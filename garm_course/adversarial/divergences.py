@@ -103,7 +103,7 @@ def wasserstein1(a: Tensor, b: Tensor) -> Tensor:
 
 
 class FDivergence(NamedTuple):
-    """D_f(p || g) = Σ g f(p / g), with what its variational form needs, equation (13.5).
+    """D_f(p || g) = Σ g f(p / g), with what its variational form needs, equation (13.7).
 
     Attributes:
         f: convex; f(1) = 0, but for "GAN", where it is -log 4. conjugate: f*(t) = sup_u (u t - f(u)).

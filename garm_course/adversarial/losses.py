@@ -37,7 +37,7 @@ def minimax_d_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def saturating_g_loss(fake: Tensor) -> Tensor:
-    """E log(1 - σ(fake)), the generator's side of the same game; its gradient vanishes where the critic wins (13.7).
+    """E log(1 - σ(fake)), the generator's side of the same game; its gradient vanishes where the critic wins (13.5).
 
     Source:
         Goodfellow et al. (2014), arXiv 1406.2661, equation 1.
@@ -47,7 +47,7 @@ def saturating_g_loss(fake: Tensor) -> Tensor:
 
 
 def nonsaturating_g_loss(fake: Tensor) -> Tensor:
-    """-E log σ(fake): the same fixed point, and a gradient of -1 where the critic wins (13.7).
+    """-E log σ(fake): the same fixed point, and a gradient of -1 where the critic wins (13.5).
 
     Source:
         Goodfellow et al. (2014), arXiv 1406.2661, section 3.

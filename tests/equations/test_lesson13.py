@@ -83,7 +83,7 @@ def test_js_of_disjoint_supports_is_log_2_and_flat():
     assert slope.abs().max() < 1e-15
 
 
-@pytest.mark.equation("13.5")
+@pytest.mark.equation("13.7")
 @pytest.mark.parametrize("name", F_DIVERGENCES)
 def test_every_critic_gives_a_lower_bound_and_the_best_one_attains_it(name):
     f = F_DIVERGENCES[name]
@@ -103,7 +103,7 @@ def test_every_critic_gives_a_lower_bound_and_the_best_one_attains_it(name):
         assert (u * t - f.f(u)).max().item() == pytest.approx(f.conjugate(t).item(), abs=1e-6)
 
 
-@pytest.mark.equation("13.5")
+@pytest.mark.equation("13.7")
 def test_divergences_of_the_table_are_those_of_their_names():
     p, g = table(1), table(2)
     assert torch.allclose(F_DIVERGENCES["KL"].divergence(p, g), kl_divergence(p, g))
@@ -113,7 +113,7 @@ def test_divergences_of_the_table_are_those_of_their_names():
     assert torch.allclose(F_DIVERGENCES["GAN"].divergence(p, g), 2 * js_divergence(p, g) - math.log(4))
 
 
-@pytest.mark.equation("13.6")
+@pytest.mark.equation("13.8")
 def test_least_squares_at_its_best_critic_is_pearsons_divergence():
     p, g = table(1), table(2)
     D = torch.zeros(7, dtype=torch.float64, requires_grad=True)
@@ -130,7 +130,7 @@ def test_least_squares_at_its_best_critic_is_pearsons_divergence():
     assert torch.allclose(least_squares_g_loss(fake), 0.5 * (fake**2).mean())
 
 
-@pytest.mark.equation("13.7")
+@pytest.mark.equation("13.5")
 def test_the_saturating_loss_has_no_slope_where_the_other_one_has_slope_minus_one():
     s = torch.tensor([-50.0, -3.0, 0.0, 4.0], dtype=torch.float64, requires_grad=True)
     for loss, expected in ((saturating_g_loss, -torch.sigmoid(s)), (nonsaturating_g_loss, torch.sigmoid(s) - 1)):
@@ -140,7 +140,7 @@ def test_the_saturating_loss_has_no_slope_where_the_other_one_has_slope_minus_on
     assert slope[0].abs() < 1e-20
 
 
-@pytest.mark.equation("13.8")
+@pytest.mark.equation("13.6")
 @pytest.mark.parametrize("seed", range(5))
 def test_the_non_saturating_loss_descends_kl_less_twice_js(seed):
     theta = torch.randn(9, dtype=torch.float64, generator=torch.Generator().manual_seed(seed), requires_grad=True)

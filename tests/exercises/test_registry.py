@@ -22,7 +22,7 @@ def test_order_and_names():
 @pytest.mark.parametrize("ask", [get, lambda name: grade(name, abs)])
 @pytest.mark.parametrize("name", ["conv_maks", "", None, ["conv_mask"]])
 def test_unknown_name_lists_the_known_ones(ask, name):
-    with pytest.raises(ValueError, match=r"no exercise is named .*conv_mask, down_shift, .*gated_activation"):
+    with pytest.raises(ValueError, match=r"no exercise is named .*conv_mask, .*down_shift, .*gated_activation"):
         ask(name)
 
 

@@ -1,4 +1,4 @@
-"""The non-saturating loss of the generator; equation (13.7)."""
+"""The non-saturating loss of the generator; equation (13.5)."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,11 @@ from torch import Tensor
 from garm_course.adversarial.losses import nonsaturating_g_loss
 from garm_course.exercises.inputs import random
 from garm_course.exercises.registry import Exercise, Speed, same
+
+
+def g_loss_nonsat(fake_logits: Tensor) -> Tensor:
+    """The library's loss under the name, and with the argument, of the lesson."""
+    return nonsaturating_g_loss(fake_logits)
 
 
 def _mean(term: Callable[[Tensor], Tensor]):
@@ -22,7 +27,7 @@ def _then(change: Callable[[Tensor], object]):
 EXERCISE = Exercise(
     name="g_loss_nonsat",
     lesson="13",
-    reference=nonsaturating_g_loss,
+    reference=g_loss_nonsat,
     rule="mean of -log σ(fake), from logits: its gradient is -1 per example where the discriminator is sure.",
     probes=[
         same(2 * random(5, seed=1), grad=True),
