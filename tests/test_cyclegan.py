@@ -1,6 +1,8 @@
 """CycleGAN: what a score depends on, what the losses and the pool do, whose gradient goes where, what is refused."""
 
 import copy
+import importlib.util
+import json
 import math
 
 import pytest
@@ -22,6 +24,8 @@ from garm_course.adversarial.cyclegan import (
 from garm_course.adversarial.losses import LOSSES, GANLoss
 from garm_course.adversarial_training import batches, fit_cyclegan
 from garm_course.checkpoints import load_model, save_model
+from garm_course.paths import results_folder
+from garm_course.studies import recorded_study
 from garm_course.training import NonFiniteLossError
 
 DIGITS = datasets.load("digits", "validation")
@@ -439,3 +443,39 @@ def test_what_does_not_fit_is_refused_in_one_line():
         with pytest.raises(error, match=message) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+# --- the recorded study ----------------------------------------------------------------------------------------------
+
+
+def test_the_script_makes_what_is_recorded():
+    """Two steps of one seed in the form of the file; the settings of the record are those of the script."""
+    path = results_folder().parent / "tools" / "translations.py"
+    spec = importlib.util.spec_from_file_location("translations", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    kept = recorded_study("translations")
+    assert kept["settings"] == json.loads(
+        json.dumps({n: {"task": t, "config": c, "training": k} for n, (t, c, k) in script.SETTINGS.items()})
+    )
+    assert kept["colors"] == {"paper": list(script.PAPER), "ink": list(script.INK)}
+    assert kept["frechet_floor"] == pytest.approx(script.floor(), abs=0.01)
+    tasks = {"color": "color, no pool", "gray3": "gray3, identity", "invert": "invert, 3 pairs", "slant": "slant"}
+    for setting in tasks.values():
+        made = json.loads(json.dumps(script.run(setting, 0, 2)))
+        recorded = [r for r in kept["runs"] if r["setting"] == setting]
+        assert [r["seed"] for r in recorded] == list(range(3 if setting == "slant" else 10))
+        assert set(made) == set(recorded[0])
+    pictures = made["pictures"]
+    assert {len(v) for v in pictures.values()} == {script.SHOWN}
+    assert {len(bits) for v in pictures.values() for bits in v} == {784 // 4}
+
+
+def test_the_record_tells_a_right_translation_from_one_that_swaps_and_shares_are_shares():
+    for r in recorded_study("translations")["runs"]:
+        if "swapped" in r:
+            assert r["swapped"] == (r["error"] > 0.3) or 0.1 < r["error"] < 1.2
+        for share in ("kept", "returned", "arrived"):
+            values = r.get(share, 0)
+            for value in values.values() if isinstance(values, dict) else [values]:
+                assert 0 <= value <= 1

@@ -1,9 +1,9 @@
-"""The slider over images that go to another domain and back: what is shown, what is said, what is refused."""
+"""Pictures of translation: images that go to another domain and back, and what a critic's score depends on."""
 
 import pytest
 import torch
 
-from garm_course.display import png, round_trips
+from garm_course.display import patch_fields_figure, png, round_trips
 from garm_course.display.translations import RoundTrip
 
 X = torch.arange(4 * 64).reshape(4, 1, 8, 8) % 17
@@ -52,3 +52,18 @@ def test_what_does_not_fit_is_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_a_patch_is_framed_and_its_sides_are_told():
+    small, large = torch.zeros(2, 20, 30)
+    small[4:7, 5:9] = torch.tensor([1e-6, 0.2, 0.5, -1.0])
+    large[0, 0] = large[19, 20] = 1.0  # what lies between belongs to it
+    fig = patch_fields_figure({"a layer": small, "more layers": large}, title="A finding")
+    assert [ax.get_xlabel() for ax in fig.axes] == ["3 x 4 of 20 x 30 pixels", "20 x 21 of 20 x 30 pixels"]
+    frame = fig.axes[0].patches[0]
+    assert (*frame.get_xy(), frame.get_width(), frame.get_height()) == (4.5, 3.5, 4, 3)
+    assert {"A finding", "a layer", "more layers"} <= {text.get_text() for text in fig.texts}
+    assert len(png(fig)) < 45_000
+    for wrong in ({}, {"a": small * 0}, {"a": small[None]}, {"a": small / 0}):
+        with pytest.raises(ValueError, match=r"finite gradient \(H, W\)"):
+            patch_fields_figure(wrong)

@@ -35,7 +35,7 @@ _MODULE_OF = {
     ),
     "games": ("GameFrame", "game", "game_figure", "game_steps"),
     "latents": ("latent_cloud", "latent_cloud_figure", "latent_map", "manifold", "manifold_figure"),
-    "translations": ("round_trips",),
+    "translations": ("patch_fields", "patch_fields_figure", "round_trips"),
     "progressbar": ("progress",),
 }
 _HOME = {name: module for module, names in _MODULE_OF.items() for name in names}

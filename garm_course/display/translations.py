@@ -1,10 +1,23 @@
-"""Images that go to another domain and back: a slider over images, with what each model makes of them."""
+"""Translation between domains: images that go there and back, and the patch of an image that a critic's score sees."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from .figures import LABEL, MUTED, SMALL, WIDTH, as_array, new_figure, style, wrap
+from .figures import (
+    LABEL,
+    MUTED,
+    SMALL,
+    TITLE,
+    WIDTH,
+    as_array,
+    fitting_width,
+    new_figure,
+    palette,
+    show,
+    style,
+    wrap,
+)
 from .grids import check_images, colors
 from .sliders import Dial, slide
 
@@ -98,3 +111,50 @@ def round_trips(x, models, *, reads, labels, levels, start=0):
     if len(view.x) < 2 or not 0 <= start < len(view.x):
         raise ValueError(f"expected at least two images and a start among them, got {len(view.x)} and start={start}")
     slide("round-trips", view.figure, view.caption, [Dial("image", start, 0, len(view.x) - 1)])
+
+
+def patch_fields(gradients, *, alt, title=None, display_id=None):
+    """Show which pixels one score of a critic depends on: the size of its gradient, framed, with the patch's sides.
+
+    Args:
+        gradients: mapping from a title to (H, W), the gradient of one score in each pixel: anything but 0 is seen.
+        alt: alternative text, also the caption.
+        title: the finding, above the panels.
+
+    Raises:
+        ValueError: for other shapes, a gradient that is not finite, or one that is 0 everywhere.
+    """
+    show(patch_fields_figure(gradients, title=title), alt, display_id=display_id)
+
+
+def patch_fields_figure(gradients, *, title=None):
+    """The figure that `patch_fields` shows; arguments as there."""
+    from matplotlib.patches import Rectangle
+
+    sizes = {name: np.abs(as_array(g).astype(float)) for name, g in dict(gradients).items()}
+    if not sizes or any(g.ndim != 2 or not np.isfinite(g).all() or not g.any() for g in sizes.values()):
+        raise ValueError("expected at least one finite gradient (H, W) that is not 0 everywhere")
+    n, gap = len(sizes), 0.3
+    side = min((WIDTH - 0.2 - gap * (n - 1)) / n, 2.2)
+    with style():
+        wide = fitting_width(0.2 + n * side + (n - 1) * gap, title)
+        title = wrap(title, wide - 0.2, TITLE, "bold") if title else ""
+        names = [wrap(name, side, LABEL) for name in sizes]
+        head = 0.12 + 0.24 * (title.count("\n") + 1) * bool(title)
+        height = head + 0.21 * max(name.count("\n") + 1 for name in names) + side + 0.4
+        fig = new_figure(wide, height)
+        if title:
+            fig.text(0.1 / wide, 1 - 0.1 / height, title, fontsize=TITLE, fontweight="bold", va="top")
+        for k, (name, g) in enumerate(zip(names, sizes.values(), strict=True)):
+            left = 0.1 + k * (side + gap)
+            ax = fig.add_axes((left / wide, 0.3 / height, side / wide, side / height))
+            rows, cols = (np.flatnonzero(g.any(axis)) for axis in (1, 0))
+            tall, across = (int(seen[-1] - seen[0] + 1) for seen in (rows, cols))
+            ax.imshow(-np.sqrt(g / g.max()), cmap="gray", vmin=-1, vmax=0)
+            corner = (cols[0] - 0.5, rows[0] - 0.5)
+            ax.add_patch(Rectangle(corner, across, tall, fill=False, edgecolor=palette["vermillion"], lw=1.6))
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set(visible=True, color=MUTED, linewidth=0.8)
+            ax.set_xlabel(f"{tall} x {across} of {g.shape[0]} x {g.shape[1]} pixels", fontsize=SMALL, loc="left")
+            fig.text(left / wide, (0.3 + side + 0.06) / height, name, fontsize=LABEL, va="bottom")
+    return fig
