@@ -10,6 +10,7 @@ import torch
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import adversarial  # noqa: E402
 import data  # noqa: E402
 import nade  # noqa: E402
 import reference  # noqa: E402
@@ -200,4 +201,22 @@ def test_the_nade_benchmark_writes_rows(monkeypatch, capsys):
     row = json.loads(capsys.readouterr().out)
     assert (row["images"], row["hidden"], row["pixels"]) == (2, 3, 784)
     nade.main(["--repeats", "1"])
+    assert "times faster" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("r1", [0.0, 0.1])
+def test_both_sides_of_the_adversarial_benchmark_make_the_same_updates(r1, monkeypatch):
+    monkeypatch.setenv("GARM_PROGRESS", "0")
+    row = adversarial.compare(4, 8, r1, steps=3, repeats=1, side=8)
+    assert row["weight_difference"] < 0.05 * row["weight_change"]  # rounding, which Adam magnifies where nothing pulls
+    assert row["weight_change"] > 1e-3
+
+
+def test_the_adversarial_benchmark_writes_rows(monkeypatch, capsys):
+    monkeypatch.setenv("GARM_PROGRESS", "0")
+    monkeypatch.setattr(adversarial, "SIZES", ((2, 4, 0.0),))
+    adversarial.main(["--json", "--repeats", "1", "--steps", "1"])
+    row = json.loads(capsys.readouterr().out)
+    assert row["ratio"] == pytest.approx(row["ms_textbook"] / row["ms_library"])
+    adversarial.main(["--repeats", "1", "--steps", "1"])
     assert "times faster" in capsys.readouterr().out

@@ -76,3 +76,38 @@ def test_the_script_makes_what_is_recorded():
     pictures = made["runs"][0]["reconstructions"]
     assert (len(pictures), len(pictures[0])) == (script.SHOWN, 64)
     assert all(0 <= level <= 16 for picture in pictures for level in picture)
+
+
+def script(name):
+    """A script of `tools/` as a module."""
+    spec = importlib.util.spec_from_file_location(name, results_folder().parent / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_record_of_lost_modes_is_what_its_script_makes():
+    """Two steps of one seed of each setting, in the form of the file."""
+    made, kept = json.loads(json.dumps(script("mode_collapse").study(1, 2))), recorded_study("mode_collapse")
+    assert set(made) == set(kept)
+    assert made["settings"] == kept["settings"]
+    for setting in kept["settings"]:
+        runs = [r for r in kept["runs"] if r["setting"] == setting]
+        assert [r["seed"] for r in runs] == list(range(10))
+        [one] = [r for r in made["runs"] if r["setting"] == setting]
+        assert set(one) == set(runs[0])
+        assert all(0 <= r["modes"] <= r["of"] == one["of"] for r in runs)
+        assert len(one["samples"]) == len(runs[0]["samples"])
+
+
+def test_the_record_of_stable_gans_is_what_its_script_makes(monkeypatch):
+    module, kept = script("stable_gans"), recorded_study("stable_gans")
+    monkeypatch.setenv("GARM_PROGRESS", "0")
+    assert kept["methods"] == json.loads(json.dumps(module.METHODS))
+    assert kept["problems"] == json.loads(json.dumps(module.PROBLEMS))
+    for problem in module.PROBLEMS:
+        made = module.run(problem, "R1 and averaged", 0, steps=2)
+        for method in module.METHODS:
+            runs = [r for r in kept["runs"] if (r["problem"], r["method"]) == (problem, method)]
+            assert [r["seed"] for r in runs] == list(range(5))
+            assert all(set(r) == set(made) for r in runs), "no run diverged"
