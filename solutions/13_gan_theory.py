@@ -407,7 +407,7 @@ report("probability that data and generator share at the end", frames[-1].overla
 # Read the pictures in order: where the discriminator's curve is high, there are too few draws, and the histogram moves there; when it has arrived, the curve sinks. The curve runs behind the dotted one, the best, because one step of the discriminator for each of the generator's is not enough to be at its best. Step through all frames yourself:
 
 # %%
-display.game_steps(frames, start=min(4, len(frames) - 1))
+display.game_steps(frames, start=min(4, len(frames) - 2))
 
 # %% [markdown]
 # **With a nearly best discriminator.** The theory of section 3 assumed $D = D^*$. So give the discriminator five steps for each of the generator's, and a three times larger learning rate. `fit_adversarial` is the same loop with what makes it dependable around it (and it draws the fakes of the last discriminator step only once). Before you run it: will the result be better?

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from garm_course.display import GameFrame, game, game_figure, game_steps, png
+from garm_course.display import GameFrame, game, game_figure, game_steps, orbit, orbit_figure, png
 
 
 def frame(step=0, shift=0.0, d=0.5):
@@ -68,4 +68,36 @@ def test_what_is_no_game_is_refused():
         (lambda: game([good], alt=""), "alt"),
     ]:
         with np.errstate(all="ignore"), pytest.raises(ValueError, match=message):
+            call()
+
+
+def spiral(gamma):
+    return [
+        (math.exp(-gamma * k / 10) * math.cos(k / 5), math.exp(-gamma * k / 10) * math.sin(k / 5)) for k in range(60)
+    ]
+
+
+def test_an_orbit_is_drawn_in_the_plane_and_over_the_steps():
+    fig = orbit_figure(spiral(0.5), title="Inwards")
+    plane, time = fig.axes
+    [path] = [line for line in plane.lines if len(line.get_xdata()) == 60]
+    assert np.allclose(np.stack([path.get_xdata(), path.get_ydata()], 1), spiral(0.5))
+    assert np.allclose(time.lines[0].get_ydata(), np.exp(-0.05 * np.arange(60)))
+    assert plane.get_xlim() == plane.get_ylim()
+    assert len(png(fig)) < 45_000
+
+
+def test_the_brake_of_an_orbit_is_a_slider(shown):
+    orbit(spiral, gamma=0.0)
+    assert shown["first"][0][1] == "gamma 0.0: from a distance of 1.00 to the solution, 59 steps lead to 1.000."
+    [slider] = shown["sliders"]
+    slider.value = 1.0
+    assert "gamma 1.0" in str(shown["later"][-1])
+    assert "lead to 0.003" in str(shown["later"][-1])
+    for call, message in [
+        (lambda: orbit(spiral, gamma=3.0), r"gamma in 0..2, got 3"),
+        (lambda: orbit_figure([(0.0, 1.0)]), "at least two pairs"),
+        (lambda: orbit_figure([(0.0, 1.0), (math.nan, 0.0)]), "finite numbers"),
+    ]:
+        with pytest.raises(ValueError, match=message):
             call()

@@ -154,3 +154,69 @@ def _check(frame):
     if min(arrays["p"].min(), arrays["g"].min(), arrays["d"].min()) < 0 or arrays["d"].max() > 1:
         raise ValueError("expected densities p and g of at least 0, and a discriminator d in [0, 1]")
     return frame._replace(**arrays)
+
+
+def orbit(play, *, gamma=0.0, high=2.0):
+    """Turn up the brake on a game of two numbers and watch its path: a circle, a spiral, a slow approach.
+
+    Without ipywidgets, and on a printed page, the first view stands by itself.
+
+    Args:
+        play: function from gamma to the path, a list of pairs (theta, psi), at least two.
+        gamma: in the first view. high: end of the slider, which starts at 0.
+
+    Raises:
+        ValueError: for a gamma outside of the slider, or a path that is none.
+    """
+    if not 0 <= gamma <= high:
+        raise ValueError(f"expected gamma in 0..{high:g}, got {gamma}")
+
+    def caption(value):
+        path = _path(play(value))
+        first, last = (float(np.hypot(*path[k])) for k in (0, -1))
+        return (
+            f"gamma {value:.1f}: from a distance of {first:.2f} to the solution, "
+            f"{len(path) - 1} steps lead to {last:.3f}."
+        )
+
+    slide("orbit", lambda value: orbit_figure(play(value)), caption, [Dial("gamma", float(gamma), 0.0, high, 0.1)])
+
+
+def orbit_figure(path, *, title=None):
+    """One path of `orbit`: in the plane of both players, and its distance from (0, 0) over the steps."""
+    path = _path(path)
+    reach = 1.15 * max(1e-9, np.abs(path).max())
+    with style():
+        title = wrap(title, WIDTH - 0.3, TITLE, "bold") if title else ""
+        head = 0.15 + 0.24 * (title.count("\n") + 1) * bool(title)
+        side, below, left = 2.6, 0.55, 0.75
+        height = head + side + below
+        fig = new_figure(WIDTH, height)
+        if title:
+            fig.text(0.1 / WIDTH, 1 - 0.1 / height, title, fontsize=TITLE, fontweight="bold", va="top")
+        plane = fig.add_axes((left / WIDTH, below / height, side / WIDTH, side / height))
+        plane.axhline(0, color=palette["black"], lw=0.6, ls="-")
+        plane.axvline(0, color=palette["black"], lw=0.6, ls="-")
+        plane.plot(*path.T, color=palette["blue"], lw=1.4, ls="-")
+        plane.plot(*path[0], marker="o", ms=8, mfc="white", mec=palette["blue"], ls="")
+        plane.plot(*path[-1], marker="D", ms=7, color=palette["vermillion"], mec="white", ls="")
+        plane.set(
+            xlim=(-reach, reach), ylim=(-reach, reach), xlabel=r"generator $\theta$", ylabel=r"discriminator $\psi$"
+        )
+        across = left + side + 0.85
+        time = fig.add_axes((across / WIDTH, below / height, 1 - (across + 0.2) / WIDTH, side / height))
+        time.plot(np.hypot(*path.T), color=palette["blue"], ls="-")
+        time.plot(len(path) - 1, np.hypot(*path[-1]), marker="D", ms=7, color=palette["vermillion"], mec="white", ls="")
+        time.set(xlim=(0, len(path) - 1), ylim=(0, 1.15 * np.hypot(*path.T).max()), xlabel="step")
+        time.set_ylabel("distance from the solution")
+        for ax in (plane, time):
+            ax.tick_params(labelsize=SMALL)
+            ax.locator_params(nbins=5)
+    return fig
+
+
+def _path(path):
+    found = as_array(path).astype(float)
+    if found.ndim != 2 or found.shape[1] != 2 or len(found) < 2 or not np.isfinite(found).all():
+        raise ValueError(f"expected a path of at least two pairs of finite numbers, got shape {found.shape}")
+    return found

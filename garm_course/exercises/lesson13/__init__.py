@@ -1,10 +1,10 @@
-"""The exercises of lesson 13: a divergence, the best discriminator, both players' losses, and whose gradient flows."""
+"""The exercises of lesson 13: the best discriminator, a divergence, both players' losses, and whose gradient flows."""
 
 from garm_course.exercises.lesson13 import d_backward, d_loss, g_loss_nonsat, js_divergence, optimal_discriminator
 
 EXERCISES = [
-    js_divergence.EXERCISE,
     optimal_discriminator.EXERCISE,
+    js_divergence.EXERCISE,
     d_loss.EXERCISE,
     g_loss_nonsat.EXERCISE,
     d_backward.EXERCISE,

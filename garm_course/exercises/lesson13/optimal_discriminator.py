@@ -76,5 +76,5 @@ EXERCISE = Exercise(
     ],
     axes=("row", "column"),
     rtol=1e-5,
-    speed=Speed(lambda: _densities(1000, 200, seed=9)),
+    speed=Speed(lambda: _densities(100, 200, seed=9)),
 )
