@@ -1,8 +1,8 @@
 """Training of adversarial models: two optimizers that take turns, in one visible loop.
 
-`fit_adversarial` trains a GAN, `fit_cyclegan` two translators with their critics. What all adversarial runs share
-(progress, averaged weights, a stop with a reason when a loss is no longer finite, Ctrl-C) is `alternate`; what one step
-does is a function that is passed in.
+`fit_adversarial` trains a GAN, `fit_cyclegan` two translators with their critics, `fit_vaegan` an autoencoder with a
+discriminator. What all adversarial runs share (progress, averaged weights, a stop with a reason when a loss is no
+longer finite, Ctrl-C) is `alternate`; what one step does is a function that is passed in.
 """
 
 import math
@@ -18,6 +18,7 @@ from garm_course.adversarial.cyclegan import CycleGAN, ImagePool, check_same_dom
 from garm_course.adversarial.gan import GAN
 from garm_course.adversarial.lipschitz import batch_normalized, clip_weights, gradient_penalty, r1_of_scores
 from garm_course.adversarial.losses import GANLoss, find_loss
+from garm_course.adversarial.vaegan import VAEGAN, feature_nll
 from garm_course.inputs import check_scaled, check_shape
 from garm_course.modes import lent_weights
 from garm_course.training import NonFiniteLossError
@@ -266,6 +267,116 @@ def fit_cyclegan(
         return alternate(
             step, model, averaged=model.translators, optimizers=optimizers, steps=steps, ema=ema, decay=decay,
             watch=seen, watch_every=watch_every, label=label,
+        )  # fmt: skip
+    finally:
+        model.to(home).eval()
+
+
+def fit_vaegan(
+    model: VAEGAN,
+    data: Dataset,
+    *,
+    gamma: float = 1.0,
+    variance: float = 1.0,
+    loss: str | GANLoss = "non_saturating",
+    steps: int = 1000,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    critic_lr: float | None = None,
+    betas: tuple[float, float] = (0.5, 0.99),
+    r1: float = 0.0,
+    ema: float = 0.0,
+    decay: bool = False,
+    watch: Callable[[int, VAEGAN], float | None] | None = None,
+    watch_every: int = 100,
+    seed: int = 0,
+    label: str = "training",
+) -> AdversarialHistory:
+    """Train a VAE-GAN in place: encoder and decoder take a step, then the discriminator.
+
+    Each loss is differentiated in the weights of its own player only (`backward(inputs=...)`): the adversarial term not
+    in the encoder's, the reconstruction not in the discriminator's. Reconstructions and fresh images are made once.
+
+    Args:
+        model: see `VAEGAN`; it trains on the device that Accelerate finds and returns to its own, in evaluation mode.
+        data: examples (x, y), LongTensor images of the model's levels, or floats in [-1, 1].
+        gamma: weight of the reconstruction in the decoder's loss, see `vaegan_losses`.
+        variance: of the features' likelihood N(features of the reconstruction, variance I), 1 in the paper; the
+            reconstruction error is divided by it. The smaller, the more nats the code may spend.
+        loss: a name of `adversarial.losses.LOSSES`, or a pair of functions of scores. Fakes are the reconstructions and
+            as many images from the prior, together.
+        steps, batch_size, lr, critic_lr, betas, decay, watch_every, seed, label: see `fit_adversarial`.
+        r1: gamma of the penalty on the discriminator's gradient at data.
+        ema: decay of the moving average of encoder and decoder, which hold it on return; 0 for none.
+        watch: called with the step and the model every `watch_every` steps.
+
+    Returns:
+        AdversarialHistory, with the terms "prior", "reconstruction" (in features), "generator", "critic" and, if there
+        is one, "penalty".
+
+    Raises:
+        NonFiniteLossError: a loss became NaN or infinite; its name is in the message.
+        ValueError: for settings outside their ranges, or data that do not fit.
+
+    Source:
+        Larsen et al. (2016), arXiv 1512.09300, algorithm 1.
+    """
+    for name, value, ok in (("gamma", gamma, gamma >= 0), ("variance", variance, variance > 0),
+                            ("lr", lr, lr > 0), ("r1", r1, r1 >= 0),
+                            ("critic_lr", critic_lr, critic_lr is None or critic_lr > 0),
+                            ("batch_size", batch_size, batch_size >= 1)):  # fmt: skip
+        if not ok:
+            raise ValueError(f"{name}={value} is out of range; see the documentation of fit_vaegan()")
+    if r1 and batch_normalized(model.critic):
+        raise ValueError(
+            "the discriminator has batch normalization, and a penalty on the gradient of one example's score means "
+            "nothing then; build it without, or leave r1 out"
+        )
+    objective = find_loss(loss) if isinstance(loss, str) else loss
+    device = _device()
+    home = next(model.parameters()).device
+    model.to(device)
+    torch.manual_seed(seed)
+    stream = batches(data, batch_size, torch.Generator().manual_seed(seed), levels=model.levels, device=device)
+    encoder, decoder, critic = model.encoder, model.decoder, model.critic
+    own = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
+    weights = {name: list(part.parameters()) for name, part in own.items()}
+    fused = device.type in ("cpu", "cuda")  # one call for all weights
+    optimizers = (
+        torch.optim.Adam(own.parameters(), lr=lr, betas=betas, fused=fused),
+        torch.optim.Adam(critic.parameters(), lr=critic_lr or lr, betas=betas, fused=fused),
+    )
+
+    def step() -> dict[str, Tensor]:
+        x, _ = next(stream)
+        mu, logvar = model.encode(x)
+        images = decoder(torch.cat([mu + (0.5 * logvar).exp() * torch.randn_like(mu), torch.randn_like(mu)]))
+        rebuilt = images[: len(x)]
+        with torch.no_grad():
+            target = critic.features(x)
+        h = critic.features(rebuilt)
+        terms = {"prior": model.prior_loss(mu, logvar), "reconstruction": feature_nll(target, h).mean() / variance}
+        terms["generator"] = objective.generator(critic(images))
+        if all(torch.isfinite(value) for value in terms.values()):
+            optimizers[0].zero_grad(set_to_none=True)
+            of_encoder = terms["prior"] + terms["reconstruction"]
+            of_encoder.backward(inputs=weights["encoder"], retain_graph=True)
+            (gamma * terms["reconstruction"] + terms["generator"]).backward(inputs=weights["decoder"])
+            optimizers[0].step()
+        real = critic(x.requires_grad_(bool(r1)))
+        terms["critic"] = objective.critic(real, critic(images.detach()))
+        if r1:
+            terms["penalty"] = r1_of_scores(real, x, r1)
+        descend(optimizers[1], terms["critic"] + terms.get("penalty", 0.0))
+        return terms
+
+    def seen(number: int) -> float | None:
+        return None if watch is None else watch(number, model)
+
+    try:
+        return alternate(
+            step, model, averaged=own, optimizers=optimizers, steps=steps, ema=ema, decay=decay, watch=seen,
+            watch_every=watch_every, label=label,
         )  # fmt: skip
     finally:
         model.to(home).eval()

@@ -19,6 +19,7 @@ def model_classes() -> dict[str, type]:
     """The models that can be saved and loaded, by name."""
     from garm_course.adversarial.cyclegan import CycleGAN
     from garm_course.adversarial.gan import DCGAN, MLPGAN
+    from garm_course.adversarial.vaegan import MLPVAEGAN
     from garm_course.autoregressive.made import FVSBN, MADE
     from garm_course.autoregressive.nade import NADE
     from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
@@ -29,7 +30,7 @@ def model_classes() -> dict[str, type]:
 
     models = (
         FVSBN, MADE, NADE, PixelGRU, RowLSTM, DiagonalBiLSTM, PixelCNN, GatedPixelCNN, MLPVAE, ConvVQVAE, TwoStage,
-        MLPGAN, DCGAN, CycleGAN, DigitClassifier,
+        MLPGAN, DCGAN, CycleGAN, MLPVAEGAN, DigitClassifier,
     )  # fmt: skip
     return {cls.name: cls for cls in models}
 

@@ -388,3 +388,9 @@ def output_head(levels: int) -> Categorical | Bernoulli:
     if not isinstance(levels, int) or levels < 2:
         raise ValueError(f"expected an integer number of levels, at least 2, got {levels!r}")
     return Bernoulli() if levels == 2 else Categorical(levels)
+
+
+def kl_diag_gaussian_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, e^logvar) || N(0, 1)) of each latent, unchecked: (..., Z), (..., Z) -> (..., Z) nats."""
+    # expm1: near the prior e^l - 1 - l is a difference of nearly equal numbers
+    return 0.5 * (mu**2 + torch.expm1(logvar) - logvar)

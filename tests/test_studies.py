@@ -111,3 +111,16 @@ def test_the_record_of_stable_gans_is_what_its_script_makes(monkeypatch):
             runs = [r for r in kept["runs"] if (r["problem"], r["method"]) == (problem, method)]
             assert [r["seed"] for r in runs] == list(range(5))
             assert all(set(r) == set(made) for r in runs), "no run diverged"
+
+
+def test_the_record_of_the_vae_gan_is_what_its_script_makes(monkeypatch):
+    module, kept = script("vaegan"), recorded_study("vaegan")
+    monkeypatch.setenv("GARM_PROGRESS", "0")
+    made = json.loads(json.dumps(module.study(1, 2)))
+    assert set(made) == set(kept)
+    assert made["settings"] == kept["settings"]
+    assert made["gray_of_data"] == kept["gray_of_data"]
+    for setting in kept["settings"]:
+        runs = [r for r in kept["runs"] if r["setting"] == setting]
+        assert [r["seed"] for r in runs] == [0, 1, 2]
+        assert set(runs[0]) == set(made["runs"][0])

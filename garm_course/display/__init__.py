@@ -33,6 +33,7 @@ _MODULE_OF = {
         "staircase",
         "staircase_figure",
     ),
+    "comparisons": ("beside", "beside_figure"),
     "intervals": ("interval", "runs", "runs_figure"),
     "games": ("GameFrame", "game", "game_figure", "game_steps", "orbit", "orbit_figure"),
     "latents": ("latent_cloud", "latent_cloud_figure", "latent_map", "manifold", "manifold_figure"),

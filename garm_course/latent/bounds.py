@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from garm_course.distributions import kl_diag_gaussian_per_dim
+
 
 class ELBO(NamedTuple):
     """The two terms of the evidence lower bound, each (B,) in nats; equation (10.3).
@@ -47,12 +49,6 @@ def kl_diag_gaussian(mu: Tensor, logvar: Tensor) -> Tensor:
     """
     check_gaussian(mu, logvar)
     return kl_diag_gaussian_per_dim(mu, logvar).sum(-1)
-
-
-def kl_diag_gaussian_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
-    """The terms of `kl_diag_gaussian` before they are summed: (..., Z) nats, unchecked."""
-    # expm1: near the prior e^l - 1 - l is a difference of nearly equal numbers
-    return 0.5 * (mu**2 + torch.expm1(logvar) - logvar)
 
 
 def kl_poisson(rate: Tensor, prior_rate: Tensor | float) -> Tensor:

@@ -10,9 +10,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from garm_course.distributions import Poisson
+from garm_course.distributions import Poisson, kl_diag_gaussian_per_dim
 from garm_course.draws import normals, uniforms
-from garm_course.latent.bounds import check_gaussian, kl_diag_gaussian_per_dim, reparameterize
+from garm_course.latent.bounds import check_gaussian, reparameterize
 
 
 class StandardNormal(nn.Module):
