@@ -23,14 +23,15 @@ def model_classes() -> dict[str, type]:
     from garm_course.autoregressive.made import FVSBN, MADE
     from garm_course.autoregressive.nade import NADE
     from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+    from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
     from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, PixelGRU, RowLSTM
     from garm_course.evaluation.features import DigitClassifier
     from garm_course.latent.vae import MLPVAE
     from garm_course.latent.vqvae import ConvVQVAE, TwoStage
 
     models = (
-        FVSBN, MADE, NADE, PixelGRU, RowLSTM, DiagonalBiLSTM, PixelCNN, GatedPixelCNN, MLPVAE, ConvVQVAE, TwoStage,
-        MLPGAN, DCGAN, CycleGAN, MLPVAEGAN, DigitClassifier,
+        FVSBN, MADE, NADE, PixelGRU, RowLSTM, DiagonalBiLSTM, PixelCNN, GatedPixelCNN, PixelCNNPP,
+        MLPVAE, ConvVQVAE, TwoStage, MLPGAN, DCGAN, CycleGAN, MLPVAEGAN, DigitClassifier,
     )  # fmt: skip
     return {cls.name: cls for cls in models}
 

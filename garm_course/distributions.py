@@ -4,8 +4,9 @@ A head turns *parameters* (what the network computes, channel axis last) into lo
 draws. Draws use the inverse of the cumulative distribution function at a uniform number that the caller passes in, so
 that the same uniforms give the same pixels, however the parameters were computed.
 
-`Categorical` and `Bernoulli` are for levels, `Poisson` for counts, `Gaussian` for real numbers. At the end stand three
-figures of lesson 01 that whole lessons build on: `kl_categorical`, `bernoulli_nll` and `poisson_nll`.
+`Categorical`, `Bernoulli` and `DiscretizedLogisticMixture` (defined in `logistic_mixture.py`) are for levels, `Poisson`
+for counts, `Gaussian` for real numbers. At the end stand three figures of lesson 01 that whole lessons build on:
+`kl_categorical`, `bernoulli_nll` and `poisson_nll`.
 """
 
 import math
@@ -14,79 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-def draw(log_probs: Tensor, u: Tensor) -> Tensor:
-    """Draw levels by inverting the cumulative distribution function: the first level whose cumulative mass exceeds u.
-
-    Args:
-        log_probs: (..., levels) normalized log-probabilities in nats; `-inf` marks a level that cannot be drawn.
-        u: (...) uniforms in [0, 1). One that was rounded up to 1 counts as the largest number below 1.
-
-    Returns:
-        LongTensor (...) of levels 0..levels-1, never one of probability zero.
-
-    Example:
-        >>> draw(torch.tensor([0.5, 0.25, 0.25]).log().expand(4, 3), torch.tensor([0.0, 0.49, 0.51, 0.99]))
-        tensor([0, 0, 1, 2])
-    """
-    cdf = log_probs.exp().cumsum(-1)
-    cdf = cdf / cdf[..., -1:]  # ends at exactly 1, so rounding cannot select a level of probability zero
-    return (_below_one(u, cdf).unsqueeze(-1) >= cdf).sum(-1)
-
-
-def _below_one(u: Tensor, like: Tensor) -> Tensor:
-    """Uniforms in the dtype of `like`, where rounding may have made a 1 of them: keep them below."""
-    return u.to(like.dtype).clamp(max=1 - torch.finfo(like.dtype).eps)
-
-
-def filter_logits(
-    logits: Tensor, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
-) -> Tensor:
-    """Sharpen or truncate a categorical distribution; what is cut off gets `-inf`, the rest keeps its ratios.
-
-    p_T(x) ∝ p(x)^(1/T); top-k keeps the k most probable levels; top-p keeps the smallest set of most probable levels
-    whose mass reaches p. They apply in this order. Samples are then no longer samples of the model.
-
-    Args:
-        logits: (..., levels), in nats, any constant offset.
-        temperature: T > 0.
-        top_k: at least 1; None keeps all levels.
-        top_p: in (0, 1]; None keeps all levels.
-
-    Returns:
-        (..., levels) logits.
-
-    Raises:
-        ValueError: for a value outside these ranges.
-
-    Source:
-        Top-k: Fan, Lewis, Dauphin (2018), arXiv 1805.04833. Top-p ("nucleus"): Holtzman et al. (2020), arXiv
-        1904.09751.
-    """
-    check_filters(temperature, top_k, top_p)
-    logits = (logits - logits.amax(-1, keepdim=True)) / temperature  # at most 0: a small temperature cannot overflow
-    if top_k is not None and top_k < logits.shape[-1]:
-        # indices, not a threshold: among ties exactly k levels survive
-        kept = torch.full_like(logits, -math.inf)
-        best = logits.topk(top_k, dim=-1)
-        logits = kept.scatter(-1, best.indices, best.values)
-    if top_p is not None and top_p < 1:
-        ordered, order = logits.sort(dim=-1, descending=True, stable=True)
-        p = ordered.softmax(-1)
-        before = p.cumsum(-1) - p  # mass of the levels that are more probable than this one
-        ordered = ordered.masked_fill(before >= top_p, -math.inf)
-        logits = torch.empty_like(logits).scatter(-1, order, ordered)
-    return logits
-
-
-def check_filters(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    """Refuse a temperature, top-k or top-p outside its range (ValueError)."""
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"expected a temperature > 0, got {temperature}; for the most probable level use top_k=1")
-    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
-        raise ValueError(f"expected top_k >= 1 (an integer) or None, got {top_k}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"expected top_p in (0, 1] or None, got {top_p}")
+from garm_course.filters import below_one, draw
+from garm_course.logistic_mixture import DiscretizedLogisticMixture
 
 
 def at_least_float32(params: Tensor) -> Tensor:
@@ -179,7 +109,7 @@ class Bernoulli:
 
     def sample(self, params: Tensor, u: Tensor) -> Tensor:
         """LongTensor (...) of 0 and 1, drawn at the uniforms u (...): 1 where u is at least p(0)."""
-        return (_below_one(u, params) >= torch.sigmoid(-params)).long()
+        return (below_one(u, params) >= torch.sigmoid(-params)).long()
 
 
 class Gaussian:
@@ -213,7 +143,7 @@ class Gaussian:
     def sample(self, params: Tensor, u: Tensor) -> Tensor:
         """(...) real numbers m + σ Φ⁻¹(u), at the uniforms u (...) in [0, 1)."""
         mean, logvar = _real_parameters(params, None)
-        u = _below_one(u, params)
+        u = below_one(u, params)
         u = u.clamp(min=torch.finfo(u.dtype).eps / 4)  # a 0 stands for the whole cell of numbers that round to it
         return mean + torch.exp(0.5 * logvar) * torch.special.ndtri(u)
 
@@ -249,7 +179,7 @@ class Poisson:
         """LongTensor (...): the first count whose cumulative probability exceeds u (...), in [0, 1), by bisection."""
         _check_finite("log-rates", params)
         rate = params.double().exp()
-        u = _below_one(u, rate)
+        u = below_one(u, rate)
         low, high = torch.full_like(rate, -1.0), torch.ones_like(rate)  # the answer is above low, at most high
         while (short := ~self._exceeds(high, rate, u)).any():
             low, high = torch.where(short, high, low), torch.where(short, 2 * high, high)
@@ -383,10 +313,12 @@ def poisson_nll(rate: Tensor, k: Tensor) -> Tensor:
     return (rate - torch.xlogy(k, rate) + torch.lgamma(k + 1)).flatten(1).sum(1)
 
 
-def output_head(levels: int) -> Categorical | Bernoulli:
-    """The head for pixels of this many gray levels: one logit for two levels, a softmax for more."""
+def output_head(levels: int, mixtures: int = 0) -> Categorical | Bernoulli | DiscretizedLogisticMixture:
+    """The head for pixels of this many gray levels: one logit for two levels, a softmax for more, or a mixture."""
     if not isinstance(levels, int) or levels < 2:
         raise ValueError(f"expected an integer number of levels, at least 2, got {levels!r}")
+    if mixtures:
+        return DiscretizedLogisticMixture(levels, mixtures)
     return Bernoulli() if levels == 2 else Categorical(levels)
 
 

@@ -20,6 +20,7 @@ def small_options(cls, colors):
         "diagonal_bilstm": {"channels": 2 * colors, "layers": 2, "first_kernel": 3},
         "pixelcnn": {"channels": 4 * colors, "layers": 2},
         "gated_pixelcnn": {"channels": 4 * colors, "layers": 2},
+        "pixelcnnpp": {"channels": 6, "blocks": 1, "scales": 3, "mixtures": 2},
     }[cls.name]
 
 

@@ -11,13 +11,11 @@ from garm_course.distributions import (
     Gaussian,
     Poisson,
     bernoulli_nll,
-    check_filters,
-    draw,
-    filter_logits,
     kl_categorical,
     output_head,
     poisson_nll,
 )
+from garm_course.filters import check_filters, draw, filter_logits
 
 P = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
 
@@ -151,10 +149,11 @@ def test_filters_apply_in_the_order_temperature_top_k_top_p():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature > 0"),
-        ({"temperature": -1.0}, "temperature > 0"),
-        ({"temperature": math.nan}, "temperature > 0"),
-        ({"temperature": math.inf}, "temperature > 0"),
+        ({"temperature": -1.0}, "temperature >= 0"),
+        ({"temperature": math.nan}, "temperature >= 0"),
+        ({"temperature": math.inf}, "temperature >= 0"),
+        ({"min_p": -0.1}, "min_p in"),
+        ({"min_p": 1.1}, "min_p in"),
         ({"top_k": 0}, "top_k >= 1"),
         ({"top_k": 2.5}, "top_k >= 1"),
         ({"top_k": 2.0}, "top_k >= 1"),

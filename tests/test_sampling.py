@@ -41,6 +41,8 @@ def options_for(model):
         {"temperature": 0.5},
         {"top_k": 2},
         {"top_p": 0.8},
+        {"min_p": 0.3},
+        {"temperature": 0},
         {"temperature": 1.7, "top_k": 3, "top_p": 0.9},
         {"given": given, "mask": mask},
         {"given": given, "mask": half, "top_k": 1},
@@ -208,7 +210,7 @@ def test_top_k_of_one_and_a_temperature_near_zero_are_the_greedy_image():
         assert (greedy == greedy[0]).all()
         best = model.to_sequence(model.head.log_probs(model(greedy))).argmax(-1)
         assert torch.equal(best, model.to_sequence(greedy))
-        for options in ({"temperature": 1e-6}, {"temperature": 1e-37}, {"top_p": 1e-9}):
+        for options in ({"temperature": 0}, {"temperature": 1e-6}, {"temperature": 1e-37}, {"top_p": 1e-9}):
             assert torch.equal(model.sample(3, rng=rng(), **options), greedy), options
 
 
@@ -263,7 +265,7 @@ GIVEN, MASK = torch.zeros(SHAPE, dtype=torch.long), torch.ones(SHAPE, dtype=torc
         ({"n": 2.0}, ValueError, "n >= 1"),
         ({"rng": 0}, TypeError, "torch.Generator"),
         ({"rng": 7}, TypeError, r"manual_seed"),
-        ({"temperature": 0}, ValueError, "temperature > 0"),
+        ({"temperature": -1}, ValueError, "temperature >= 0"),
         ({"top_k": 0}, ValueError, "top_k >= 1"),
         ({"top_p": 2}, ValueError, "top_p in"),
         ({"given": GIVEN}, ValueError, "both `given`"),

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from garm_course.distributions import check_filters, draw, filter_logits
+from garm_course.filters import check_filters, draw, filter_logits
 from garm_course.modes import evaluation_mode
 
 
@@ -29,6 +29,7 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    min_p: float | None = None,
     rng: torch.Generator | None = None,
     naive: bool = False,
     progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
@@ -44,7 +45,7 @@ def sample(
         y: LongTensor (n,) of classes, for a class-conditional model.
         given: LongTensor (C, H, W) or (n, C, H, W) of levels.
         mask: BoolTensor of the same shape: True where `given` is kept.
-        temperature, top_k, top_p: see `filter_logits`; the defaults leave the model's distribution as it is.
+        temperature, top_k, top_p, min_p: see `filter_logits`; the defaults leave the model's distribution as it is.
         rng: source of the uniforms, one for each image and position, drawn on its own device before the first pixel;
             image k gets the same ones whatever n is. None takes torch's global generator.
         naive: recompute the whole image for each position, instead of `step`.
@@ -60,7 +61,8 @@ def sample(
         raise ValueError(f"expected n >= 1 images (an integer), got {n}")
     if rng is not None and not isinstance(rng, torch.Generator):
         raise TypeError(f"expected rng: a torch.Generator, got {rng!r}; use torch.Generator().manual_seed(...)")
-    check_filters(temperature, top_k, top_p)
+    check_filters(temperature, top_k, top_p, min_p)
+    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     model.check_classes(y, n)
     first = _check_weights(model)
     y = None if y is None else y.to(first.device)
@@ -71,7 +73,7 @@ def sample(
     known = known.to(first.device).T.contiguous() if known is not None else None
     keep = keep.to(first.device).T.contiguous() if keep is not None else None
     x = torch.zeros(model.positions, n, dtype=torch.long, device=first.device)  # one row for each position
-    plain = temperature == 1.0 and top_k is None and top_p is None
+    plain = temperature == 1.0 and top_k is None and top_p is None and not min_p
     with torch.inference_mode(), evaluation_mode(model):
         state = None if naive else model.start(n, y)
         positions = range(model.positions)
@@ -83,7 +85,7 @@ def sample(
             if plain:
                 value = model.head.sample(params, u[i])
             else:
-                logits = filter_logits(model.head.logits(params), temperature=temperature, top_k=top_k, top_p=top_p)
+                logits = filter_logits(model.head.logits(params), **filters)
                 value = draw(logits.log_softmax(-1), u[i])
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
     # copied outside the block: an ordinary tensor, fit for autograd and for editing
