@@ -12,6 +12,7 @@ Source: Salimans, Karpathy, Chen, Kingma (2017), "PixelCNN++: Improving the Pixe
 Likelihood and Other Modifications", arXiv 1701.05517, figure 2.
 """
 
+import math
 from types import SimpleNamespace
 
 import torch
@@ -111,8 +112,9 @@ class PixelCNNPP(Autoregressive):
         ValueError: for sizes out of range, or a softmax with color.
 
     Source:
-        Salimans et al. (2017), arXiv 1701.05517. Different here: upsampling of the upper stream does not overlap, and
-        weights are not normalized.
+        Salimans et al. (2017), arXiv 1701.05517. Different here: upsampling of the upper stream does not overlap,
+        weights are not normalized, and the first features reach the output directly as well, with weights that start as
+        a copy of the left neighbor: what a network learns slowly is to pass a value on to the third digit.
 
     Example:
         >>> model = PixelCNNPP((3, 5, 4), levels=256, channels=8, blocks=1, scales=2, mixtures=2)
@@ -145,8 +147,9 @@ class PixelCNNPP(Autoregressive):
             Stage(channels, blocks, s == scales - 1, dropout, n_classes) for s in range(scales)
         )  # fmt: skip
         self.out = nn.Conv2d(channels, raw_size(colors, mixtures) if mixtures else self.head.n_params, 1)
+        self.direct = nn.Conv2d(channels, self.out.out_channels, 1, bias=False)
         if mixtures:
-            self._spread_components()
+            self._start_from_neighbors()
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Parameters of all conditionals at once (teacher forcing).
@@ -164,8 +167,9 @@ class PixelCNNPP(Autoregressive):
         u = F.pad(self.first_u(image), (0, 0, 1, -1))  # shifted down: rows r - 2 and r - 1
         above, left = self.first_above(image), self.first_left(image)
         h = F.pad(above, (0, 0, 1, -1)) + F.pad(left, (1, -1))  # the row above; and the column to the left
+        raw = self.direct(h)  # the linear part of the prediction
         _, h = self._through(0, u, h, y)
-        raw = at_least_float32(self.out(F.elu(h))).movedim(1, -1)  # (B, H, W, raw)
+        raw = at_least_float32(raw + self.out(F.elu(h))).movedim(1, -1)  # (B, H, W, raw)
         return self._params(raw, x.movedim(1, -1)).movedim(-2, 1) if self.config["mixtures"] else self._softmax(raw, 1)
 
     def _through(self, s: int, u: Tensor, h: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -195,7 +199,7 @@ class PixelCNNPP(Autoregressive):
         state = SimpleNamespace(n=n, row=0, stages=[], values=torch.zeros(n, channels, dtype=torch.long))
         state.values = state.values.to(self.table.device)
         state.first_u, state.first_left = RowCache(self.first_u, n, width), PixelCache(self.first_left, n, width)
-        state.out = self.out.weight.flatten(1).T.contiguous()
+        state.out, state.direct = (conv.weight.flatten(1).T.contiguous() for conv in (self.out, self.direct))
         for stage in self.stages:
             cache = SimpleNamespace(
                 width=width,
@@ -242,8 +246,9 @@ class PixelCNNPP(Autoregressive):
                 h = state.first_base[column]
                 if column:
                     h = h + state.first_left.read(column - 1)
+                raw = torch.addmm(self.out.bias, h, state.direct)
                 h = self._pixel(state, 0, row, column, h)
-                state.raw = at_least_float32(torch.addmm(self.out.bias, F.elu(h), state.out))
+                state.raw = at_least_float32(torch.addmm(raw, F.elu(h), state.out))
         if not self.config["mixtures"]:
             return self._softmax(state.raw, 0)
         with one_thread(state.n * self.config["mixtures"] * 10):
@@ -316,14 +321,35 @@ class PixelCNNPP(Autoregressive):
         return raw.squeeze(-1) if self.head.n_params == 1 else raw
 
     @torch.no_grad()
-    def _spread_components(self) -> None:
-        """Start with components side by side over [-1, 1], each as wide as its share: together nearly uniform."""
-        k, colors = self.config["mixtures"], self.shape[0]
+    def _start_from_neighbors(self) -> None:
+        """Start with components around the left neighbor, colors that follow each other, and scales from fine to wide.
+
+        The mean of G starts at g + 0.9 (x_R - r), where r and g are those of the left neighbor; B follows G likewise.
+        Without the encoding "scaled" there is no value to copy, and components start side by side over [-1, 1].
+        """
+        k, colors, follow = self.config["mixtures"], self.shape[0], 0.9
+        means, log_scales = (slice(k + j * colors * k, k + (j + 1) * colors * k) for j in (0, 1))
         self.out.weight.mul_(0.1)
         self.out.bias.zero_()
-        centers = (2 * torch.arange(k) + 1) / k - 1
-        self.out.bias[k : k + colors * k] = centers.repeat(colors)
-        self.out.bias[k + colors * k : k + 2 * colors * k] = torch.tensor(0.6 / k).log()
+        if self.config["encoding"] != "scaled" or self.config["channels"] < colors:  # side by side over [-1, 1]
+            self.out.bias[means] = ((2 * torch.arange(k) + 1) / k - 1).repeat(colors)
+            self.out.bias[log_scales] = math.log(0.6 / k)
+            return
+        self.out.bias[log_scales] = torch.linspace(-3.5, -0.5, k + 2)[1:-1].repeat(colors)
+        self.direct.weight.mul_(0.1)
+        features = self.table.shape[1]
+        for c in range(colors):
+            for conv in (self.first_left, self.first_above):  # feature c of the stream: the left neighbor's color c
+                conv.weight[c], conv.bias[c] = 0, 0
+            self.first_left.weight[c, c * features, -1] = 1
+            rows = slice(k + c * k, k + (c + 1) * k)
+            self.direct.weight[rows] = 0
+            self.direct.weight[rows, c] = 1
+            if c:
+                self.direct.weight[rows, c - 1] = -follow
+                coef = c * (c - 1) // 2 + c - 1  # of channel c for the channel before it
+                start = k + 2 * colors * k + coef * k
+                self.out.bias[start : start + k] = math.atanh(follow)
 
 
 class UpperCache:
