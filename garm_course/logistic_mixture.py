@@ -39,12 +39,31 @@ def bin_log_masses(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> T
     """
     width = 2 / (levels - 1)
     inverse = torch.exp(-log_scale)
-    centered = x * width - 1 - mean
+    centered = x.to(mean.dtype) * width - 1 - mean
     low, high = (centered - width / 2) * inverse, (centered + width / 2) * inverse
     first, last = x == 0, x == levels - 1
     inside = -F.softplus(-high).masked_fill(last, 0.0) - F.softplus(low).masked_fill(first, 0.0)
     between = torch.log(-torch.expm1(-width * inverse))
     return inside + between.masked_fill(first | last, 0.0)
+
+
+def logistic_levels(mean: Tensor, log_scale: Tensor, u: Tensor, levels: int) -> Tensor:
+    """Draw levels by way of the hidden number: m + s logit(u), then the bin into which it falls; equation (5.7).
+
+    Args:
+        mean, log_scale: (...), the latter in nats, for values in [-1, 1].
+        u: (...) uniforms in (0, 1).
+        levels: how many there are, at least 2.
+
+    Returns:
+        LongTensor (...) of levels 0..levels-1; what falls outside [-1, 1] counts as the first or the last.
+
+    Example:
+        >>> logistic_levels(torch.zeros(3), torch.zeros(3), torch.tensor([0.2, 0.5, 0.9]), 3)
+        tensor([0, 1, 2])
+    """
+    hidden = mean + torch.exp(log_scale) * torch.logit(u)
+    return ((hidden + 1) * ((levels - 1) / 2)).round().clamp(0, levels - 1).long()
 
 
 class DiscretizedLogisticMixture:
@@ -129,7 +148,8 @@ def conditional_params(raw: Tensor, x: Tensor, head: DiscretizedLogisticMixture)
 
     PixelCNN++ draws one component for a whole pixel, so that colors agree: p(x) = sum_k π_k prod_c p_k(x_c | x_<c). By
     Bayes' rule the channels seen so far speak about the component: the weights of channel c are proportional to
-    π_k prod_{d<c} p_k(x_d | x_<d). Each conditional is then a mixture of its own, and their product is p(x) exactly.
+    π_k prod_{d<c} p_k(x_d | x_<d), equation (5.6). Each conditional is then a mixture of its own, and their product is
+    p(x) exactly.
 
     Args:
         raw: (..., raw_size(C, K)): K logits; C x K means; C x K logarithms of scales; the coefficients, before a tanh.
@@ -146,7 +166,7 @@ def conditional_params(raw: Tensor, x: Tensor, head: DiscretizedLogisticMixture)
     mean = mean.unflatten(-1, (channels, k))
     if channels == 1:
         return torch.cat([weights.unsqueeze(-2), mean, log_scale], -1)
-    values = (x * (2 / (head.levels - 1)) - 1).to(raw.dtype)
+    values = x.to(raw.dtype) * (2 / (head.levels - 1)) - 1
     coef = torch.tanh(coef).unflatten(-1, (-1, k)).transpose(-1, -2)  # (..., K, C (C - 1) / 2)
     mean = channel_means(mean.transpose(-1, -2), coef, values.unsqueeze(-2)).transpose(-1, -2)
     log_p = bin_log_masses(x[..., :-1, None], mean[..., :-1, :], log_scale[..., :-1, :], head.levels)

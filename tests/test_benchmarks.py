@@ -16,8 +16,10 @@ import nade  # noqa: E402
 import reference  # noqa: E402
 import sampling  # noqa: E402
 import startup  # noqa: E402
+import training  # noqa: E402
 
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN  # noqa: E402
+from garm_course.autoregressive.pixelcnnpp import PixelCNNPP  # noqa: E402
 
 sys.path.remove(str(BENCHMARKS))
 
@@ -141,6 +143,58 @@ def test_arguments_that_make_no_sense_are_refused(capsys):
     assert "expected --positions >= 1, got 0" in capsys.readouterr().err
 
 
+@pytest.fixture
+def tiny_color(monkeypatch):
+    arguments = {"channels": 4, "blocks": 1, "scales": 2, "mixtures": 2}
+    monkeypatch.setattr(sampling, "JOBS", {"gray": None, "tiny++": (PixelCNNPP, arguments, 4)})
+    monkeypatch.setattr(sampling, "COLOR_SHAPE", (3, 4, 5))
+
+
+def test_one_forward_pass_gives_the_three_colors_that_the_cached_sampler_draws(tiny_color):
+    model = sampling.build(*sampling.JOBS["tiny++"][:2]).double()
+    u, drawn = sampling.uniforms(model, 3, seed=3), model.sample(3, rng=torch.Generator().manual_seed(3))
+    sequence, x = model.to_sequence(drawn), torch.zeros_like(drawn)
+    params = [
+        sampling.forward_step(model, x, i, u[:, 3 * i : 3 * i + 3], sequence[:, 3 * i : 3 * i + 3]) for i in range(20)
+    ]
+    assert torch.equal(x, drawn)
+    assert drawn.unique().numel() > 30
+    assert (torch.cat(params, 1) - sampling.cached_logits(model, drawn)).abs().max() < 1e-9
+
+
+def test_the_color_job_times_pixels_and_says_what_its_naive_side_is(tiny_color, capsys):
+    sampling.main(["--model", "TINY", "--json", "--images", "2", "--repeats", "2"])
+    (row,) = rows(capsys)
+    assert row.keys() >= FIELDS
+    assert (row["model"], row["images"], row["shape"]) == ("tiny++", 2, [3, 4, 5])
+    assert row["naive"] == "own forward pass a pixel"
+    assert (row["naive_extrapolated"], row["positions_timed"], row["same_images"]) == (True, 4, True)
+    assert row["ms_per_position_naive"] == pytest.approx(1e3 * row["seconds_naive"] / 20, rel=0.05, abs=0.05)
+    assert 0 < row["max_logit_difference"] < 1e-3 < row["max_logit"]
+    sampling.main(["--model", "++", "--positions", "20", "--repeats", "1"])
+    assert "own forward pass a pixel" in (said := capsys.readouterr().out)
+    assert "all positions" in said
+
+
+def test_a_difference_of_the_color_job_is_reported(tiny_color, monkeypatch):
+    cached = sampling.cached_logits
+    monkeypatch.setattr(sampling, "cached_logits", lambda model, x: cached(model, 255 - x))
+    assert sampling.measure("tiny++", images=2, repeats=1)["max_logit_difference"] > 0.1
+
+
+def test_a_model_that_no_job_has_is_refused(tiny_color, capsys):
+    with pytest.raises(SystemExit):
+        sampling.main(["--model", "nade"])
+    assert "no job has 'nade' in its name; there are: gray, tiny++" in capsys.readouterr().err
+
+
+def test_all_jobs_are_those_of_the_default_and_the_large_ones():
+    assert [name for name in sampling.JOBS if name not in sampling.DEFAULT_JOBS] == [
+        "gated 7x7 + 10 layers of 128",
+        "pixelcnn++ 3 scales of 2 blocks of 40",
+    ]
+
+
 @pytest.mark.parametrize("images", [2, 9000])
 def test_sampling_leaves_the_number_of_threads_as_it_was(images):
     threads = torch.get_num_threads()
@@ -220,3 +274,37 @@ def test_the_adversarial_benchmark_writes_rows(monkeypatch, capsys):
     assert row["ratio"] == pytest.approx(row["ms_textbook"] / row["ms_library"])
     adversarial.main(["--repeats", "1", "--steps", "1"])
     assert "times faster" in capsys.readouterr().out
+
+
+def test_both_sides_of_the_training_benchmark_compute_the_same():
+    row = training.compare(channels=6, layers=2, batch_size=5, repeats=3, shape=(1, 8, 9))
+    assert row["max_logit_difference"] < 1e-6 < 1e-3 < row["max_logit"]
+    assert row["loss_difference"] < 1e-5  # after updates too
+    assert abs(row["loss_change"]) > 1e-4
+    assert row["parameters"] < row["parameters_dense"]
+
+
+def test_a_difference_of_the_training_benchmark_is_reported(monkeypatch):
+    def disturbed(model):
+        net = reference.reference(model)
+        with torch.no_grad():
+            net.head[-1].bias += 5
+        return net
+
+    monkeypatch.setattr(training, "reference", disturbed)
+    row = training.compare(channels=4, layers=1, batch_size=2, repeats=1, shape=(1, 6, 6))
+    assert row["max_logit_difference"] == pytest.approx(5, rel=1e-3)
+    assert row["loss_difference"] > 0.1
+
+
+def test_the_training_benchmark_writes_a_row(capsys):
+    small = ["--channels", "4", "--layers", "1", "--batch", "2", "--repeats", "1"]
+    training.main(["--json", *small])
+    (row,) = rows(capsys)
+    assert (row["channels"], row["layers"], row["batch_size"], row["shape"]) == (4, 1, 2, [1, 28, 28])
+    assert row["ratio_cpu"] == pytest.approx(row["cpu_seconds_dense"] / row["cpu_seconds_library"])
+    training.main(small)
+    assert "times faster" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        training.main(["--repeats", "0"])
+    assert "expected --repeats >= 1, got 0" in capsys.readouterr().err

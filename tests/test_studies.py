@@ -124,3 +124,16 @@ def test_the_record_of_the_vae_gan_is_what_its_script_makes(monkeypatch):
         runs = [r for r in kept["runs"] if r["setting"] == setting]
         assert [r["seed"] for r in runs] == [0, 1, 2]
         assert set(runs[0]) == set(made["runs"][0])
+
+
+def test_the_record_of_heads_is_what_its_script_makes(monkeypatch):
+    module, kept = script("heads"), recorded_study("heads")
+    monkeypatch.setenv("GARM_PROGRESS", "0")
+    assert kept["trunk"] == module.TRUNK
+    assert kept["training"] == {"steps": module.STEPS, **module.FIT}
+    made = module.train(5, 100, 0, steps=2)
+    for n in module.EXAMPLES:
+        for head in module.HEADS:
+            runs = [r for r in kept["runs"] if (r["head"], r["examples"]) == (head, n)]
+            assert [r["seed"] for r in runs] == [0, 1, 2]
+            assert all(set(r) == {"head", "examples", "seed", *made} for r in runs)

@@ -36,7 +36,7 @@ class Compressed:
 def compress(
     model: nn.Module, x: Tensor, y: Tensor | None = None, *, progress: Callable[[Iterable], Iterable] | None = None
 ) -> Compressed:
-    """Encode images without loss; equation (5.7): each takes at most 2 bits more than -log2 p(x).
+    """Encode images without loss; equation (5.8): each takes at most 2 bits more than -log2 p(x).
 
     Args:
         model: an autoregressive model with a head over levels.

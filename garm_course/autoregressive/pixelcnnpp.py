@@ -113,8 +113,8 @@ class PixelCNNPP(Autoregressive):
 
     Source:
         Salimans et al. (2017), arXiv 1701.05517. Different here: upsampling of the upper stream does not overlap,
-        weights are not normalized, and the first features reach the output directly as well, with weights that start as
-        a copy of the left neighbor: what a network learns slowly is to pass a value on to the third digit.
+        weights are not normalized, and with the encoding "scaled" the first features reach the output directly as well.
+        That path starts as left + above - above left: to pass a value on exactly is what a network learns slowly.
 
     Example:
         >>> model = PixelCNNPP((3, 5, 4), levels=256, channels=8, blocks=1, scales=2, mixtures=2)
@@ -147,7 +147,8 @@ class PixelCNNPP(Autoregressive):
             Stage(channels, blocks, s == scales - 1, dropout, n_classes) for s in range(scales)
         )  # fmt: skip
         self.out = nn.Conv2d(channels, raw_size(colors, mixtures) if mixtures else self.head.n_params, 1)
-        self.direct = nn.Conv2d(channels, self.out.out_channels, 1, bias=False)
+        # values that must be passed on to the third digit; a thermometer has none
+        self.direct = nn.Conv2d(channels, self.out.out_channels, 1, bias=False) if encoding == "scaled" else None
         if mixtures:
             self._start_from_neighbors()
 
@@ -167,9 +168,9 @@ class PixelCNNPP(Autoregressive):
         u = F.pad(self.first_u(image), (0, 0, 1, -1))  # shifted down: rows r - 2 and r - 1
         above, left = self.first_above(image), self.first_left(image)
         h = F.pad(above, (0, 0, 1, -1)) + F.pad(left, (1, -1))  # the row above; and the column to the left
-        raw = self.direct(h)  # the linear part of the prediction
+        linear = self.direct(h) if self.direct else 0  # in the values of the neighbors
         _, h = self._through(0, u, h, y)
-        raw = at_least_float32(raw + self.out(F.elu(h))).movedim(1, -1)  # (B, H, W, raw)
+        raw = at_least_float32(linear + self.out(F.elu(h))).movedim(1, -1)  # (B, H, W, raw)
         return self._params(raw, x.movedim(1, -1)).movedim(-2, 1) if self.config["mixtures"] else self._softmax(raw, 1)
 
     def _through(self, s: int, u: Tensor, h: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -199,7 +200,8 @@ class PixelCNNPP(Autoregressive):
         state = SimpleNamespace(n=n, row=0, stages=[], values=torch.zeros(n, channels, dtype=torch.long))
         state.values = state.values.to(self.table.device)
         state.first_u, state.first_left = RowCache(self.first_u, n, width), PixelCache(self.first_left, n, width)
-        state.out, state.direct = (conv.weight.flatten(1).T.contiguous() for conv in (self.out, self.direct))
+        state.out = self.out.weight.flatten(1).T.contiguous()
+        state.direct = self.direct.weight.flatten(1).T.contiguous() if self.direct else None
         for stage in self.stages:
             cache = SimpleNamespace(
                 width=width,
@@ -246,7 +248,7 @@ class PixelCNNPP(Autoregressive):
                 h = state.first_base[column]
                 if column:
                     h = h + state.first_left.read(column - 1)
-                raw = torch.addmm(self.out.bias, h, state.direct)
+                raw = torch.addmm(self.out.bias, h, state.direct) if self.direct else self.out.bias
                 h = self._pixel(state, 0, row, column, h)
                 state.raw = at_least_float32(torch.addmm(raw, F.elu(h), state.out))
         if not self.config["mixtures"]:
@@ -322,16 +324,17 @@ class PixelCNNPP(Autoregressive):
 
     @torch.no_grad()
     def _start_from_neighbors(self) -> None:
-        """Start with components around the left neighbor, colors that follow each other, and scales from fine to wide.
+        """Start with components around what the neighbors suggest, colors that follow each other, several scales.
 
-        The mean of G starts at g + 0.9 (x_R - r), where r and g are those of the left neighbor; B follows G likewise.
-        Without the encoding "scaled" there is no value to copy, and components start side by side over [-1, 1].
+        The mean of R starts at r = left + above - above left (what lies outside counts as 0), that of G likewise at
+        g + 0.9 (x_R - r), and B follows G. Without the encoding "scaled" there is no value to copy, and components
+        start side by side over [-1, 1].
         """
         k, colors, follow = self.config["mixtures"], self.shape[0], 0.9
         means, log_scales = (slice(k + j * colors * k, k + (j + 1) * colors * k) for j in (0, 1))
         self.out.weight.mul_(0.1)
         self.out.bias.zero_()
-        if self.config["encoding"] != "scaled" or self.config["channels"] < colors:  # side by side over [-1, 1]
+        if self.direct is None or self.config["channels"] < colors:  # side by side over [-1, 1]
             self.out.bias[means] = ((2 * torch.arange(k) + 1) / k - 1).repeat(colors)
             self.out.bias[log_scales] = math.log(0.6 / k)
             return
@@ -339,9 +342,10 @@ class PixelCNNPP(Autoregressive):
         self.direct.weight.mul_(0.1)
         features = self.table.shape[1]
         for c in range(colors):
-            for conv in (self.first_left, self.first_above):  # feature c of the stream: the left neighbor's color c
+            for conv in (self.first_left, self.first_above):  # feature c of the stream predicts color c
                 conv.weight[c], conv.bias[c] = 0, 0
-            self.first_left.weight[c, c * features, -1] = 1
+            self.first_left.weight[c, c * features, :, 0] = torch.tensor([-1.0, 1.0])
+            self.first_above.weight[c, c * features, 0, 1] = 1
             rows = slice(k + c * k, k + (c + 1) * k)
             self.direct.weight[rows] = 0
             self.direct.weight[rows, c] = 1

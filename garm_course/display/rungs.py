@@ -17,6 +17,7 @@ NAMES = {
     "pixelcnn": "PixelCNN",
     "gated_pixelcnn": "Gated PixelCNN",
     "conditional_gated_pixelcnn": "Gated PixelCNN, given the class",
+    "pixelcnnpp": "PixelCNN++",
     "vae": "VAE",
     "conditional_vae": "VAE, given the class",
     "poisson_vae": "VAE with Poisson latents",
