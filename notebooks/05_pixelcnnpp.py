@@ -53,7 +53,7 @@ from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
 from garm_course.datasets import load
 from garm_course.distributions import DiscretizedLogisticMixture
 from garm_course.evaluation.audits import causality, receptive_field
-from garm_course.evaluation.likelihood import baselines, evaluate
+from garm_course.evaluation.likelihood import evaluate
 from garm_course.logistic_mixture import conditional_params
 from garm_course.recipes import recorded_on
 from garm_course.studies import recorded_study
@@ -529,9 +529,8 @@ mass = wrong.sum(-1)  # of all levels of a pixel: should be 1
 log_wrong = wrong.gather(-1, held_out.x[..., None])[..., 0].log()
 cheat = -log_wrong.flatten(1).sum(1).mean().item()
 honest, coded = evaluate(compressor, held_out).nats, cheat + mass.log().flatten(1).sum(1).mean().item()
-print(
-    f"NLL with the right bins {honest:.2f} nats, with the wrong ones {cheat:.2f} nats; masses {mass.min():.2f} to {mass.max():.2f}"
-)
+print(f"NLL with the right bins {honest:.2f} nats, with the wrong ones {cheat:.2f} nats")
+print(f"sums over the levels of a pixel: {mass.min():.2f} to {mass.max():.2f}")
 report("nats that the wrong bins seem to save", honest - cheat, claimed=20.6, tolerance=0.5, unit="nats")
 report("nats that a message would be longer", coded - honest, claimed=0.61, tolerance=0.1, unit="nats")
 
