@@ -299,7 +299,8 @@ report("total variation between 20,000 draws and (5.2)", distance, claimed=0.0, 
 display.distribution(
     expected,
     title="Nine numbers give a free shape on an ordered axis",
-    alt="Probabilities of 17 levels under three logistic components: three humps of different widths.",
+    alt="Probabilities of 17 levels under three logistic components: soft humps around levels 3 and 9, "
+    "and at both ends what lies beyond them.",
 )
 
 # %% [markdown]
@@ -378,7 +379,7 @@ def nats(head: str, n: int) -> list[float]:
 sizes = (100, 300, 1257)
 display.runs(
     {f"nats, {n:,} digits": {head: nats(head, n) for head in ("softmax", "logistic mixture")} for n in sizes},
-    title="The fewer the data, the more the mixture helps",
+    title="With few digits the mixture helps, with all of them it does not",
     alt="Validation NLL of three seeds each: the mixture is better by 1.2 nats with 100 digits and by half a nat with "
     "300; with all 1,257 the softmax is better by half a nat, less than seeds differ.",
 )
@@ -393,7 +394,7 @@ for n, gap in gaps.items():
     )
 
 # %% [markdown]
-# With 100 digits the mixture is ahead by more than a nat, with 300 by half of one, and with all of them the softmax has caught up and passed, by less than the seeds differ. So the mixture is no law of nature but a good guess about the data, worth most where there are few. (Seventeen levels are few as well. A softmax over 256 levels has to learn fifteen times as many numbers, which is what the paper had in mind.)
+# With 100 digits the mixture is ahead in each of the three seeds, by more than a nat on average; with 300 in two of three, by half a nat; with all of them the softmax has caught up and passed, by less than the seeds differ. (The intervals overlap, since three seeds are few: the direction is clear with 100 digits only.) So the mixture is no law of nature but a good guess about the data, worth most where there are few. (Seventeen levels are few as well. A softmax over 256 levels has to learn fifteen times as many numbers, which is what the paper had in mind.)
 #
 # ## 6 Patches in color
 #
@@ -540,7 +541,7 @@ report("nats that a message would be longer", coded - honest, claimed=0.61, tole
 # %% [markdown]
 # ## 9 See it: the mixture, pixel by pixel
 #
-# Move the slider through an image that the recorded model drew. Look at pixels inside a stroke and at its border: there the distribution has two humps, one for paper and one for ink, which a single bell could not have.
+# Move the slider through an image that the recorded model drew. Look at pixels inside a stroke and at its border: there the distribution often has two parts, paper and ink, which a single bell could not have.
 
 # %%
 display.pixel_by_pixel(compressor, rng=seed(3))
