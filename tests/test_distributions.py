@@ -299,3 +299,24 @@ def test_what_is_no_distribution_or_no_data_is_refused_in_one_line(call, message
     with pytest.raises(ValueError, match=message) as refused:
         call()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("min_p", [0.05, 0.3, 0.9, 1.0])
+def test_min_p_keeps_the_levels_with_that_share_of_the_largest(min_p):
+    params = logits(200, 9, seed=4)
+    p, kept = params.softmax(-1), filter_logits(params, min_p=min_p).isfinite()
+    assert torch.equal(kept, p >= min_p * p.amax(-1, keepdim=True))
+    assert torch.equal(filter_logits(params, min_p=0.0).softmax(-1), filter_logits(params).softmax(-1))
+
+
+def test_temperature_zero_is_the_limit_the_first_of_the_most_probable():
+    params = torch.tensor([[1.0, 3.0, 3.0, 2.0], [-5.0, -9.0, -7.0, -8.0]])
+    assert filter_logits(params, temperature=0).softmax(-1).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
+    warm = filter_logits(logits(50, 6), temperature=1e-4).softmax(-1)
+    torch.testing.assert_close(filter_logits(logits(50, 6), temperature=0).softmax(-1), warm)
+
+
+@pytest.mark.parametrize("bad", [[-math.inf] * 3, [0.0, math.nan, 1.0]])
+def test_a_distribution_with_nothing_left_to_draw_is_refused(bad):
+    with pytest.raises(ValueError, match="at least one level with a finite logit"):
+        filter_logits(torch.tensor([[0.0, 1.0, 2.0], bad]), top_k=2)
