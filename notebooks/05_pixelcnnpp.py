@@ -564,7 +564,7 @@ display.pixel_by_pixel(compressor, rng=seed(3))
 #
 # 2. Why does the mixture need open ends?
 #
-# <details><summary>Answer</summary>A bell around a white pixel has half of its mass above 1. Closed, that half is lost: white and black pixels, the most frequent ones, could not get more than about half. Open, the bell may sit far outside and give them nearly all.</details>
+# <details><summary>Answer</summary>A bell around a white pixel that is wider than a bin has nearly half of its mass above 1. Closed, that mass is lost, and the sum over levels is below 1. Open, it counts as white, and a bell whose mean lies outside [-1, 1] can give nearly all of its mass to white while it still covers the light grays.</details>
 #
 # 3. A pixel is either 10 or 240, with equal probability. What does one logistic component do, and what do two?
 #
