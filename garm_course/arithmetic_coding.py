@@ -24,11 +24,16 @@ def cumulative_counts(log_probs: Tensor) -> Tensor:
     Returns:
         LongTensor (..., levels + 1) from 0 to 2^32; level k owns [counts[k], counts[k + 1]).
 
+    Raises:
+        ValueError: for NaN, the mark of a model that diverged: no interval could be cut by it.
+
     Example:
         >>> (cumulative_counts(torch.tensor([0.25, 0.75]).log()) / 2**32).tolist()
         [0.0, 0.2499..., 1.0]
     """
     p = log_probs.double().softmax(-1)
+    if not torch.isfinite(p).all():
+        raise ValueError("expected finite log-probabilities, got NaN: the model diverged; train it again")
     levels = p.shape[-1]
     counts = 1 + (p * (2**PRECISION - levels)).floor().long()
     missing = 2**PRECISION - counts.sum(-1, keepdim=True)

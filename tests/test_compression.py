@@ -125,3 +125,11 @@ def test_what_does_not_fit_the_model_is_refused():
         compress(model, x, torch.zeros(len(x), dtype=torch.long))
     with pytest.raises(ValueError, match="do not start as one"):
         decompress(model, b"PNG" * 40)
+
+
+def test_a_model_that_diverged_is_refused():
+    model, x, _ = model_and_images()
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = math.nan
+    with pytest.raises(ValueError, match="the model diverged"):
+        compress(model, x)
