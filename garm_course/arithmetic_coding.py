@@ -29,7 +29,7 @@ def cumulative_counts(log_probs: Tensor) -> Tensor:
 
     Example:
         >>> (cumulative_counts(torch.tensor([0.25, 0.75]).log()) / 2**32).tolist()
-        [0.0, 0.2499..., 1.0]
+        [0.0, 0.25, 1.0]
     """
     p = log_probs.double().softmax(-1)
     if not torch.isfinite(p).all():

@@ -110,10 +110,11 @@ def test_every_parameter_takes_part(cls):
 
 @pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.name)
 def test_an_untrained_model_knows_nothing(cls):
-    model = small_model(cls, (1, 8, 6), 17, scale=1)
+    # with scaled values PixelCNN++ starts at its neighbors, and not from nothing: see test_pixelcnnpp.py
+    model = small_model(cls, (1, 8, 6), 17, scale=1, encoding="thermometer")
     x = torch.randint(17, (200, 1, 8, 6), generator=rng())
     nats, uniform = -model.log_prob(x).mean().item(), 48 * math.log(17)
-    assert uniform <= nats < 1.04 * uniform
+    assert uniform <= nats < 1.06 * uniform
 
 
 @pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.name)

@@ -199,7 +199,8 @@ def test_the_pretrained_models_reach_their_recorded_figures():
         found = headline(MEASURES[record.get("kind", "likelihood")](model, data, "validation")).value
         single = next(load_model(FOLDER / f"{name}.safetensors").parameters()).dtype == torch.float32
         off = abs(found - headline(record["validation"]).value)
-        assert off < (1e-3 if single else 0.02), name
+        # weights in half precision: .02, or a thousandth where the figure is large (192 colors of 256 levels)
+        assert off < (1e-3 if single else max(0.02, 1e-3 * found)), name
         assert record["budget"] != "smoke"
         assert record["command"].startswith("garm train ")
 
