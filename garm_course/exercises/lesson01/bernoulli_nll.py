@@ -304,5 +304,5 @@ EXERCISE = Exercise(
         lambda logits, x: _sum(logits.clamp(min=0) - logits * x + torch.log1p(torch.exp(-logits.abs()))),
         _loop,
     ],
-    speed=Speed(lambda: (torch.randn(64, 1, 28, 28), torch.ones(64, 1, 28, 28))),
+    speed=Speed(lambda: (torch.randn(32, 1, 28, 28), torch.ones(32, 1, 28, 28))),
 )

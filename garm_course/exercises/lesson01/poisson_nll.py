@@ -364,5 +364,5 @@ EXERCISE = Exercise(
         _table,
         _loop,
     ],
-    speed=Speed(lambda: (torch.rand(64, 1, 28, 28), torch.ones(64, 1, 28, 28, dtype=torch.long))),
+    speed=Speed(lambda: (torch.rand(32, 1, 28, 28), torch.ones(32, 1, 28, 28, dtype=torch.long))),
 )

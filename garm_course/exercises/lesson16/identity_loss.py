@@ -106,5 +106,5 @@ EXERCISE = Exercise(
         _by_loop,
         _of(lambda a, b: torch.linalg.vector_norm(a - b, 1) / a.numel()),
     ],
-    speed=Speed(lambda: (ONE, TWO, random(20_000, 3, seed=9), random(20_000, 3, seed=10))),
+    speed=Speed(lambda: (ONE, TWO, random(4_000, 3, seed=9), random(4_000, 3, seed=10))),
 )
