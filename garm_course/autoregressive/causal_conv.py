@@ -150,6 +150,9 @@ class ConvCache:
     Keeps the current row of inputs, and the rows above that the kernel still reaches. What the rows above contribute to
     the current row is one matrix product a row; what remains for a pixel is another one. At this size an
     operation costs more to call than to compute, so the line is cut into its slots and windows (views) once.
+
+    `column` may be a slice instead of a number, for an image of one color: features are then (columns * n, ...), column
+    by column, and a column that is written again replaces what was there.
     """
 
     def __init__(self, conv: CausalConv2d, n: int, width: int):
@@ -162,9 +165,10 @@ class ConvCache:
         weight = weight.permute(3, 1, 0, 2).reshape(taps * conv.c_in, conv.c_out)
         self.weights = [by_color(weight, conv.parts, conv.colors)[color].contiguous() for color in range(conv.colors)]
         # per color and column: the (n, group) place of its input features; per column: the (n, taps * c_in) they fill
-        slots = by_color(self.line[:, conv.reach :].movedim(1, 0), 1, conv.colors)
-        self.slots = [slots[color].unbind() for color in range(conv.colors)]
-        self.windows = self.line.flatten(1).unfold(1, taps * conv.c_in, conv.c_in).unbind(1)
+        self.all_slots = by_color(self.line[:, conv.reach :].movedim(1, 0), 1, conv.colors)
+        self.slots = [slots.unbind() for slots in self.all_slots]
+        self.all_windows = self.line.flatten(1).unfold(1, taps * conv.c_in, conv.c_in).movedim(1, 0)
+        self.windows = self.all_windows.unbind()
         self.base = None
 
     def start_row(self, extra: Tensor | None = None) -> None:
@@ -179,8 +183,8 @@ class ConvCache:
         if extra is not None:
             out = out + extra
         # per color and column: (n, features of that color), contiguous
-        base = by_color(out, conv.parts, conv.colors).contiguous()
-        self.base = [base[color].unbind() for color in range(conv.colors)]
+        self.all_bases = by_color(out, conv.parts, conv.colors).contiguous()
+        self.base = [base.unbind() for base in self.all_bases]
 
     def end_row(self) -> None:
         """The current row is complete: move it up."""
@@ -188,20 +192,29 @@ class ConvCache:
             row = F.pad(self.line, (0, 0, 0, self.conv.reach)).unsqueeze(1)  # (n, 1, W + 2 reach, c_in)
             self.rows = torch.cat([self.rows[:, 1:], row], 1)
 
-    def write(self, column: int, color: int, features: Tensor) -> None:
+    def write(self, column: int | slice, color: int, features: Tensor) -> None:
         """Store the input features (n, group) of this color at this column."""
-        self.slots[color][column].copy_(features)
+        if isinstance(column, slice):
+            self.all_slots[color, column] = features.unflatten(0, (-1, len(self.line)))
+        else:
+            self.slots[color][column].copy_(features)
 
-    def read(self, column: int, color: int) -> Tensor:
+    def read(self, column: int | slice, color: int) -> Tensor:
         """(n, parts * group) output features of this color at this column."""
-        return torch.addmm(self.base[color][column], self.windows[column], self.weights[color])
+        window = self.all_windows[column].flatten(0, 1) if isinstance(column, slice) else self.windows[column]
+        return torch.addmm(self._base(column, color), window, self.weights[color])
 
-    def step(self, column: int, color: int, features: Tensor) -> Tensor:
+    def step(self, column: int | slice, color: int, features: Tensor) -> Tensor:
         """Input features (n, group) of this color at this column -> its output features (n, parts * group)."""
         if self.conv.colors == 1 and not self.conv.reach:  # a 1x1 convolution sees nothing else
-            return torch.addmm(self.base[0][column], features, self.weights[0])
+            return torch.addmm(self._base(column, 0), features, self.weights[0])
         self.write(column, color, features)
         return self.read(column, color)
+
+    def _base(self, column: int | slice, color: int) -> Tensor:
+        if isinstance(column, slice):
+            return self.all_bases[color, column].flatten(0, 1)
+        return self.base[color][column]
 
 
 def by_color(features: Tensor, parts: int, colors: int) -> Tensor:

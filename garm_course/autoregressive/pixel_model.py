@@ -19,7 +19,12 @@ class PixelModel(Autoregressive):
     """The frame of these models: gray levels in, parameters of the output head out, and the walk over a row.
 
     A subclass defines `forward`, `start`, and three pieces of a step: `write_input`, `start_row`, `step_pixel`.
+
+    Attributes:
+        looks_ahead: whether the pieces of a step take several columns at once, see `look_ahead`.
     """
+
+    looks_ahead = False
 
     def __init__(self, shape, levels, n_classes, *, channels, layers, encoding, **config):
         super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding, **config)
@@ -48,15 +53,56 @@ class PixelModel(Autoregressive):
         Returns:
             (n, levels), or (n,) for binary pixels.
         """
+        self._arrive(state, i, x_prev)
         channels, _, width = self.shape
-        size = state.n * self.config["channels"]  # features of one pixel in all images
+        with one_thread(state.n * self.config["channels"]):
+            params = at_least_float32(self.step_pixel(state, i // channels % width, i % channels))
+        return params.squeeze(-1) if self.head.n_params == 1 else params
+
+    @torch.no_grad()
+    def look_ahead(self, state: SimpleNamespace, i: int, x_prev: Tensor | None, guesses: Tensor) -> Tensor:
+        """Parameters of positions i .. i + m in one pass, each as it is if the guesses before it are right.
+
+        A pass over a few pixels calls as many operations as a pass over one. What it leaves in the state does no harm
+        where a guess is wrong: `look_ahead` and `step` may go on at any of the positions i + 1 .. i + m + 1, with the
+        value that was drawn in place of the guess, and replace what stands there.
+
+        Args:
+            state, i, x_prev: as for `step`.
+            guesses: LongTensor (m, n), values of positions i .. i + m - 1, m >= 0.
+
+        Returns:
+            (m + 1, n, levels), or (m + 1, n) for binary pixels.
+
+        Raises:
+            TypeError: for a model that cannot go back: one of another class, or of color images.
+            ValueError: for guesses beyond the row of position i.
+        """
+        channels, _, width = self.shape
+        if not self.looks_ahead or channels > 1:
+            raise TypeError(
+                "looking ahead needs a PixelCNN or GatedPixelCNN of images with one channel, "
+                f"got {type(self).__name__} with {channels}"
+            )
+        column, m = i % width, len(guesses)
+        if column + m >= width:
+            raise ValueError(
+                f"expected at most {width - 1 - column} guesses, to the end of the row of position {i}, got {m}"
+            )
+        self._arrive(state, i, x_prev)
+        with one_thread(state.n * (m + 1) * self.config["channels"]):
+            if m:
+                self.write_input(state, slice(column, column + m), 0, self.table[guesses].flatten(0, 1))
+            params = at_least_float32(self.step_pixel(state, slice(column, column + m + 1), 0))
+        params = params.unflatten(0, (m + 1, state.n))
+        return params.squeeze(-1) if self.head.n_params == 1 else params
+
+    def _arrive(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> None:
+        """Store what was drawn at position i - 1, and prepare the row if position i begins one."""
+        channels, _, width = self.shape
         if i:
             column, color = (i - 1) // channels % width, (i - 1) % channels
             self.write_input(state, column, color, self.table[x_prev])
-        column, color = i // channels % width, i % channels
-        if column == 0 and color == 0:
-            with one_thread(size * width):
+        if i // channels % width == 0 and i % channels == 0:
+            with one_thread(state.n * self.config["channels"] * width):  # features of a row in all images
                 self.start_row(state, first=i == 0)
-        with one_thread(size):
-            params = at_least_float32(self.step_pixel(state, column, color))
-        return params.squeeze(-1) if self.head.n_params == 1 else params

@@ -79,6 +79,7 @@ class PixelCNN(PixelModel):
     """
 
     name = "pixelcnn"
+    looks_ahead = True
 
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,
@@ -216,6 +217,7 @@ class GatedPixelCNN(PixelModel):
     """
 
     name = "gated_pixelcnn"
+    looks_ahead = True
 
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,

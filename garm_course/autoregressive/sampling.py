@@ -57,23 +57,16 @@ def sample(
     Raises:
         TypeError, ValueError: for arguments outside these ranges, or a model with weights that are not finite.
     """
-    if not isinstance(n, int) or n < 1:
-        raise ValueError(f"expected n >= 1 images (an integer), got {n}")
-    if rng is not None and not isinstance(rng, torch.Generator):
-        raise TypeError(f"expected rng: a torch.Generator, got {rng!r}; use torch.Generator().manual_seed(...)")
-    check_filters(temperature, top_k, top_p, min_p)
-    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    check_count(n, rng)
+    filters = active_filters(temperature, top_k, top_p, min_p)
+    first = check_weights(model)
     model.check_classes(y, n)
-    first = _check_weights(model)
     y = None if y is None else y.to(first.device)
     known, keep = _completion(model, n, given, mask)
-    u = torch.rand(n, model.positions, generator=rng, dtype=torch.float64, device=rng.device if rng else "cpu")
-    dtype = torch.promote_types(first.dtype, torch.float32)  # that of the parameters, see PixelModel.read_out
-    u = u.to(device=first.device, dtype=dtype).T.contiguous()  # (D, n)
     known = known.to(first.device).T.contiguous() if known is not None else None
     keep = keep.to(first.device).T.contiguous() if keep is not None else None
+    (u,) = uniforms(model, n, rng, first)
     x = torch.zeros(model.positions, n, dtype=torch.long, device=first.device)  # one row for each position
-    plain = temperature == 1.0 and top_k is None and top_p is None and not min_p
     with torch.inference_mode(), evaluation_mode(model):
         state = None if naive else model.start(n, y)
         positions = range(model.positions)
@@ -82,14 +75,44 @@ def sample(
                 params = model.to_sequence(model(model.to_image(x.T), y))[:, i]
             else:
                 params = model.step(state, i, x[i - 1] if i else None)
-            if plain:
-                value = model.head.sample(params, u[i])
-            else:
-                logits = filter_logits(model.head.logits(params), **filters)
-                value = draw(logits.log_softmax(-1), u[i])
+            value = draw_value(model, params, u[i], filters)
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
     # copied outside the block: an ordinary tensor, fit for autograd and for editing
     return model.to_image(x.T).clone(memory_format=torch.contiguous_format)
+
+
+def draw_value(model: nn.Module, params: Tensor, u: Tensor, filters: dict) -> Tensor:
+    """The value (n,) at uniforms u (n,) of the conditional with these parameters, after the filters."""
+    if not filters:
+        return model.head.sample(params, u)
+    return draw(filter_logits(model.head.logits(params), **filters).log_softmax(-1), u)
+
+
+def active_filters(temperature: float, top_k: int | None, top_p: float | None, min_p: float | None) -> dict:
+    """Checked arguments for `filter_logits`; empty if they leave every distribution as it is."""
+    check_filters(temperature, top_k, top_p, min_p)
+    if temperature == 1.0 and top_k is None and top_p is None and not min_p:
+        return {}
+    return {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+
+
+def uniforms(model: nn.Module, n: int, rng: torch.Generator | None, like: Tensor, each: int = 1) -> Tensor:
+    """(each, D, n) uniforms in [0, 1), in the dtype of the parameters of the conditionals and on the device of `like`.
+
+    Image k gets the same ones whatever n is: they are drawn image by image, on the device of `rng`.
+    """
+    device = rng.device if rng else "cpu"
+    u = torch.rand(n, model.positions, each, generator=rng, dtype=torch.float64, device=device)
+    dtype = torch.promote_types(like.dtype, torch.float32)  # that of the parameters, see PixelModel.read_out
+    return u.to(device=like.device, dtype=dtype).permute(2, 1, 0).contiguous()
+
+
+def check_count(n: int, rng: torch.Generator | None) -> None:
+    """Refuse a number of images below 1, and what is not a generator."""
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"expected n >= 1 images (an integer), got {n}")
+    if rng is not None and not isinstance(rng, torch.Generator):
+        raise TypeError(f"expected rng: a torch.Generator, got {rng!r}; use torch.Generator().manual_seed(...)")
 
 
 @contextmanager
@@ -110,7 +133,7 @@ def one_thread(elements: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _check_weights(model: nn.Module) -> Tensor:
+def check_weights(model: nn.Module) -> Tensor:
     """The model's first parameter, after making sure that all are finite."""
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():

@@ -1,0 +1,88 @@
+"""Causal convolutions over time, and the ring buffer that makes drawing with them cheap.
+
+An output at time t reads inputs at t, t - d, ..., t - (k - 1) d and nothing later. While a sequence is being drawn,
+only the last (k - 1) d inputs can still be read: a buffer of that length is all the memory that such a layer needs.
+
+Sources: van den Oord et al. (2016), "WaveNet: A Generative Model for Raw Audio", arXiv 1609.03499; Paine et al. (2016),
+"Fast Wavenet Generation Algorithm", arXiv 1611.09482; Ramachandran et al. (2017), arXiv 1704.06001.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv_step(x_t: Tensor, buf: Tensor, w: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
+    """The newest output of a causal convolution, from the newest input and the inputs before it; equation (6.2).
+
+    Args:
+        x_t: (B, C_in), the input at time t.
+        buf: (B, C_in, (k - 1) * dilation), the inputs before it, oldest first; zeros before the first step.
+        w: (C_out, C_in, k); w[..., 0] meets the oldest input, w[..., -1] the newest.
+        dilation: distance of the taps, at least 1.
+
+    Returns:
+        (B, C_out), the output at time t, and the buffer for the next step. `buf` itself stays as it is.
+
+    Example:
+        >>> y, buf = conv_step(torch.tensor([[3.0]]), torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[10.0, 1.0]]]), 2)
+        >>> y, buf
+        (tensor([[13.]]), tensor([[[2., 3.]]]))
+    """
+    window = torch.cat([buf, x_t.unsqueeze(-1)], -1)  # (B, C_in, (k - 1) dilation + 1)
+    return torch.einsum("bik,oik->bo", window[..., ::dilation], w), window[..., 1:]
+
+
+class CausalConv1d(nn.Conv1d):
+    """A convolution whose output at time t reads inputs at t, t - d, ..., t - (k - 1) d; zeros before the first.
+
+    Args:
+        c_in, c_out: features.
+        k: kernel size, at least 1.
+        dilation: distance d of the taps, at least 1.
+
+    Example:
+        >>> CausalConv1d(3, 5, 2, dilation=4)(torch.zeros(1, 3, 10)).shape
+        torch.Size([1, 5, 10])
+    """
+
+    def __init__(self, c_in: int, c_out: int, k: int, *, dilation: int = 1):
+        if min(c_in, c_out, k, dilation) < 1:
+            raise ValueError(
+                f"expected c_in, c_out, k and dilation of at least 1, got {c_in}, {c_out}, {k} and {dilation}"
+            )
+        super().__init__(c_in, c_out, k, dilation=dilation)
+        self.reach = (k - 1) * dilation  # how far back it reads
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c_in, T) -> (B, c_out, T)."""
+        return super().forward(F.pad(x, (self.reach, 0)))
+
+
+class RingBuffer:
+    """One causal convolution while n sequences are being drawn: computes each output once, from its last inputs.
+
+    Holds exactly the (k - 1) d inputs that can still be read. Nothing in it moves: input t is written over input
+    t - (k - 1) d, right after this one was read for the last time.
+
+    Args:
+        conv: the layer.
+        n: number of sequences.
+    """
+
+    def __init__(self, conv: CausalConv1d, n: int):
+        weight = conv.weight.detach()
+        self.slots = weight.new_zeros(conv.reach, n, conv.in_channels)
+        self.taps = weight.permute(2, 1, 0).contiguous()  # (k, c_in, c_out), the oldest first
+        self.bias, self.dilation, self.t = conv.bias.detach(), conv.dilation[0], 0
+
+    def step(self, x_t: Tensor) -> Tensor:
+        """(n, c_in), the inputs at time t = 0, 1, 2, ... -> (n, c_out), the outputs at time t."""
+        *before, newest = self.taps
+        out = torch.addmm(self.bias, x_t, newest)
+        for j, tap in enumerate(before):  # input t - (k - 1 - j) d lies at this place modulo (k - 1) d
+            out = torch.addmm(out, self.slots[(self.t + j * self.dilation) % len(self.slots)], tap)
+        if len(self.slots):
+            self.slots[self.t % len(self.slots)] = x_t
+        self.t += 1
+        return out
