@@ -191,8 +191,25 @@ def measure_batch(name: str, images: int, repeats: int = 5) -> dict:
         "seconds_cached": round(seconds_cached, 4),
         "seconds_per_image": round(seconds_cached / images, 5),
         "cache_bytes": cache_bytes(state),
+        "forward_bytes": forward_bytes(model, images),
         **machine(),
     }
+
+
+def forward_bytes(model: nn.Module, images: int) -> int:
+    """Bytes of the activations of one forward pass: what is kept for backward, parameters apart; views count once."""
+    own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
+    kept = {}
+
+    def keep(saved: Tensor) -> Tensor:
+        storage = saved.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = (storage.nbytes(), saved)  # held, so that no other takes the address
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        model(torch.zeros(images, *model.shape, dtype=torch.long))
+    return sum(size for size, _ in kept.values())
 
 
 def cache_bytes(state: object) -> int:
@@ -262,7 +279,8 @@ def describe(row: dict) -> str:
     if "ratio" not in row:
         return (
             f"{row['model']}, {row['images']} images: {1e3 * row['seconds_per_image']:.1f} ms an image, "
-            f"cache {row['cache_bytes'] / 2**20:.1f} MiB {where}"
+            f"cache {row['cache_bytes'] / 2**20:.1f} MiB, activations of a forward pass "
+            f"{row['forward_bytes'] / 2**20:.1f} MiB {where}"
         )
     how = f"extrapolated from {row['positions_timed']} positions" if row["naive_extrapolated"] else "all positions"
     return (

@@ -11,6 +11,8 @@ import torch
 from small_models import ANY_ORDER, MODELS, small_model
 
 from garm_course.autoregressive.base import check_order
+from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, RowLSTM
 from garm_course.checkpoints import load_model, save_model
 from garm_course.evaluation.audits import calibration, causality, dependence, normalization
 
@@ -209,3 +211,9 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(name, options, words):
 def test_a_long_order_is_not_printed_whole():
     with pytest.raises(ValueError, match=r"got 784 numbers from 0 to 0; torch.randperm\(784\) makes one"):
         check_order([0] * 784, 784)
+
+
+@pytest.mark.parametrize("cls", [PixelCNN, GatedPixelCNN, RowLSTM, DiagonalBiLSTM])
+def test_features_that_do_not_split_by_color_are_refused(cls):
+    with pytest.raises(ValueError, match=r"expected channels divisible by 3, .*got 8; 9 would do"):
+        cls((3, 4, 5), 4, channels=8, layers=1)

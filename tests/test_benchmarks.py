@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_models import MODELS as MODEL_CLASSES
+from small_models import small_model
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -15,6 +17,7 @@ import data  # noqa: E402
 import nade  # noqa: E402
 import reference  # noqa: E402
 import sampling  # noqa: E402
+import speculative  # noqa: E402
 import startup  # noqa: E402
 import training  # noqa: E402
 
@@ -308,3 +311,36 @@ def test_the_training_benchmark_writes_a_row(capsys):
     with pytest.raises(SystemExit):
         training.main(["--repeats", "0"])
     assert "expected --repeats >= 1, got 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shape", [(1, 12, 10), (3, 8, 8)])
+@pytest.mark.parametrize("cls", MODEL_CLASSES, ids=lambda cls: cls.name)
+def test_a_cache_needs_no_more_than_the_activations_of_a_pass(cls, shape):
+    model = small_model(cls, shape, 4, dtype=torch.float32)
+    with torch.inference_mode():
+        state = model.start(4)
+        for i in range(model.positions):
+            model.step(state, i, torch.zeros(4, dtype=torch.long) if i else None)
+    assert 0 < sampling.cache_bytes(state) <= sampling.forward_bytes(model, 4)
+
+
+def test_an_enlarged_model_keeps_its_law():
+    model = sampling.build(GatedPixelCNN, {"channels": 4, "layers": 2, "kernel": 5}, SHAPE).double()
+    x = torch.randint(2, (3, *SHAPE), generator=torch.Generator().manual_seed(0))
+    for channels, layers in ((4, 2), (7, 2), (9, 4)):
+        large = speculative.enlarge(model, channels, layers).double()
+        large.load_state_dict({k: v.double() for k, v in large.state_dict().items()})
+        torch.testing.assert_close(large(x), model(x), rtol=0, atol=1e-5)
+        assert sum(p.numel() for p in large.parameters()) >= sum(p.numel() for p in model.parameters())
+    with pytest.raises(ValueError, match="at least 4 channels and 2 layers, got 3 and 2"):
+        speculative.enlarge(model, 3, 2)
+
+
+def test_a_row_of_the_speculative_benchmark():
+    target = sampling.build(GatedPixelCNN, {"channels": 4, "layers": 1}, SHAPE)
+    draft = sampling.build(PixelCNN, {"channels": 4, "layers": 0}, SHAPE)
+    row = speculative.measure(target, draft, 2, 5, 2)
+    assert row["ratio"] == pytest.approx(row["seconds_cached"] / row["seconds_speculative"], rel=0.05)
+    assert 6 * 2 <= row["passes"] <= 54
+    assert 0 < row["accepted"] < 1
+    assert "of the guesses kept" in speculative.describe(row)

@@ -21,7 +21,7 @@ MAP = (  # every lesson of the course, in the order of the course: title and dat
     ("03", "PixelRNN", "digits"),
     ("04", "PixelCNN, gated, blind spot, conditional", "digits"),
     ("05", "PixelCNN++ and compression", "photo patches, digits"),
-    ("06", "Fast and controlled sampling", "models of other lessons"),
+    ("06", "Fast and controlled sampling", "glyphs, digits, bars and stripes"),
     ("07", "Transformer, char-GPT", "Python's documentation"),
     ("08", "WaveNet audio", "plucked strings"),
     ("09", "Video", "moving digits"),

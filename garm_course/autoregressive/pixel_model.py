@@ -30,6 +30,11 @@ class PixelModel(Autoregressive):
         super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding, **config)
         if channels < 1 or layers < 0:
             raise ValueError(f"expected channels >= 1 and layers >= 0, got channels={channels}, layers={layers}")
+        if channels % shape[0]:
+            raise ValueError(
+                f"expected channels divisible by {shape[0]}, one group of features for each color, got {channels}; "
+                f"{-(-channels // shape[0]) * shape[0]} would do"
+            )
         self.register_buffer("table", level_features(levels, encoding), persistent=False)
 
     def embed(self, x: Tensor) -> Tensor:

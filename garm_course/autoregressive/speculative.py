@@ -22,7 +22,7 @@ from garm_course.modes import evaluation_mode
 
 
 def output_dist(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """How the two ways to a value add up to p; equation (6.6).
+    """How the two ways to a value add up to p; equation (6.7).
 
     Args:
         p: (..., levels) probabilities of the target. q: (..., levels) those of the draft.
@@ -70,7 +70,7 @@ def sample(
     n: int,
     y: Tensor | None = None,
     *,
-    block: int = 8,
+    block: int = 12,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,

@@ -68,9 +68,10 @@ def sample(
     label: Annotated[
         int | None, typer.Option("--class", help="Class, for a class-conditional model [all in turn].")
     ] = None,
-    temperature: Annotated[float, typer.Option(help="Above 0; 1 samples the model itself.")] = 1.0,
+    temperature: Annotated[float, typer.Option(help="1 samples the model itself, 0 the likeliest level.")] = 1.0,
     top_k: Annotated[int | None, typer.Option(help="Keep the k most probable levels of each pixel.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Keep the most probable levels up to this mass.")] = None,
+    min_p: Annotated[float | None, typer.Option(help="Keep levels with this share of the largest probability.")] = None,
 ) -> None:
     """Draw samples from a run and write them as a grid."""
     import torch
@@ -100,10 +101,12 @@ def sample(
     y = None
     if model.n_classes:
         y = torch.arange(n) % model.n_classes if label is None else torch.full((n,), label)
-    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     if isinstance(model, (VAE, GAN)):
-        if options != {"temperature": 1.0, "top_k": None, "top_p": None}:
-            raise ValueError(f"a {model.name} draws all pixels at once; leave --temperature, --top-k and --top-p out")
+        if options != {"temperature": 1.0, "top_k": None, "top_p": None, "min_p": None}:
+            raise ValueError(
+                f"a {model.name} draws all pixels at once; leave --temperature, --top-k, --top-p and --min-p out"
+            )
         options = {}
     else:
         options["progress"] = partial(progress, label="sampling", unit="pixel")

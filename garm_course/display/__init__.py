@@ -22,6 +22,8 @@ _MODULE_OF = {
     "overview": ("families", "families_figure"),
     "scans": ("scan_orders",),
     "widgets": ("pixel_by_pixel",),
+    "filtering": ("filtered_samples",),
+    "rings": ("ring_buffers",),
     "connections": ("made_paths",),
     "codes": (
         "code_editor",

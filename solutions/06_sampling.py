@@ -1,0 +1,655 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · Fast and controlled sampling
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/garm-course/garm-course/blob/v0.1.0/notebooks/06_sampling.ipynb) [![Launch on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/garm-course/garm-course/v0.1.0?labpath=notebooks%2F06_sampling.ipynb)
+#
+# **An autoregressive model draws one value after the other. Why does that take a minute, how can it take a fifth of a second, and what may be changed on the way without changing what is drawn?**
+#
+# | | |
+# |---|---|
+# | Time | 80 minutes; the cells run in under a minute |
+# | Before this | masks and the two stacks, [lesson 04](04_pixelcnn.ipynb); recurrent state, [lesson 03](03_pixelrnn.ipynb); enumeration, [lesson 02](02_chain_rule.ipynb) |
+# | Afterwards you can | *count* what a sampler computes twice, *implement* a ring buffer and a nucleus, *derive* what temperature does to an entropy and why speculative sampling is exact, *diagnose* a cache that was not emptied, *compare* samplers honestly |
+# | Papers | Ramachandran et al., *Fast Generation for Convolutional Autoregressive Models*, 2017, arXiv [1704.06001](https://arxiv.org/abs/1704.06001) · Holtzman et al., *The Curious Case of Neural Text Degeneration*, ICLR 2020, arXiv [1904.09751](https://arxiv.org/abs/1904.09751) · Leviathan, Kalman, Matias, *Fast Inference from Transformers via Speculative Decoding*, ICML 2023, arXiv [2211.17192](https://arxiv.org/abs/2211.17192) |
+
+# %% tags=["setup"]
+from importlib.util import find_spec
+
+if find_spec("garm_course") is None:  # on Colab: install the release that this notebook belongs to
+    import os
+    import subprocess
+    import sys
+
+    source = os.environ.get("GARM_SOURCE", "git+https://github.com/garm-course/garm-course@v0.1.0")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+import garm_course
+
+garm_course.seed(0)
+print(garm_course.lesson.device_line())
+
+# %%
+import math
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from garm_course import budget, check, claims, display, load_pretrained, report, seed
+from garm_course.autoregressive import speculative
+from garm_course.autoregressive.attention import CausalAttention, KeyValueCache
+from garm_course.autoregressive.causal_conv1d import CausalConv1d, RingBuffer
+from garm_course.autoregressive.pixelcnn import PixelCNN
+from garm_course.datasets import load
+from garm_course.evaluation.audits import all_images
+from garm_course.evaluation.likelihood import evaluate
+from garm_course.filters import filter_logits
+from garm_course.training import fit
+
+# %% [markdown]
+# ## 1 The question, in pictures
+#
+# The model is the recorded Gated PixelCNN of lesson 04 on glyphs: 28 x 28 binary pixels, 784 conditionals. The loop of lesson 02 draws an image so: run the network on the image so far, take the prediction of pixel $i$, draw it, write it into the image, go on. That is 784 passes of the network. We run eight of them and multiply, because we are not that patient.
+
+# %%
+model = load_pretrained("gated_pixelcnn-glyphs")
+blank = torch.zeros(16, *model.shape, dtype=torch.long)
+
+
+def seconds(run, repeats: int = 1) -> float:
+    """The fastest of some runs: what else the computer does can only make a run slower."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+with torch.inference_mode():
+    naive = 784 * seconds(lambda: model(blank), budget(smoke=1, quick=8, full=32))
+cached = seconds(lambda: model.sample(16), budget(smoke=1, quick=3, full=7))
+print(f"16 images, 784 passes of the whole network: ≈ {naive:.1f} s")
+print(f"16 images, nothing computed twice:          ≈ {cached:.2f} s")
+report("faster by a factor of at least 20", int(naive / cached >= 20), claimed=1, tolerance=0, exact=True)
+
+# %%
+display.grid(
+    model.sample(16, rng=seed(0)),
+    levels=2,
+    title="Sixteen glyphs, each pixel drawn from its exact conditional",
+    alt="The first 16 samples of the recorded Gated PixelCNN on glyphs: about half are legible digits in printed "
+    "fonts, the others have a stroke too many or one too few; a few black pixels are noise, as in the data.",
+)
+
+# %% [markdown]
+# Both ways draw *the same images*, as section 5 shows. So what did the first one compute all the time?
+#
+# ## 2 What is computed twice
+#
+# Let $D$ be the number of values of an image and $C(D)$ the cost of one pass over all of them. The naive sampler pays for a pass each time. But a causal network has a property that it does not use: the features of pixel $j$ depend on pixels up to $j$ only, so they are *the same in every pass after $j$ was drawn*. A pass computes $D$ columns of features, of which one is new, $D - 1$ are repeated or not yet of use. Computing each column once, when its inputs are there, costs $C(1)$ for each of $D$ values:
+#
+# $$\text{naive: } D \cdot C(D) \qquad \text{cached: } D \cdot C(1) \le C(D) \tag{6.1}$$
+#
+# One image costs about as much as *one* training pass over one image. Counted, not timed:
+
+
+# %%
+def operations(run) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+with torch.no_grad():
+    one_pass = operations(lambda: model(blank[:1]))
+drawing = operations(lambda: model.sample(1))
+print(f"one pass over an image: {one_pass:,} operations; naive drawing: 784 times that = {784 * one_pass:,}")
+print(f"cached drawing:         {drawing:,} operations")
+report("cached drawing, in passes", drawing / one_pass, claimed=0.97, tolerance=0.01)
+report("naive over cached, in operations", 784 * one_pass / drawing, claimed=808, tolerance=2)
+
+# %% [markdown]
+# (A little less than one pass, because there is no row above the first one.) Between 808 times fewer operations and the ratio of seconds above lies what it costs to *call* an operation: 784 steps of some forty small ones. That is why drawing 16 images together takes hardly longer than drawing one, see section 6.
+#
+# ## 3 Convolutions: a ring buffer
+#
+# **Step 1: what a convolution still needs.** Take one dimension, say sound. A causal convolution with $k$ taps at a distance (*dilation*) of $d$ computes
+#
+# $$y_t = \sum_{j=0}^{k-1} w_j\, x_{t - (k-1-j) d} \qquad\Rightarrow\qquad y_t \text{ needs } x_t \text{ and the last } (k-1)\,d \text{ inputs} \tag{6.2}$$
+#
+# with zeros before the beginning; $w_0$ meets the oldest input, $w_{k-1}$ the newest. Older inputs can be forgotten. So each layer keeps a buffer of $(k-1)d$ inputs, and a step reads a few of them, computes one output, and puts its input in the place of the oldest. Move the slider: orange is computed, dark blue is read, light blue waits for its turn.
+
+# %%
+display.ring_buffers(4, 2, length=24, time=17)
+
+# %% [markdown]
+# Four layers see 16 inputs, and the buffers hold 15. In general $n$ layers with dilations $1, k, k^2, \dots$ see $k^n$ inputs and keep $k^n - 1$: memory grows with the receptive field, not with the length of the sequence.
+
+# %% [markdown]
+# **Exercise 1 · `conv_step`** · ●●○ · 10 minutes
+#
+# Write one step of (6.2), with a buffer that is handed in and handed back.
+#
+# - `x_t`: `(B, C_in)`, the newest input. `buf`: `(B, C_in, (k-1) * dilation)`, the inputs before it, the oldest first.
+# - `w`: `(C_out, C_in, k)`, where `w[..., 0]` meets the oldest input, as in `F.conv1d`. `dilation`: $d$.
+# - Returns `y`, `(B, C_out)`, and the new buffer, of the same shape as `buf`. `buf` itself stays as it is.
+#
+# Example: `x_t = [[3]]`, `buf = [[[1, 2]]]`, `w = [[[10, 1]]]`, dilation 2: the taps meet 1 and 3, so `y = [[13]]`, and the new buffer is `[[[2, 3]]]`.
+#
+# <details><summary>Hint 1</summary>Put the buffer and the newest input together: <code>torch.cat([buf, x_t[..., None]], -1)</code> has (k-1)d + 1 entries, which is exactly the reach of the kernel.</details>
+# <details><summary>Hint 2</summary>Every d-th entry of this window meets a tap, <code>window[..., ::dilation]</code>. Sum over taps and input channels, for instance with <code>torch.einsum("bik,oik->bo", ...)</code>.</details>
+
+
+# %%
+@check
+def conv_step(x_t: Tensor, buf: Tensor, w: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
+    """(B, C_in) input, (B, C_in, (k-1) d) buffer, (C_out, C_in, k) weight -> (B, C_out) output and the new buffer."""
+    ### BEGIN SOLUTION
+    window = torch.cat([buf, x_t[..., None]], -1)
+    return torch.einsum("bik,oik->bo", window[..., ::dilation], w), window[..., 1:]
+    ### END SOLUTION
+
+
+# %%
+seed(0)
+stack = [CausalConv1d(8, 8, 2, dilation=2**i).double() for i in range(6)]  # sees 64 inputs
+signal = torch.randn(3, 8, 100, dtype=torch.float64)
+whole = signal
+for layer in stack:
+    whole = whole + F.relu(layer(whole))
+buffers = [torch.zeros(3, 8, layer.reach, dtype=torch.float64) for layer in stack]
+error = 0.0
+for t in range(100):
+    h = signal[..., t]
+    for i, layer in enumerate(stack):
+        y, buffers[i] = conv_step(h, buffers[i], layer.weight, layer.dilation[0])
+        h = h + F.relu(y + layer.bias)
+    error = max(error, (h - whole[..., t]).abs().max().item())
+report("largest error of 100 steps through six layers", error, claimed=0, tolerance=1e-12)
+report("inputs that the buffers hold", sum(b.shape[-1] for b in buffers), claimed=63, tolerance=0, exact=True)
+
+# %% [markdown]
+# The exercise copies the buffer at every step, which is simple. The library's [`RingBuffer`](../garm_course/autoregressive/causal_conv1d.py) does not: input $t$ is written over input $t - (k-1)d$, at place $t \bmod (k-1)d$, just after this one was read for the last time, so nothing ever moves. In two dimensions ([`ConvCache`](../garm_course/autoregressive/causal_conv.py)) the buffer is a few rows of the image, and what the rows above contribute is computed for a whole row at once.
+#
+# ## 4 State and attention
+#
+# **Recurrent networks** need nothing new. The state *is* the cache: it was invented to stand for the past. A GRU keeps as many numbers as it has units, however long the past is, and forgets what does not fit.
+#
+# **Attention** forgets nothing. Position $t$ asks with a *query* $q_t$; each position $s \le t$ answers with a *key* $k_s$ and says a *value* $v_s$, all three linear functions of the features there:
+#
+# $$o_t = \sum_{s \le t} a_{ts}\, v_s, \qquad a_{ts} = \frac{e^{q_t \cdot k_s/\sqrt{d}}}{\sum_{r \le t} e^{q_t \cdot k_r/\sqrt{d}}} \tag{6.3}$$
+#
+# Keys and values of earlier positions do not change when position $t$ comes: keep them, compute $q_t, k_t, v_t$, and take the mean. (Lesson 07 builds a transformer from this layer, and explains the root.)
+
+# %%
+seed(0)
+attention = CausalAttention(16, heads=2).double()
+tokens = torch.randn(3, 40, 16, dtype=torch.float64)
+rows = attention(tokens)  # all positions at once
+cache = KeyValueCache(attention, n=3, length=40)
+one_by_one = torch.cat([cache.extend(tokens[:, t : t + 1]) for t in range(40)], 1)
+report("largest error of 40 steps", (rows - one_by_one).abs().max().item(), claimed=0, tolerance=1e-12)
+for name, kept in (
+    ("two taps at distance 1, 2, 4, ..., 32", 63 * 16),
+    ("a GRU", 16),
+    ("attention, after 40 positions", 2 * 40 * 16),
+):
+    print(f"numbers kept, 16 features: {name}: {kept:,}")
+
+# %% [markdown]
+# So there are three ways to remember: a window (memory as long as the receptive field), a state (constant), and everything (grows with every value, and so does the cost of a step). What they have in common is (6.1): *every feature once*.
+#
+# ## 5 One loop for all of them
+#
+# In the library a model says only two things: `start`, what is kept before the first value, and `step`, what the next conditional is. The loop around them exists once, in [`sampling.py`](../garm_course/autoregressive/sampling.py). It draws by inverting the cumulative distribution function: with $u_i$ uniform in $[0, 1)$,
+#
+# $$x_i = \min\{k : F_i(k) > u_i\}, \qquad F_i(k) = \sum_{l \le k} p(x_i = l \mid x_{<i}) \tag{6.4}$$
+#
+# All uniforms are drawn *before the first pixel*, one for each image and position. So the images are a function of the uniforms, and it does not matter in which way, in which batch or on which device the conditionals are computed: the same uniforms give the same images. That makes a strict test. In float64, every recorded model of this course draws the same digits both ways, to the last bit:
+
+# %%
+names = ("nade", "pixel_gru", "row_lstm", "diagonal_bilstm", "pixelcnn", "gated_pixelcnn", "pixelcnnpp")
+different = 0
+for name in (*names, "conditional_gated_pixelcnn"):
+    one = load_pretrained(f"{name}-digits").double()
+    y = torch.tensor([3, 8]) if one.n_classes else None
+    fast, slow = (draw(2, y, rng=seed(0)) for draw in (one.sample, one.sample_naive))
+    different += (fast != slow).sum().item()
+    print(f"{name}: {'equal' if torch.equal(fast, slow) else 'NOT equal'}")
+report("pixels that differ, eight models", different, claimed=0, tolerance=0, exact=True)
+
+# %% [markdown]
+# In float32 the two ways add up in different orders, so their logits differ by some $10^{-6}$, and once in a very long while a $u$ falls into the crack. That is not an error of the sampler; but it is why lesson 05 decodes along exactly the path on which it encoded.
+#
+# ## 6 How fast is it?
+#
+# A step calls its operations whether they compute on one image or on sixty-four. So the cost of an image falls with the number of images drawn together, until computing outweighs calling.
+
+# %%
+sizes = budget(smoke=(1, 4), quick=(1, 2, 4, 8, 16, 32, 64), full=(1, 2, 4, 8, 16, 32, 64, 128, 256))
+times = {n: seconds(lambda n=n: model.sample(n), budget(smoke=1, quick=2, full=5)) for n in sizes}
+display.curves(
+    {"cached": (list(times), [1e3 * s / n for n, s in times.items()])},
+    xlabel="images drawn together",
+    ylabel="ms per image",
+    title="Company makes an image cheaper",
+    alt="Cost of an image against the number drawn together: it falls steeply up to about 16 images and slowly after.",
+)
+first, last = (1e3 * times[n] / n for n in (sizes[0], sizes[-1]))
+print(f"one image alone ≈ {first:.0f} ms, among {sizes[-1]} ≈ {last:.1f} ms")
+report("cheaper by a factor of at least 5 among 64", int(first / last >= 5), claimed=1, tolerance=0, exact=True)
+
+# %% [markdown]
+# **Is this "real time"?** The article says so. The word has a meaning: the *real-time factor* is seconds of computing per second of output, and below 1 it is real time. Three cases, on this machine: an image on demand, a film of 25 images of 28 x 28 a second, and sound of 16,000 values a second from ten dilated layers of 32 features (untrained: the cost is the same).
+
+# %%
+layers = [CausalConv1d(32, 32, 2, dilation=2**i) for i in range(10)]
+steps = budget(smoke=20, quick=800, full=16_000)
+
+
+def sound() -> None:
+    rings, h = [RingBuffer(layer, 1) for layer in layers], torch.zeros(1, 32)
+    for _ in range(steps):
+        for ring in rings:
+            h = h + F.relu(ring.step(h))
+
+
+with torch.inference_mode():
+    per_value = seconds(sound, 2) / steps
+    window = torch.zeros(1, 32, 1024)
+    per_pass = seconds(lambda: [layer(window) for layer in layers], 3)
+print(f"an image on demand: naive ≈ {naive / 16:.1f} s, cached ≈ {times[sizes[0]]:.2f} s")
+print(f"film: real-time factor naive ≈ {25 * naive / 16:.0f}, cached ≈ {25 * last / 1e3:.2f} (many films at once)")
+print(f"sound: real-time factor naive ≈ {16_000 * per_pass:.0f}, cached ≈ {16_000 * per_value:.1f}")
+
+# %% [markdown]
+# On a laptop the sound is slower than real time even with ring buffers, and far from it without; the film is real time only if many films share each step, and none of them is real time in the sense of an answer without delay. The cost of a *step* does not shrink with a larger machine as the cost of a pass does: $D$ steps have to wait for each other. Hence the two remedies of practice: draw several values at once without changing the law (section 8), or train another model that is not sequential to imitate this one (van den Oord et al., 2018, for WaveNet).
+#
+# ## 7 Controlled sampling
+#
+# Up to here nothing was changed. *Filters* change the distribution, on purpose. The oldest is the **temperature** $T$:
+#
+# $$p_T(k) = \frac{p(k)^{1/T}}{\sum_l p(l)^{1/T}} \tag{6.5}$$
+#
+# *What it does to the entropy.* Write $\beta = 1/T$ and $Z(\beta) = \sum_l p(l)^\beta$, so that $\ln p_T = \beta \ln p - \ln Z$ and $H = \ln Z - \beta\, \mathbb{E}_{p_T}[\ln p]$. Since $\mathrm{d} \ln Z/\mathrm{d}\beta = \mathbb{E}_{p_T}[\ln p]$, two terms cancel, and what remains is $\mathrm{d}H/\mathrm{d}\beta = -\beta\, \mathrm{Var}_{p_T}[\ln p]$. With $\mathrm{d}\beta/\mathrm{d}T = -1/T^2$,
+#
+# $$\frac{\mathrm{d}H}{\mathrm{d}T} = \frac{\mathrm{Var}_{p_T}[\ln p]}{T^3} \ge 0 . \tag{6.6}$$
+#
+# The entropy rises with the temperature, strictly, unless all levels that are possible are equally likely. As $T \to 0$ only the most probable level is left, which is how the library defines $T = 0$.
+
+# %%
+digits = load("digits", "validation")
+painter = load_pretrained("gated_pixelcnn-digits")
+with torch.no_grad():
+    logits = painter.head.logits(painter(digits.x)).double()  # (180, 1, 8, 8, 17)
+pixel = logits[3, 0, 1, 3]  # one conditional
+
+
+def entropy(p: Tensor) -> Tensor:
+    return -torch.special.xlogy(p, p).sum(-1)
+
+
+T = torch.linspace(0.2, 3, 15, dtype=torch.float64, requires_grad=True)
+p_T = (pixel / T[:, None]).softmax(-1)
+(slope,) = torch.autograd.grad(entropy(p_T).sum(), T)
+log_p = pixel.log_softmax(-1)
+variance = (p_T * log_p**2).sum(-1) - (p_T * log_p).sum(-1) ** 2
+report("error of (6.6)", (slope - variance / T**3).abs().max().item(), claimed=0, tolerance=1e-10)
+report("temperatures at which the entropy falls", (slope <= 0).sum().item(), claimed=0, tolerance=0, exact=True)
+
+# %% [markdown]
+# A temperature makes everything a little more or less likely. The other filters *cut off the tail*, where a model is least to be trusted: each improbable level is rare, but there are many of them, and an image has many chances to draw one.
+#
+# - **top-k** keeps the $k$ most probable levels, whether they are 3 of 3 good ones or 3 of 17.
+# - **top-p**, the *nucleus*, keeps the smallest set of most probable levels whose mass reaches $p$.
+# - **min-p** keeps levels that have at least a share $p$ of the largest probability.
+
+# %% [markdown]
+# **Exercise 2 · `top_p_filter`** · ●●○ · 10 minutes
+#
+# - `logits`: `(..., V)`, logarithms of probabilities up to a constant. `p`: a number in $(0, 1]$.
+# - Returns `(..., V)`: `-inf` for what is cut off, the other logits as they are.
+#
+# Example: probabilities `[0.2, 0.5, 0.3]`. With `p = 0.7` the levels 1 and 2 stay (0.5 is not enough, 0.8 is), with `p = 0.4` level 1 alone, with `p = 1` all.
+#
+# <details><summary>Hint 1</summary>Sort in descending order, take the softmax and its cumulative sum. A level stays if the mass <em>before</em> it is less than p: so the one that crosses the line stays.</details>
+# <details><summary>Hint 2</summary>To bring the sorted logits back to their places: <code>torch.empty_like(logits).scatter(-1, order, ordered)</code>.</details>
+
+
+# %%
+@check
+def top_p_filter(logits: Tensor, p: float) -> Tensor:
+    """(..., V) logits -> (..., V) logits, -inf outside the smallest set of most probable values with mass p."""
+    ### BEGIN SOLUTION
+    ordered, order = logits.sort(dim=-1, descending=True)
+    masses = ordered.softmax(-1)
+    before = masses.cumsum(-1) - masses
+    ordered = ordered.masked_fill(before >= p, -torch.inf)
+    return torch.empty_like(logits).scatter(-1, order, ordered)
+    ### END SOLUTION
+
+
+# %%
+settings = {
+    "temperature 0.5": filter_logits(pixel, temperature=0.5),
+    "top-k 3": filter_logits(pixel, top_k=3),
+    "top-p 0.8": top_p_filter(pixel, 0.8),
+    "min-p 0.2": filter_logits(pixel, min_p=0.2),
+}
+bars = {name: {"the model": pixel.softmax(-1), "filtered": f.softmax(-1)} for name, f in settings.items()}
+display.histograms(
+    bars,
+    ymax=0.5,
+    title="Four ways to cut the tail of one pixel",
+    alt="Predictive distribution of one pixel over 17 gray levels, and what is left of it: temperature 0.5 sharpens, "
+    "top-k keeps three levels, top-p and min-p cut where the mass or the height falls below a limit.",
+)
+kept = {name: torch.isfinite(f).sum().item() for name, f in settings.items()}
+print("levels kept:", kept, "entropy:", {name: round(entropy(f.softmax(-1)).item(), 2) for name, f in settings.items()})
+
+# %% [markdown]
+# **What do they do to a whole image?** That cannot be read off one pixel. Enumerate: the model of lesson 04 for bars and stripes, 4 x 4 binary pixels, so 65,536 images, of which 30 are right and equally frequent, $\ln 30 = 3.401$ nats. Apply a filter to *every* conditional and multiply: that is the law of the filtered sampler, exactly.
+
+# %%
+bars_model = load_pretrained("gated_pixelcnn-bars_and_stripes")
+everything = all_images((1, 4, 4), 2)
+right = (everything[:, None] == load("bars_and_stripes", "train").x.unique(dim=0)).flatten(2).all(2).any(1)
+with torch.no_grad():
+    conditionals = bars_model.head.logits(bars_model(everything)).double()  # (65536, 1, 4, 4, 2)
+
+
+def law(**filters: float) -> Tensor:
+    """Probabilities (65536,) of all images under the sampler with these filters."""
+    log_p = filter_logits(conditionals, **filters).log_softmax(-1)
+    return log_p.gather(-1, everything[..., None]).flatten(1).sum(1).exp()
+
+
+plain = law()
+for filters in ({}, {"temperature": 0.5}, {"temperature": 0.2}, {"temperature": 2.0}, {"top_p": 0.9}):
+    p = law(**filters)
+    print(
+        f"{filters or 'no filter'!s:24} sum {p.sum():.6f}, wrong images {1 - p[right].sum().item():8.4%}, "
+        f"entropy {entropy(p):.3f} nats, most frequent image {p.max():.3f}"
+    )
+cold, tempered = law(temperature=0.5), (2 * plain.log()).softmax(0)
+report("entropy without filters", entropy(plain).item(), claimed=3.402, tolerance=0.001, unit="nats")
+report("entropy at temperature 0.5 for each pixel", entropy(cold).item(), claimed=3.202, tolerance=0.002, unit="nats")
+report("entropy of p squared, normalized", entropy(tempered).item(), claimed=3.401, tolerance=0.001, unit="nats")
+between = 0.5 * (cold - tempered).abs().sum().item()
+report("total variation between the two", between, claimed=0.295, tolerance=0.002)
+
+# %% [markdown]
+# Two things to see. The nucleus did what it is for: the wrong images, rare as they were, are gone, and the 30 right ones stay equally frequent. The temperature did something else. To sharpen *images*, as $p(x)^{1/T}$, would change nothing here, because all right images are equally likely. To sharpen every *pixel* prefers at each step the side with more images behind it, so some right images become rare: 0.2 nats of the entropy are lost at $T = 0.5$. (Hot sampling loses some as well: (6.6) holds for each conditional, not for the whole image.) A filter is a change of the sampler, not of the model's beliefs about images.
+#
+# **See it.** Move the sliders, on digits. The same uniforms are used throughout. Watch the upper histogram: how many nats the samples cost *under the model*, beside real digits.
+
+# %%
+display.filtered_samples(painter, digits.x, temperature=0.5, top_p=1.0)
+
+# %%
+cool = painter.sample(200, temperature=0.5, rng=seed(0))
+with torch.no_grad():
+    cost = -painter.log_prob(cool).mean().item()
+real = evaluate(painter, digits).nats
+report("real digits", real, claimed=80.3, tolerance=0.1, unit="nats")
+report("samples at temperature 0.5", cost, claimed=62.9, tolerance=1, unit="nats")
+
+# %% [markdown]
+# The cool samples cost seventeen nats *less* than real digits: the model finds them more probable than the truth. They are not better than the truth, they are typical of nothing. At temperature 0 there is one single image, the greedy one, for 47 nats. So never judge samples by their own likelihood: it rewards a sampler for drawing less.
+#
+# ## 8 Speculative sampling: several values at once, and the law unchanged
+#
+# Section 6 ended with a wall: $D$ steps that wait for each other. But to *check* values is parallel, as in training: one pass gives the conditionals of many positions, if somebody guesses the values. So let a small model, the *draft* $q$, guess a few values one after the other, quickly. One pass of the large model, the *target* $p$, over all of them tells what it thinks of each. Now decide, position by position. **Keep the guess $x \sim q$ with probability $\min(1, p(x)/q(x))$. If it is refused, draw from what $p$ has in excess of $q$, and throw away the guesses behind it.**
+#
+# *The law of the outcome.* A value $x$ comes out in two ways. It is guessed and kept, with probability $q(x) \min(1, p(x)/q(x)) = \min(p(x), q(x))$. Or some guess is refused, which happens with probability $1 - \sum_k \min(p(k), q(k))$, and $x$ is drawn from the excess $(p - q)_+$, normalized. The norm of the excess is $\sum_k \big(p(k) - \min(p(k), q(k))\big) = 1 - \sum_k \min(p(k), q(k))$, just the probability of a refusal, so they cancel:
+#
+# $$\min(p, q) + \Big(1 - \sum_k \min\big(p(k), q(k)\big)\Big) \frac{(p - q)_+}{\lVert (p - q)_+ \rVert_1} = \min(p, q) + (p - q)_+ = p \tag{6.7}$$
+#
+# Whatever $q$ is. And a guess is kept with probability $\sum_k \min(p(k), q(k)) = 1 - \mathrm{TV}(p, q)$, one minus the total variation distance: a bad draft makes it slow, never wrong.
+
+# %% [markdown]
+# **Exercise 3 · `speculative_output_dist`** · ●●○ · 10 minutes
+#
+# Write the two terms of (6.7), the two ways in which a value comes out.
+#
+# - `p`, `q`: `(..., V)`, probabilities of target and draft.
+# - Returns two tensors `(..., V)`: `accepted`, the probability that this value was guessed and kept, and `corrected`, the probability that it was drawn after a refusal. Where `p` equals `q` nothing is refused, and `corrected` is zero, not NaN.
+#
+# Example: `p = [0.5, 0.5]`, `q = [0.75, 0.25]` gives `accepted = [0.5, 0.25]`, `corrected = [0, 0.25]`.
+#
+# <details><summary>Hint 1</summary><code>torch.minimum(p, q)</code> is q min(1, p/q) without a division by zero.</details>
+# <details><summary>Hint 2</summary>The excess is <code>(p - q).clamp(min=0)</code>. Look at (6.7) again: how much has to be divided and multiplied?</details>
+
+
+# %%
+@check
+def speculative_output_dist(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    """(..., V) target and draft -> probabilities (..., V) of each value: guessed and kept; drawn after a refusal."""
+    ### BEGIN SOLUTION
+    return torch.minimum(p, q), (p - q).clamp(min=0)
+    ### END SOLUTION
+
+
+# %%
+p, q = (3 * torch.randn(2, 1000, 17, dtype=torch.float64, generator=seed(0))).softmax(-1)
+kept, corrected = speculative_output_dist(p, q)
+distance = 0.5 * (p - q).abs().sum(-1)
+report("largest error of (6.7)", (kept + corrected - p).abs().max().item(), claimed=0, tolerance=1e-12)
+report("error of 1 - TV", (kept.sum(-1) - 1 + distance).abs().max().item(), claimed=0, tolerance=1e-12)
+
+# %% [markdown]
+# **A draft for the glyphs.** Any causal model will do. We train the smallest PixelCNN there is, a single masked convolution and two 1 x 1 layers, for a few seconds.
+
+# %%
+glyphs, held_out = load("glyphs", "train"), load("glyphs", "validation")
+seed(0)
+draft = PixelCNN((1, 28, 28), 2, channels=8, layers=0, first_kernel=7)
+history = fit(
+    draft,
+    glyphs,
+    validation=held_out,
+    steps=budget(smoke=2, quick=300, full=1000),
+    batch_size=32,
+    lr=1e-2,
+    evaluate_every=budget(smoke=2, quick=100, full=100),
+    label="the draft",
+)
+target_nats, draft_nats = evaluate(model, held_out).nats, evaluate(draft, held_out).nats
+print(f"parameters: target {sum(p.numel() for p in model.parameters()):,}, ", end="")
+print(f"draft {sum(p.numel() for p in draft.parameters()):,}")
+report("target", target_nats, claimed=80.8, tolerance=0.5, unit="nats")
+report("draft", draft_nats, claimed=119, tolerance=6, unit="nats")
+
+# %% [markdown]
+# As a model of glyphs the draft is hopeless, forty nats behind. As a guesser it is not: most pixels are easy. Draw one image at a time, with guesses in blocks of up to 28, a row.
+
+# %%
+n = budget(smoke=1, quick=20, full=100)
+runs = [speculative.sample(model, draft, 1, block=28, rng=seed(k)) for k in range(n)]
+passes = sum(run.passes for run in runs) / n
+share = sum(run.accepted for run in runs) / n
+images = torch.cat([run.images for run in runs])
+with torch.no_grad():
+    p, q = (m.head.log_probs(m(images)).exp() for m in (model, draft))  # (n, 1, 28, 28, 2)
+overlap = speculative_output_dist(p, q)[0].sum(-1)  # 1 - TV at each pixel
+report("passes of the target for an image of 784 pixels", passes, claimed=66, tolerance=12)
+report("share of guesses that are kept", share, claimed=0.95, tolerance=0.01)
+report("mean of 1 - TV on these images", overlap.mean().item(), claimed=0.95, tolerance=0.01)
+fewest = math.ceil(784 / 28)
+print(f"784 steps became ≈ {passes:.0f} passes (28 rows make {fewest} the fewest possible)")
+
+# %%
+display.panels(
+    {"speculative": images[:16], "as always": model.sample(16, rng=seed(9))},
+    levels=2,
+    title="The same law, drawn in a twelfth of the passes",
+    alt="Sixteen glyphs by speculative sampling beside sixteen by the ordinary loop: the same mixture of legible and "
+    "broken digits. They are other digits, because the uniforms are used in another way.",
+)
+
+# %% [markdown]
+# **How many values does a pass settle?** If guesses are kept with probability $\alpha$, independently, then a block of $\gamma$ guesses settles $j$ values or more with probability $\alpha^{j-1}$, so on average
+#
+# $$\mathbb{E}[\text{values per pass}] = \sum_{j=1}^{\gamma} \alpha^{j-1} = \frac{1 - \alpha^\gamma}{1 - \alpha} \tag{6.8}$$
+#
+# (The first value after a refusal is settled as well, by the draw from the excess. Leviathan et al. also use the conditional *behind* the last guess: $\gamma$ guesses and a free value. We leave it out, so that an image depends on its uniforms only, not on the size of the blocks.)
+
+# %%
+alpha, gamma = overlap.mean().item(), 28
+expected = (1 - alpha**gamma) / (1 - alpha)
+measured = 784 / passes
+print(f"(6.8) with the mean of 1 - TV: ≈ {expected:.1f} values a pass")
+report("values per pass", measured, claimed=11.9, tolerance=2)
+simulated = torch.rand(20_000, gamma, generator=seed(0)) < 0.9
+settled = (simulated.long().cumprod(1).sum(1) + 1).clamp(max=gamma).double().mean().item()
+report("values per pass, 0.9 in each place", settled, claimed=9.48, tolerance=0.25)
+
+# %% [markdown]
+# The formula has independent refusals; real ones come in clusters, on the borders of strokes, and a block ends with its row. Now the honest part, seconds:
+
+# %%
+kept_seconds = seconds(lambda: speculative.sample(model, draft, 1, rng=seed(0)), 2)  # blocks of 12
+print(f"one image: ordinary ≈ {times[sizes[0]]:.2f} s, speculative ≈ {kept_seconds:.2f} s")
+
+# %% [markdown]
+# About the same. The target is so small that a step of it costs little more than a step of the draft, and 784 of those remain. Speculation pays where the target is *deep*: `python benchmarks/speculative.py` draws with ten layers of 128 features and is faster, by the factor that the README of the benchmarks states. It pays most for large transformers, whose step is bound by reading their weights from memory, so that a pass over ten tokens costs what a pass over one does.
+#
+# Is the law really unchanged? Enumerate once more: 20,000 bars and stripes with a draft that was never trained.
+
+# %%
+seed(5)
+clueless = PixelCNN((1, 4, 4), 2, channels=4, layers=0, first_kernel=3)
+count = budget(smoke=200, quick=20_000, full=100_000)
+run = speculative.sample(bars_model, clueless, count, rng=seed(0))
+index = (run.images.flatten(1) * 2 ** torch.arange(15, -1, -1)).sum(1)
+code = (everything.flatten(1) * 2 ** torch.arange(15, -1, -1)).sum(1)
+frequency = torch.zeros(65536, dtype=torch.float64).index_put_((index,), torch.tensor(1 / count).double(), True)[code]
+gap = (frequency - plain)[right]
+z = gap / (plain[right] * (1 - plain[right]) / count).sqrt()
+report("share of wrong images", 1 - frequency[right].sum().item(), claimed=0, tolerance=0.0005)
+report("largest deviation of the 30 frequencies, in standard errors", z.abs().max().item(), claimed=2, tolerance=2)
+report("share of guesses that are kept, clueless draft", run.accepted, claimed=0.63, tolerance=0.05)
+
+# %% [markdown]
+# **Drawing with noise that is added.** There is another way to draw from logits, which needs neither a softmax nor a cumulative sum. Add independent Gumbel noise, $g_k = -\ln(-\ln u_k)$, and take the largest:
+#
+# $$P\big(\operatorname{argmax}_k (\ell_k + g_k) = j\big) = \int e^{-(z - \ell_j) - e^{-(z - \ell_j)}} \prod_{k \ne j} e^{-e^{-(z - \ell_k)}}\, \mathrm{d}z = \int e^{\ell_j - z}\, e^{-S e^{-z}}\, \mathrm{d}z = \frac{e^{\ell_j}}{S}, \qquad S = \sum_k e^{\ell_k} \tag{6.9}$$
+#
+# The first factor is the density of $\ell_j + g_j$ at $z$, the others are the probabilities that the rest stays below; the last step substitutes $s = e^{-z}$. That is the softmax. What is it good for? If draft and target share the *same* noise, they mostly agree, and a guess can be checked by equality: what comes out is then exactly the image that the target alone would have drawn with this noise, and nothing has to be proved. Such a draft (Wiggers and Hoogeboom, 2020) is refused a little more often than $\mathrm{TV}$:
+
+# %%
+rng = seed(0)
+noise = -(-torch.rand(200_000, 17, dtype=torch.float64, generator=rng).log()).log()
+drawn = (pixel + noise).argmax(-1)
+tv = 0.5 * (torch.bincount(drawn, minlength=17) / len(drawn) - pixel.softmax(-1)).abs().sum().item()
+report("total variation between argmax and softmax", tv, claimed=0, tolerance=0.01)
+with torch.no_grad():
+    other = load_pretrained("pixelcnn-digits")
+    second = other.head.logits(other(digits.x)).double()
+a, b = logits.flatten(0, 3), second.flatten(0, 3)  # (11520, 17): two models, the same past
+noise = -(-torch.rand(a.shape, dtype=torch.float64, generator=rng).log()).log()
+agree = ((a + noise).argmax(-1) == (b + noise).argmax(-1)).double().mean().item()
+most = torch.minimum(a.softmax(-1), b.softmax(-1)).sum(-1).mean().item()
+report("two PixelCNNs agree, with shared Gumbel noise", agree, claimed=0.88, tolerance=0.01)
+report("the most that is possible, 1 - TV", most, claimed=0.895, tolerance=0.01)
+
+# %% [markdown]
+# ## 9 Break it
+#
+# A cache has one classic fault: it is not emptied. A server draws a first batch of digits, and forgets to call `start` before the second. No error, no NaN, and the pictures look nearly as they should:
+
+# %%
+count = budget(smoke=16, quick=400, full=400)
+
+
+def draw(state: object, u: Tensor) -> Tensor:
+    x = torch.zeros(64, count, dtype=torch.long)
+    for i in range(64):
+        x[i] = painter.head.sample(painter.step(state, i, x[i - 1] if i else None), u[i])
+    return painter.to_image(x.T).clone()
+
+
+with torch.inference_mode():
+    u1, u2 = torch.rand(2, 64, count, generator=seed(1))
+    state = painter.start(count)
+    first_batch = draw(state, u1)
+    stale, fresh = draw(state, u2), draw(painter.start(count), u2)
+    costs = [-painter.log_prob(x).mean().item() for x in (fresh, stale)]
+display.panels(
+    {"a fresh cache": fresh[:16], "the cache of the batch before": stale[:16]},
+    levels=17,
+    title="Which of the two is broken?",
+    alt="Sixteen digits drawn with a fresh cache, and sixteen drawn with the cache of an earlier batch and the same "
+    "uniforms: most look plausible, two or three of the second kind have a gap.",
+)
+same = (fresh == stale).flatten(1).all(1).sum().item()
+report("images that are the same, of 400", same, claimed=0, tolerance=3)
+report("a sample costs, fresh cache", costs[0], claimed=78.8, tolerance=2, unit="nats")
+report("a sample costs, stale cache", costs[1], claimed=83.3, tolerance=2, unit="nats")
+
+# %% [markdown]
+# The rows above the first row should not exist; here they are the last rows of somebody else's digit. Looking does not find it, a curve of losses does not (training uses no cache), and the likelihood of the samples is off by four nats, which one notices if one knows what to expect: samples of a model cost its entropy, which is near its NLL on data. What finds it in a second is the test of section 5: same uniforms, cached against naive, *twice in a row*.
+#
+# ## 10 What the article says
+#
+# | the article | verdict | what this lesson says |
+# |---|---|---|
+# | generating step by step is "efficient" | wrong | it is the slow part: $D$ steps that wait for each other. *Training* is parallel. Caches bring the work down to that of one pass (6.1), not the number of steps |
+# | generation in "real time" | wrong | the authors of PixelCNN++'s fast sampler report up to 11 minutes for 16 images of 32 x 32 without a cache (Ramachandran et al., 2017, and their program's README). Section 6 measures the factor: an image of 784 binary pixels takes a fraction of a second on a laptop with a cache; sound of 16 kHz is not real time there |
+# | style and content are controlled by "hyper-parameters" | wrong | temperature, top-k and top-p trade variety for typicality (section 7). *What* is drawn is controlled by conditioning: a class (lesson 04), a beginning that is given |
+# | faster generation will come "by hardware" | half right | a faster processor shortens a step. To need fewer of them takes ideas: checking in parallel (section 8), distillation |
+#
+# ## 11 Check yourself
+
+# %% [markdown]
+# 1. A PixelCNN needs one second for a training pass over one image of $D = 3{,}072$ values, on a machine where calling operations is free. How long does the naive sampler take for an image, how long the cached one?
+#
+# <details><summary>Answer</summary>3,072 seconds, 51 minutes; and one second.</details>
+#
+# 2. A colleague's ring buffer of length (k-1)d first writes the new input and then reads the oldest one. What does the layer compute, and would the samples look wrong?
+#
+# <details><summary>Answer</summary>The oldest input was just overwritten, so the outer tap meets an input that is too young. Samples look plausible, since the network is only a little off at every step. Compare one step with the whole convolution.</details>
+#
+# 3. Why is top-p with p = 0.9 not the same as top-k, for any k?
+#
+# <details><summary>Answer</summary>Its k depends on the distribution: one level where the model is sure, many where it is not. On paper-white pixels top-k = 5 keeps four absurd levels; on a border it cuts good ones.</details>
+#
+# 4. Your draft is the target itself. How many guesses are refused? What do you win?
+#
+# <details><summary>Answer</summary>None, TV is zero. Nothing: a guess costs as much as a step of the target, and the check comes on top.</details>
+#
+# 5. Somebody keeps a guess whenever the target gives it more than 0.3, whatever the draft says. Faster?
+#
+# <details><summary>Answer</summary>Yes, and another law: values that the draft likes are drawn too often. (6.7) shows what has to hold, and enumeration on a small case shows that it does not.</details>
+
+# %% [markdown]
+# ## Take-aways
+#
+# - A causal network computes every feature once: a window, a state, or all keys and values are kept. An image then costs one pass, in $D$ steps.
+# - Same uniforms, same images: the strictest test of a sampler, and it finds stale caches.
+# - Filters change the law of the sampler. Enumerate what they do, and never judge samples by their own likelihood.
+# - Guess with a small model, check with a large one in parallel, correct by the excess: fewer passes, the same law.
+#
+# ## Where next
+#
+# - Ramachandran, Paine, Khorrami, Babaeizadeh, Chang, Zhang, Hasegawa-Johnson, Campbell, Huang, *Fast Generation for Convolutional Autoregressive Models*, ICLR 2017 workshop, arXiv 1704.06001.
+# - Holtzman, Buys, Du, Forbes, Choi, *The Curious Case of Neural Text Degeneration*, ICLR 2020, arXiv 1904.09751.
+# - Nguyen et al., *Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs*, 2024, arXiv 2407.01082.
+# - Leviathan, Kalman, Matias, *Fast Inference from Transformers via Speculative Decoding*, ICML 2023, arXiv 2211.17192; Chen et al., *Accelerating Large Language Model Decoding with Speculative Sampling*, 2023, arXiv 2302.01318.
+# - Wiggers, Hoogeboom, *Predictive Sampling with Forecasting Autoregressive Models*, ICML 2020, arXiv 2002.09928.
+# - van den Oord et al., *Parallel WaveNet: Fast High-Fidelity Speech Synthesis*, ICML 2018, arXiv 1711.10433.
+# - In the library, read [`sampling.py`](../garm_course/autoregressive/sampling.py), one loop for all models, and [`speculative.py`](../garm_course/autoregressive/speculative.py).
+
+# %%
+claims()
