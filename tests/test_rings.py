@@ -24,10 +24,10 @@ def test_every_view_can_be_drawn(layers, kernel, length):
 
 
 def test_the_caption_counts():
-    words = rings.rings_caption(4, 2, 17)
-    assert "At time 17 the 4 layers compute one new feature each; a sampler without a cache computes 72." in words
+    words = rings.rings_caption(4, 2, 24, 17)
+    assert "At time 17 the 4 layers compute one new feature each; a sampler without a cache computes 96, " in words
     assert "hold 15 earlier inputs" in words
-    assert "hold 0 earlier inputs" in rings.rings_caption(4, 2, 0)
+    assert "hold 0 earlier inputs" in rings.rings_caption(4, 2, 24, 0)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def ring_buffers(layers=4, kernel=2, *, length=24, time=17):
     slide(
         "ring-buffers",
         lambda t: rings_figure(layers, kernel, length, t),
-        lambda t: rings_caption(layers, kernel, t),
+        lambda t: rings_caption(layers, kernel, length, t),
         [Dial("time step", time, 0, length - 1)],
     )
 
@@ -32,26 +32,27 @@ def kept(layer, kernel, time):
     return list(range(max(0, time - (kernel - 1) * kernel**layer), time))
 
 
-def rings_caption(layers, kernel, time):
+def rings_caption(layers, kernel, length, time):
     """The picture in words."""
     held = sum(len(kept(layer, kernel, time)) for layer in range(layers))
     return (
         f"At time {time} the {layers} layers compute one new feature each; a sampler without a cache computes "
-        f"{layers * (time + 1)}. The buffers of the layers hold {held} earlier inputs together."
+        f"{layers * length}, for all {length} times. The buffers of the layers hold {held} earlier inputs together."
     )
 
 
 def rings_figure(layers, kernel, length, time):
     """Columns are times, rows are layers: computed now, read from a buffer, kept for later, no longer needed."""
     with style():
-        cell = (WIDTH - 1.35) / length
+        cell = (WIDTH - 1.75) / length
         total = 1.2 + 0.55 * (layers + 1)
         fig = new_figure(WIDTH, total)
         title = wrap(f"Time {time}: one column is new, the rest is there", WIDTH - 0.3, TITLE, "bold")
         fig.text(0.1 / WIDTH, 1 - 0.1 / total, title, fontsize=TITLE, fontweight="bold", va="top")
-        ax = fig.add_axes((1.2 / WIDTH, 0.72 / total, 1 - 1.35 / WIDTH, 0.55 * (layers + 1) / total))
+        ax = fig.add_axes((1.6 / WIDTH, 0.72 / total, 1 - 1.75 / WIDTH, 0.55 * (layers + 1) / total))
         ax.set(xlim=(-0.5, length - 0.5), ylim=(-0.5, layers + 0.5), yticks=range(layers + 1))
-        names = ["input", *(f"layer {j + 1}, d = {kernel**j}" for j in range(layers))]
+        names = ["input", *(f"layer {j + 1}" for j in range(layers))]
+        names = [*(f"{name}, read at d = {kernel**j}" for j, name in enumerate(names[:-1])), names[-1]]
         ax.set_yticklabels(names, fontsize=SMALL)
         ax.set_xticks(range(0, length, 4))
         ax.set_xlabel("time", fontsize=SMALL, color=MUTED)

@@ -172,7 +172,7 @@ EXERCISE = Exercise(
         ),
         (
             _corrects(lambda p, q, r: (p - q).abs()),
-            "|p - q| also counts where q is larger, and is twice the probability of a refusal: (p - q)_+.",
+            "|p - q| also counts where q is larger, and sums to twice the probability of a refusal: (p - q)_+.",
         ),
         (
             _corrects(lambda p, q, r: p - q),

@@ -297,6 +297,11 @@ EXERCISE = Exercise(
             "sort, as gather(-1, order.argsort(-1)) does.",
         ),
         (
+            _then(lambda r, x: r.sort(-1, descending=True).values.gather(-1, x.sort(-1, descending=True).indices)),
+            "gather(-1, order) sorts a second time. To bring the sorted logits back: scatter(-1, order, sorted), or "
+            "gather(-1, order.argsort(-1)).",
+        ),
+        (
             _cut(_unsorted),
             "The mass is added up in the order of the values. The most probable ones come first: sort.",
         ),
