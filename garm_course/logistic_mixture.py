@@ -24,7 +24,8 @@ def bin_log_masses(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> T
 
     With the edges b > a of the bin in units of the scale, σ(b) - σ(a) = σ(b) σ(-a) (1 - e^(a - b)): a product, so its
     logarithm is exact in float32 however far out the bin lies and however narrow it is, where the difference of two
-    numbers near 1 is not. An open edge loses its factors.
+    numbers near 1 is not. An open edge loses its factors. Where the bell is much wider than the bin, 1 - e^(a - b) is
+    taken as b - a - (b - a)² / 2.
 
     Args:
         x: LongTensor (...) of levels. mean, log_scale: (...), the latter in nats, for values in [-1, 1].
@@ -43,7 +44,10 @@ def bin_log_masses(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> T
     low, high = (centered - width / 2) * inverse, (centered + width / 2) * inverse
     first, last = x == 0, x == levels - 1
     inside = -F.softplus(-high).masked_fill(last, 0.0) - F.softplus(low).masked_fill(first, 0.0)
-    between = torch.log(-torch.expm1(-width * inverse))
+    t = width * inverse
+    narrow = torch.log(-torch.expm1(-t.clamp(min=1e-4)))
+    wide = math.log(width) - log_scale - t / 2  # the same to 1e-9 where t < 1e-4, and exact where t underflows
+    between = torch.where(t > 1e-4, narrow, wide)
     return inside + between.masked_fill(first | last, 0.0)
 
 

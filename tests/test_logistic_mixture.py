@@ -112,3 +112,24 @@ def test_levels_and_components_out_of_range_are_refused(levels, mixtures):
 
 def test_output_head_knows_the_mixture():
     assert output_head(256, 10).n_params == 30
+
+
+@pytest.mark.parametrize("log_scale", [5.0, 8.5, 9.0, 9.5, 12.0, 40.0, 105.8, 300.0])
+def test_a_bell_much_wider_than_the_range_is_finite_with_its_gradient(log_scale):
+    x = torch.arange(4)
+    scale = torch.full((4,), log_scale, requires_grad=True)
+    found = bin_log_masses(x, torch.full((4,), 7.8), scale, 4)
+    found.sum().backward()
+    # to first order in the width of a bin, the inner ones have a mass of width / (4 scale), the open ones a half
+    expected = torch.tensor([math.log(0.5), *[math.log(2 / 3 / 4) - log_scale] * 2, math.log(0.5)])
+    torch.testing.assert_close(found.detach(), expected, rtol=1e-3, atol=0.1)
+    torch.testing.assert_close(scale.grad[1:3], torch.full((2,), -1.0), rtol=0, atol=0.05)
+    assert scale.grad.isfinite().all()
+
+
+def test_both_forms_of_the_width_agree_where_they_meet():
+    log_scale = torch.linspace(7, 11, 400, dtype=torch.float64)  # the width in scales passes 1e-4 at 8.8
+    found = bin_log_masses(torch.tensor(1), torch.tensor(0.0, dtype=torch.float64), log_scale, 4)
+    a, b = -2 / 3 * torch.exp(-log_scale), torch.zeros(400, dtype=torch.float64)
+    direct = torch.log(-torch.expm1(a - b)) + torch.nn.functional.logsigmoid(b) + torch.nn.functional.logsigmoid(-a)
+    torch.testing.assert_close(found, direct, rtol=1e-9, atol=1e-9)
