@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("lab", "doctor", "data", "runs", "release")  # modules of this package; --help lists groups last
+COMMANDS = ("lab", "doctor", "data", "runs", "results", "release")  # modules of this package; --help lists groups last
 
 
 class Group(TyperGroup):
@@ -118,8 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
         if code == 130:  # what newer versions of typer make of Ctrl-C; older ones raise Abort
             raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
+    except KeyboardInterrupt as interrupt:
+        _fail(str(interrupt) or "interrupted", 130)
     except BrokenPipeError:  # the reader has seen enough: garm recipes | head -1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

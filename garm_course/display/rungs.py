@@ -4,26 +4,10 @@ import math
 
 import numpy as np
 
+from garm_course.names import NAMES
+
 from .figures import INK, LINE_COLORS, MUTED, SMALL, TITLE, WIDTH, new_figure, palette, show, style, text_width, wrap
 from .tables import Table
-
-NAMES = {
-    "fvsbn": "FVSBN",
-    "made": "MADE",
-    "nade": "NADE",
-    "pixel_gru": "GRU over pixels",
-    "row_lstm": "Row LSTM",
-    "diagonal_bilstm": "Diagonal BiLSTM",
-    "pixelcnn": "PixelCNN",
-    "gated_pixelcnn": "Gated PixelCNN",
-    "conditional_gated_pixelcnn": "Gated PixelCNN, given the class",
-    "pixelcnnpp": "PixelCNN++",
-    "vae": "VAE",
-    "conditional_vae": "VAE, given the class",
-    "poisson_vae": "VAE with Poisson latents",
-    "iwae": "VAE trained as IWAE",
-    "vqvae": "VQ-VAE with a PixelCNN prior",
-}
 
 
 def likelihood_ladder(results, *, split="validation", highlight=None, title=None):
