@@ -8,6 +8,7 @@ versions, hardware, command). Choices are made on the validation split; the test
 import json
 import os
 import platform
+import shutil
 import sys
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -27,6 +28,8 @@ from garm_course.latent.vae import NegativeELBO, NegativeIWAE
 from garm_course.latent.vqvae import ConvVQVAE, TwoStage, VQLoss
 from garm_course.measures import MEASURES, context, headline
 from garm_course.paths import results_folder
+from garm_course.run_state import Checkpoints
+from garm_course.tracking import Tracker
 from garm_course.training import History, NonFiniteLossError, fit, negative_log_likelihood
 
 BUDGETS = ("smoke", "quick", "full")
@@ -70,13 +73,13 @@ class Recipe:
         n_classes = data.n_classes if self.conditional else 0
         return model_classes()[self.class_name](tuple(data.shape), data.levels, n_classes, **self.config)
 
-    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int) -> History:
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: "Run | None" = None) -> History:
         """Train the model in place on data["train"], watched on data["validation"]."""
         kind, options = self.loss
         loss = LOSSES[kind](**options)
-        return fit(
-            model, data["train"], validation=data["validation"], loss=loss, seed=seed, label=self.name, **settings
-        )
+        how = (run or Run()).options()
+        return fit(model, data["train"], validation=data["validation"], loss=loss, seed=seed, label=self.name,
+                   **settings, **how)  # fmt: skip
 
     def load(self, split: str):
         """One split of the recipe's data set."""
@@ -85,6 +88,9 @@ class Recipe:
     def options(self, split: str) -> dict:
         """Options with which `load` is called for this split."""
         return {**self.data_options, **({"n": self.sizes[split]} if split in self.sizes else {})}
+
+    def check(self, run: "Run") -> None:
+        """Refuse a way of running that this recipe does not have (ValueError)."""
 
     def settings(self, budget: str) -> dict:
         """Arguments of `fit` at this budget."""
@@ -117,18 +123,24 @@ class TwoStageRecipe(Recipe):
         settings = super().settings(budget)
         return {**settings, "prior": {**settings["prior"], **SMOKE}} if budget == "smoke" else settings
 
-    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int) -> History:
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: "Run | None" = None) -> History:
         """Train the VQ-VAE, encode the data, train the prior on the codes; the history is that of the VQ-VAE."""
+        run = run or Run()
         stage = {k: v for k, v in settings.items() if k != "prior"}
         kind, options = self.loss
         history = fit(model.vqvae, data["train"], validation=data["validation"], loss=LOSSES[kind](**options),
-                      seed=seed, label=self.name, **stage)  # fmt: skip
+                      seed=seed, label=self.name, **stage, **run.options("vqvae"))  # fmt: skip
+        if history.stopped.startswith("interrupted"):
+            return history
         codes = {split: self.codes(model.vqvae, examples) for split, examples in data.items()}
+        stage = {**stage, **settings["prior"], **run.options("prior")}
         second = fit(model.prior, codes["train"], validation=codes["validation"], seed=seed,
-                     label=f"prior of {self.name}", **{**stage, **settings["prior"]})  # fmt: skip
+                     label=f"prior of {self.name}", **stage)  # fmt: skip
         history.seconds, history.cpu_seconds = (
             history.seconds + second.seconds, history.cpu_seconds + second.cpu_seconds,
         )  # fmt: skip
+        if second.stopped.startswith("interrupted"):
+            history.stopped = f"{second.stopped} of the prior"
         return history
 
     @staticmethod
@@ -151,9 +163,10 @@ class ClassifierRecipe(Recipe):
         torch.manual_seed(seed)
         return model_classes()[self.class_name](tuple(data.shape), data.levels, data.n_classes, **self.config)
 
-    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int) -> History:
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: "Run | None" = None) -> History:
         """Train the classifier in place on data["train"]."""
-        return fit(model, data["train"], loss=LOSSES[self.loss[0]](), seed=seed, label=self.name, **settings)
+        how = (run or Run()).options()
+        return fit(model, data["train"], loss=LOSSES[self.loss[0]](), seed=seed, label=self.name, **settings, **how)
 
 
 @dataclass(frozen=True)
@@ -162,14 +175,55 @@ class AdversarialRecipe(Recipe):
 
     kind: ClassVar[str] = "samples"
 
-    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int) -> AdversarialHistory:
+    def fit(
+        self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: "Run | None" = None
+    ) -> AdversarialHistory:
         """Train the GAN in place on data["train"]."""
         name, penalties = self.loss
         return fit_adversarial(model, data["train"], loss=name, seed=seed, label=self.name, **penalties, **settings)
 
+    def check(self, run: "Run") -> None:
+        """Refuse what `fit_adversarial` cannot do."""
+        if run.resume or run.save_every or run.precision != "no" or run.tracker:
+            raise ValueError(
+                f"{self.name} is a GAN, whose runs can be neither resumed nor tracked nor use bf16; "
+                "leave these options out"
+            )
+
     def settings(self, budget: str) -> dict:
         """Arguments of `fit_adversarial` at this budget."""
         return {k: v for k, v in super().settings(budget).items() if k != "evaluate_every"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run is carried out; what is trained is the recipe's.
+
+    Attributes:
+        checkpoints: folder for what is needed to go on after a kill; None saves nothing.
+        save_every: steps between checkpoints; None: at every evaluation.
+        resume: go on from the newest checkpoint, if there is one.
+        precision: "no" or "bf16". tracker: see `tracking.Tracker`.
+    """
+
+    checkpoints: Path | None = None
+    save_every: int | None = None
+    resume: bool = False
+    precision: str = "no"
+    tracker: Tracker | str | None = None
+
+    def saved(self, stage: str = "") -> Checkpoints | None:
+        """The checkpoints of a stage, for runs that have several."""
+        return Checkpoints(self.checkpoints / stage, self.save_every) if self.checkpoints else None
+
+    def options(self, stage: str = "") -> dict:
+        """Arguments of `fit`."""
+        return {"checkpoints": self.saved(stage), "resume": self.resume, "precision": self.precision,
+                "tracker": self.tracker}  # fmt: skip
+
+
+class InterruptedRun(KeyboardInterrupt):
+    """A run was interrupted (Ctrl-C); the message says what was saved and how to go on."""
 
 
 LOSSES = {
@@ -210,6 +264,10 @@ RECIPES = {
                {**_DIGITS_FIT, "steps": 700, "lr": 5e-3}, {"steps": 2000}),
         Recipe("pixelcnnpp", "patches", {"channels": 24, "blocks": 1, "scales": 1, "mixtures": 5},
                {"steps": 2400, "batch_size": 16, "lr": 5e-3, "evaluate_every": 400}, {"steps": 20_000}),
+        Recipe("color_pixelcnnpp", "glyphs",
+               {"channels": 16, "blocks": 1, "scales": 2, "mixtures": 5, "encoding": "thermometer"},
+               {"steps": 500, "batch_size": 8, "lr": 1e-2, "evaluate_every": 100}, {"steps": 5000},
+               cls="pixelcnnpp", data_options={"color": True}, sizes=_GLYPHS),
         Recipe("vae", "digits", _VAE, _VAE_FIT, {"steps": 6000}, loss=_ANNEALED),
         Recipe("conditional_vae", "digits", {**_VAE, "hidden": (128, 128)}, _VAE_FIT, {"steps": 6000},
                conditional=True, loss=_ANNEALED),
@@ -264,7 +322,7 @@ INTRODUCED_IN = {  # the lesson of each model: what a ladder in an earlier lesso
     **dict.fromkeys(("fvsbn", "made", "nade"), 2),
     **dict.fromkeys(("pixel_gru", "row_lstm", "diagonal_bilstm"), 3),
     **dict.fromkeys(("pixelcnn", "gated_pixelcnn", "conditional_gated_pixelcnn"), 4),
-    "pixelcnnpp": 5,
+    **dict.fromkeys(("pixelcnnpp", "color_pixelcnnpp"), 5),
     **dict.fromkeys(("vae", "conditional_vae", "poisson_vae"), 10),
     "iwae": 11,
     "vqvae": 12,
@@ -294,9 +352,21 @@ def find(model: str, data: str) -> Recipe:
 
 
 def train(
-    recipe: Recipe, out: Path | str, *, budget: str = "quick", seed: int = 0, overwrite: bool = False
+    recipe: Recipe,
+    out: Path | str,
+    *,
+    budget: str = "quick",
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    save_every: int | None = None,
+    precision: str = "no",
+    track: str | None = None,
 ) -> tuple[nn.Module, dict]:
     """Train a recipe and write its run folder.
+
+    While it runs, checkpoints are written to the folder's `checkpoints`, and deleted when the result is there. In
+    several processes (`torchrun`) the first one writes; all return the model, and the others an empty result.
 
     Args:
         recipe: see `find`.
@@ -304,24 +374,47 @@ def train(
         budget: "smoke" (two steps), "quick" (a minute or less) or "full".
         seed: of weights, order of the data and dropout.
         overwrite: replace a run that is in the folder already.
+        resume: go on with the run in the folder where its newest checkpoint stands; without one, start.
+        save_every: steps between checkpoints; None: at every evaluation.
+        precision: "no" or "bf16", see `fit`. track: "tensorboard", "wandb" or None; files go to the folder's `logs`.
 
     Returns:
         The model with its best validation weights, and the result that was written.
 
     Raises:
-        FileExistsError: the folder holds a run already. OSError: the folder cannot be written.
+        FileExistsError: the folder holds a run already, or one that was not finished. OSError: the folder cannot be
+            written. ValueError: a checkpoint is damaged or belongs to another run.
+        InterruptedRun: Ctrl-C.
         NonFiniteLossError: the loss became NaN or infinite; the best weights until then are in `last_good.safetensors`.
     """
     settings = recipe.settings(budget)
     out = Path(out)
-    _prepare_folder(out, overwrite)
+    main = _is_first()
+    command = f"garm train {recipe.model} --data {recipe.data} --budget {budget} --seed {seed}"
+    recipe.check(Run(out, save_every, resume, precision, track))
+    if main:
+        _prepare_folder(out, overwrite, resume)
+    tracker = None
+    if track and main:
+        tracker = Tracker(track, out / "logs", recipe.name, {"budget": budget, "seed": seed, **_words(settings)})
+    run = Run(out / "checkpoints", save_every, resume, precision, tracker)
     data = {split: recipe.load(split) for split in ("train", "validation")}
     model = recipe.build(seed)
     try:
-        history = recipe.fit(model, data, settings, seed)
+        history = recipe.fit(model, data, settings, seed, run=run)
     except NonFiniteLossError as error:
-        save_model(model, out / "last_good.safetensors", {"model": recipe.model, "data": recipe.data, "seed": seed})
+        if main:
+            save_model(model, out / "last_good.safetensors", {"model": recipe.model, "data": recipe.data, "seed": seed})
         raise NonFiniteLossError(f"{error}. The best weights so far are in {out / 'last_good.safetensors'}") from None
+    finally:
+        if tracker:
+            tracker.close()
+    if history.stopped.startswith("interrupted"):
+        saved = any(run.checkpoints.rglob("step-*.safetensors"))
+        how = f"go on with: {command} --out {out} --resume" if saved else "it was too early to save anything"
+        raise InterruptedRun(f"{history.stopped}; {how}")
+    if not main:
+        return model, {}
     result = {
         "model": recipe.model,
         "class": recipe.class_name,
@@ -345,11 +438,12 @@ def train(
         "history": _history(history),
         "versions": versions(),
         "hardware": hardware(),
-        "command": f"garm train {recipe.model} --data {recipe.data} --budget {budget} --seed {seed}",
+        "command": command,
     }
     save_model(model, out / "model.safetensors", _record(result))
     (out / "result.json").unlink(missing_ok=True)  # of an overwritten run: it must not stand beside new weights
     write_result(out, result)
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
     return model, result
 
 
@@ -427,6 +521,8 @@ def recorded_names() -> list[str]:
 def recorded_on(data: str, lesson: int | None = None, *, kind: str = "likelihood") -> list[dict]:
     """All recorded results of a kind on a data set, best validation figure last: the entries of its ladder.
 
+    Results on another variant of the data (`glyphs` in color) are left out, since they do not compare.
+
     Args:
         data: "digits", "glyphs", ...
         lesson: leave out models that a later lesson introduces; None for all.
@@ -436,7 +532,7 @@ def recorded_on(data: str, lesson: int | None = None, *, kind: str = "likelihood
         ValueError: nothing is recorded on that data set; the message lists what is.
     """
     every = [result for result in map(recorded, recorded_names()) if result.get("kind", "likelihood") == kind]
-    found = [result for result in every if result["data"] == data]
+    found = [result for result in every if result["data"] == data and set(result["data_options"]["train"]) <= {"n"}]
     if not found:
         there = ", ".join(sorted({result["data"] for result in every})) or "no data set"
         raise ValueError(f"nothing is recorded on {data!r}; there are results on {there}")
@@ -461,10 +557,27 @@ def hardware() -> str:
     return f"{name}, {torch.get_num_threads()} thread(s)"
 
 
-def _prepare_folder(out: Path, overwrite: bool) -> None:
+def _is_first() -> bool:
+    """Whether this is the only process of the run, or the first of several."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _words(settings: dict) -> dict:
+    """Settings as a tracker takes them."""
+    return {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in settings.items()}
+
+
+def _prepare_folder(out: Path, overwrite: bool, resume: bool = False) -> None:
     """Make the folder and try to write in it, before minutes are spent on training."""
     if (out / "result.json").exists() and not overwrite:
         raise FileExistsError(f"{out} holds a run already; choose another folder with --out, or add --overwrite")
+    if any((out / "checkpoints").rglob("step-*.safetensors")):
+        if not (resume or overwrite):
+            raise FileExistsError(
+                f"{out} holds a run that was not finished; go on with --resume, or start anew with --overwrite"
+            )
+        if not resume:
+            shutil.rmtree(out / "checkpoints")
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(out / ".writable", b"")

@@ -156,10 +156,11 @@ def spied(monkeypatch):
 def test_the_options_of_sampling_reach_the_model(garm, bars, tmp_path, monkeypatch):
     calls = spied(monkeypatch)
     code, _, err = garm("sample", bars, "--out", tmp_path / "a.png", "-n", 5, "--temperature", 0.5, "--top-k", 1,
-                        "--top-p", 0.9, "--seed", 4)  # fmt: skip
+                        "--top-p", 0.9, "--min-p", 0.1, "--seed", 4)  # fmt: skip
     assert code == 0, err
     (call,) = calls
     assert (call["n"], call["y"], call["temperature"], call["top_k"], call["top_p"]) == (5, None, 0.5, 1, 0.9)
+    assert call["min_p"] == 0.1
     assert call["rng"].initial_seed() == 4
 
 
@@ -209,7 +210,7 @@ def test_every_command_has_help(command):
     [
         (
             ["train", "gated_pixelcn"],
-            "did you mean 'gated_pixelcnn'? known: classifier, conditional_dcgan, conditional_gated_pixelcnn,",
+            "did you mean 'gated_pixelcnn'? known: classifier, color_pixelcnnpp, conditional_dcgan,",
         ),
         (["train", "pixelcnn", "--data", "digts"], "did you mean 'digits'? known: bars_and_stripes, digits, glyphs"),
         (["train", "pixelcnn", "--data", "imagenet"], "no data set 'imagenet'; known: bars_and_stripes"),
@@ -233,6 +234,11 @@ def test_every_command_has_help(command):
         (["sample", "RUN", "--out", "OUT.png", "--temperature", "nan"], "temperature >= 0"),
         (["sample", "RUN", "--out", "OUT.png", "--top-k", "0"], "top_k >= 1"),
         (["sample", "RUN", "--out", "OUT.png", "--top-p", "1.5"], "top_p in (0, 1]"),
+        (["sample", "RUN", "--out", "OUT.png", "--min-p", "1.5"], "min_p in [0, 1]"),
+        (["train", "gated_pixelcnn", "--device", "gpu"], "no --device 'gpu'; "),
+        (["train", "gated_pixelcnn", "--precision", "bf61"], "no --precision 'bf61'; did you mean bf16?"),
+        (["train", "gated_pixelcnn", "--track", "tensorbord"], "did you mean tensorboard? choose one of tensorboard,"),
+        (["train", "gan", "--resume"], "gan-digits is a GAN, whose runs can be neither resumed nor tracked"),
         (["sample", "RUN", "--out", "OUT.png", "--class", "3"], "knows no classes; leave --class out"),
         (
             ["sample", "gated_pixelcnn-digts", "--out", "OUT.png"],
@@ -319,11 +325,61 @@ def test_an_interrupted_run_says_so(garm, tmp_path, monkeypatch):
         return log_prob(self, x, y)
 
     monkeypatch.setattr(GatedPixelCNN, "log_prob", interrupted)
-    code, out, _ = garm("train", "gated_pixelcnn", "--data", "bars_and_stripes", "--budget", "smoke",
+    code, _, err = garm("train", "gated_pixelcnn", "--data", "bars_and_stripes", "--budget", "smoke",
                         "--out", tmp_path / "r")  # fmt: skip
-    assert code == 0
-    assert "(interrupted at step 1)" in out
-    assert load_model(tmp_path / "r" / "model.safetensors").record["training"]["stopped"] == "interrupted at step 1"
+    assert code == 130
+    assert "interrupted at step 1; it was too early to save anything" in err
+    assert not (tmp_path / "r" / "result.json").exists()
+
+
+def test_a_run_goes_on_after_a_kill_with_the_same_command(garm, tmp_path, monkeypatch):
+    from garm_course.autoregressive.pixelcnn import GatedPixelCNN
+
+    class Killed(BaseException):
+        pass
+
+    log_prob, calls = GatedPixelCNN.log_prob, []
+
+    def killed(self, x, y=None):
+        calls.append(0)
+        if len(calls) == 2:
+            raise Killed
+        return log_prob(self, x, y)
+
+    command = ["train", "gated_pixelcnn", "--data", "bars_and_stripes", "--budget", "smoke", "--save-every", 1]
+    with monkeypatch.context() as patch:
+        patch.setattr(GatedPixelCNN, "log_prob", killed)
+        with pytest.raises(Killed):
+            garm(*command, "--out", tmp_path / "r", "--resume")
+    assert (tmp_path / "r" / "checkpoints" / "step-000000001.safetensors").exists()
+    code, _, err = garm(*command, "--out", tmp_path / "r")
+    assert code == 2
+    assert "holds a run that was not finished; go on with --resume" in err
+    code, _, err = garm(*command, "--out", tmp_path / "r", "--seed", 1, "--resume")
+    assert code == 2
+    assert "belongs to a run with other settings (seed 0, now 1)" in err
+    for folder, option in (("r", ["--resume"]), ("whole", [])):
+        code, _, err = garm(*command, "--out", tmp_path / folder, *option)
+        assert code == 0, err
+    a, b = (load_model(tmp_path / folder / "model.safetensors").state_dict() for folder in ("r", "whole"))
+    assert all(torch.equal(a[k], b[k]) for k in b)
+    assert not (tmp_path / "r" / "checkpoints").exists()
+
+
+def test_two_processes_write_one_run_with_the_figures_of_one(tmp_path):
+    command = [sys.executable, "-m", "garm_course.cli", "train", "gated_pixelcnn", "--data", "bars_and_stripes"]
+    command += ["--budget", "smoke", "--device", "cpu"]
+    results = {}
+    for n in (1, 2):
+        out = tmp_path / str(n)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "GARM_PROGRESS": "0"}
+        done = subprocess.run([*command, "--out", str(out), "--processes", str(n)], env=environment, timeout=300,
+                              capture_output=True, text=True, check=True)  # fmt: skip
+        assert done.stdout.count("written: ") == 1
+        assert sorted(path.name for path in out.iterdir()) == ["model.safetensors", "result.json"]
+        results[n] = json.loads((out / "result.json").read_text())
+    for split in ("train", "validation"):
+        assert results[2][split]["nats"] == pytest.approx(results[1][split]["nats"], abs=1e-4)
 
 
 @pytest.fixture(scope="module")

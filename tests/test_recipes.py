@@ -202,10 +202,13 @@ def test_a_disk_that_fills_up_during_the_training_leaves_no_half_run(copy, monke
         train(BARS, copy, budget="smoke", seed=9, overwrite=True)
     monkeypatch.undo()
     if at == "model.safetensors":
-        assert {name: (copy / name).read_bytes() for name in names(copy)} == before  # the old run, whole
+        assert {name: (copy / name).read_bytes() for name in before} == before  # the old run, whole
     else:
-        assert names(copy) == ["model.safetensors"]  # no old figures beside new weights
+        assert names(copy) == ["checkpoints", "model.safetensors"]  # no old figures beside new weights
         assert load_model(copy / "model.safetensors").record["seed"] == 9
+    _, result = train(BARS, copy, budget="smoke", seed=9, overwrite=True, resume=True)  # nothing is computed again
+    assert result["seed"] == 9
+    assert names(copy) == ["model.safetensors", "result.json"]
 
 
 def in_training(monkeypatch, at, act):
@@ -234,14 +237,43 @@ def test_a_run_that_diverges_says_so_and_leaves_its_best_weights(tmp_path, monke
     assert all(torch.isfinite(w).all() for w in weights)
 
 
-def test_an_interrupted_run_is_written_and_says_so(tmp_path, monkeypatch):
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path, monkeypatch):
     def interrupt(value):
         raise KeyboardInterrupt
 
     in_training(monkeypatch, 2, interrupt)
-    _, result = train(BARS, tmp_path / "run", budget="smoke")
-    assert result["training"]["stopped"] == "interrupted at step 1"
+    with pytest.raises(recipes.InterruptedRun, match="interrupted at step 1; it was too early to save anything"):
+        train(BARS, tmp_path / "run", budget="smoke")
+    assert names(tmp_path / "run") == []
+    monkeypatch.undo()
+    in_training(monkeypatch, 2, interrupt)
+    with pytest.raises(recipes.InterruptedRun, match=r"interrupted at step 1; go on with: garm train .* --resume$"):
+        train(BARS, tmp_path / "run", budget="smoke", save_every=1)
+    with pytest.raises(FileExistsError, match="was not finished; go on with --resume, or start anew with --overwrite"):
+        train(BARS, tmp_path / "run", budget="smoke")
+    monkeypatch.undo()
+    _, result = train(BARS, tmp_path / "run", budget="smoke", resume=True)
+    _, whole = train(BARS, tmp_path / "whole", budget="smoke")
+    assert result["history"] == whole["history"]
     assert names(tmp_path / "run") == ["model.safetensors", "result.json"]
+    monkeypatch.undo()
+    in_training(monkeypatch, 2, interrupt)
+    with pytest.raises(recipes.InterruptedRun):
+        train(BARS, tmp_path / "run", budget="smoke", save_every=1, overwrite=True)
+    _, anew = train(BARS, tmp_path / "run", budget="smoke", seed=4, overwrite=True)
+    assert anew["seed"] == 4
+
+
+def test_the_two_stages_of_a_vqvae_go_on_where_they_were(tmp_path, monkeypatch):
+    recipe = find("vqvae", "glyphs")
+    _, whole = train(recipe, tmp_path / "whole", budget="smoke")
+    in_training(monkeypatch, 2, lambda value: (_ for _ in ()).throw(KeyboardInterrupt))  # of the prior
+    with pytest.raises(recipes.InterruptedRun, match="interrupted at step 1 of the prior; go on with"):
+        train(recipe, tmp_path / "run", budget="smoke", save_every=1)
+    monkeypatch.undo()
+    _, result = train(recipe, tmp_path / "run", budget="smoke", resume=True)
+    assert result["history"] == whole["history"]
+    assert result["validation"] == whole["validation"]
 
 
 def test_evaluating_adds_the_split_and_keeps_the_rest(copy):
@@ -355,6 +387,11 @@ def test_a_ladder_can_stop_at_the_models_that_a_lesson_knows():
     assert early == [result for result in every if recipes.INTRODUCED_IN[result["model"]] <= 4]
     assert 0 < len(early) < len(every)
     assert recipes.recorded_on("digits", lesson=99) == every
+
+
+def test_another_variant_of_the_data_is_not_on_the_ladder():
+    assert recipes.recorded("color_pixelcnnpp-glyphs")["data_options"]["train"]["color"]
+    assert "color_pixelcnnpp" not in [result["model"] for result in recipes.recorded_on("glyphs")]
 
 
 def test_the_second_stage_is_as_short_as_the_first_in_a_smoke_run(tmp_path):

@@ -1,11 +1,14 @@
 """`garm train`, `garm evaluate`, `garm sample` and `garm recipes`: runs from the command line."""
 
 import json
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from garm_course.tracking import TRACKERS
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -25,16 +28,43 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of the data and dropout.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the run [runs/MODEL-DATA-SEED].")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in that folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = False,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between checkpoints [at every evaluation].")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto (a GPU if there is one) or cpu.")] = "auto",
+    precision: Annotated[str, typer.Option(help="no (that of the weights) or bf16 (mixed).")] = "no",
+    processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, one for each GPU.")] = 1,
+    track: Annotated[str | None, typer.Option(help="tensorboard or wandb (offline); into the run's logs.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a model on a data set; write model.safetensors and result.json."""
+    import os
+
+    import torch
+
     from garm_course import recipes
 
     recipe = recipes.find(model, data)
+    choose("device", device, ("auto", "cpu"))
+    choose("precision", precision, ("no", "bf16"))
+    choose("track", track, (None, *TRACKERS))
     out = out or Path("runs") / f"{recipe.name}-{seed}"
-    if not as_json:
+    if device == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # read by Accelerate when it starts
+    if processes > 1:
+        raise typer.Exit(in_processes(processes))
+    first = os.environ.get("RANK", "0") == "0"
+    if not as_json and first:
         typer.echo(f"{recipe.name}, budget {budget}, seed {seed}, into {out}")
-    _, result = recipes.train(recipe, out, budget=budget, seed=seed, overwrite=overwrite)
+    _, result = recipes.train(
+        recipe, out, budget=budget, seed=seed, overwrite=overwrite, resume=resume, save_every=save_every,
+        precision=precision, track=track,
+    )  # fmt: skip
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    if not first:
+        return
     if as_json:
         typer.echo(json.dumps(result))
         return
@@ -46,6 +76,33 @@ def train(
         f"{result['parameters']:,} parameters, {result['seconds']:.0f} s, best validation at step "
         f"{training['best_step']} ({training['stopped']})\nwritten: {out / 'model.safetensors'}, {out / 'result.json'}"
     )
+
+
+def choose(option: str, value: str | None, known: tuple) -> None:
+    """Refuse a value that an option does not know, with the nearest one that it does (ValueError)."""
+    if value in known:
+        return
+    names = [name for name in known if name]
+    near = get_close_matches(str(value), names, n=1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    raise ValueError(f"no --{option} {value!r}; {guess}choose one of {', '.join(names)}")
+
+
+def in_processes(n: int) -> int:
+    """Run this command again in n processes that share the work; the exit code."""
+    import subprocess
+    import sys
+
+    arguments, skip = [], False
+    for argument in sys.argv[1:]:
+        if skip or argument.startswith("--processes="):
+            skip = False
+        elif argument == "--processes":
+            skip = True
+        else:
+            arguments.append(argument)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n)]
+    return subprocess.run([*launcher, "-m", "garm_course.cli", *arguments], check=False).returncode
 
 
 def evaluate(

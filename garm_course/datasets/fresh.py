@@ -53,6 +53,14 @@ class Fresh(Dataset):
     def plain(self) -> Dataset:
         return self._fixed
 
+    def draws_state(self) -> Tensor:
+        """State of the draws in this process, for a run that is resumed later."""
+        return self._rng().get_state()
+
+    def set_draws_state(self, state: Tensor) -> None:
+        """Go on with the draws from `draws_state()`."""
+        self._rng().set_state(state)
+
     def _rng(self) -> torch.Generator:
         worker = get_worker_info()
         seed = self._seed if worker is None else worker.seed + self._seed  # another one for each worker and epoch

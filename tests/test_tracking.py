@@ -1,0 +1,39 @@
+"""Curves of a run for others to show: what TensorBoard reads is what the history says."""
+
+import importlib.util
+
+import pytest
+import torch
+
+from garm_course import datasets, tracking
+from garm_course.autoregressive.pixelcnn import GatedPixelCNN
+from garm_course.tracking import Tracker
+from garm_course.training import fit
+
+BARS = datasets.load("bars_and_stripes")
+
+
+def test_tensorboard_reads_the_history(tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("GARM_PROGRESS", "0")
+    torch.manual_seed(0)
+    model = GatedPixelCNN(BARS.shape, BARS.levels, channels=8, layers=1)
+    tracker = Tracker("tensorboard", tmp_path / "logs", "bars", {"lr": 1e-2, "loss": "nll"})
+    history = fit(model, BARS, validation=BARS, steps=9, batch_size=8, lr=1e-2, evaluate_every=3, tracker=tracker)
+    tracker.close()
+    events = EventAccumulator(str(tmp_path / "logs" / "bars"))
+    events.Reload()
+    for name, expected in (("train/nats", history.train), ("validation/nats", history.validation)):
+        found = [(event.step, event.value) for event in events.Scalars(name)]
+        assert found == [(step, pytest.approx(value, rel=1e-6)) for step, value in expected]
+    assert [event.value for event in events.Scalars("learning_rate")][-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_another_tracker_and_a_missing_package_are_told(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="no tracker 'excel'; choose one of tensorboard, wandb"):
+        Tracker("excel", tmp_path, "bars")
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="tracking with wandb needs a package: pip install wandb"):
+        Tracker("wandb", tmp_path, "bars")
+    assert importlib.util.find_spec("tensorboard")
