@@ -103,12 +103,14 @@ def save_model(model: nn.Module, path: Path | str, record: dict | None = None) -
     write_atomically(path, save(tensors, metadata))
 
 
-def load_model(path: Path | str, expected: str | None = None) -> nn.Module:
-    """Read a model that `save_model` wrote; it comes back on the CPU, in evaluation mode, with its dtype and `record`.
+def load_model(path: Path | str, expected: str | None = None, *, dtype: torch.dtype | None = None) -> nn.Module:
+    """Read a model that `save_model` wrote; it comes back on the CPU, in evaluation mode, with its `record`.
 
     Args:
         path: the safetensors file.
         expected: name of the model that it must be, or None for any.
+        dtype: of the weights; None: that of the file. For weights that are stored in half precision float32 is the
+            better choice: the tables of constants that a model makes for itself then keep theirs.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -142,7 +144,7 @@ def load_model(path: Path | str, expected: str | None = None) -> nn.Module:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the configuration in {path} does not fit a {name} ({error}); train it again") from None
     try:
-        model.to(next(iter(tensors.values())).dtype if tensors else None).load_state_dict(tensors)
+        model.to(dtype or (next(iter(tensors.values())).dtype if tensors else None)).load_state_dict(tensors)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ValueError(f"the weights in {path} do not fit its configuration ({first}); train it again") from None

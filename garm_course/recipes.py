@@ -222,8 +222,10 @@ class Run:
                 "tracker": self.tracker}  # fmt: skip
 
 
-class InterruptedRun(KeyboardInterrupt):
+class InterruptedRun(RuntimeError):
     """A run was interrupted (Ctrl-C); the message says what was saved and how to go on."""
+
+    exit_code = 130  # as a shell has it
 
 
 LOSSES = {
@@ -262,8 +264,8 @@ RECIPES = {
         Recipe("pixelcnnpp", "digits",
                {"channels": 24, "blocks": 1, "scales": 2, "mixtures": 5, "dropout": 0.5, "encoding": "thermometer"},
                {**_DIGITS_FIT, "steps": 700, "lr": 5e-3}, {"steps": 2000}),
-        Recipe("pixelcnnpp", "patches", {"channels": 24, "blocks": 1, "scales": 1, "mixtures": 5},
-               {"steps": 2400, "batch_size": 16, "lr": 5e-3, "evaluate_every": 400}, {"steps": 20_000}),
+        Recipe("pixelcnnpp", "patches", {"channels": 24, "blocks": 1, "scales": 1, "mixtures": 5, "contrast": 10},
+               {"steps": 2100, "batch_size": 16, "lr": 4e-3, "clip": 1e4, "evaluate_every": 350}, {"steps": 20_000}),
         Recipe("color_pixelcnnpp", "glyphs",
                {"channels": 16, "blocks": 1, "scales": 2, "mixtures": 5, "encoding": "thermometer"},
                {"steps": 500, "batch_size": 8, "lr": 1e-2, "evaluate_every": 100}, {"steps": 5000},

@@ -86,11 +86,10 @@ class Checkpoints:
             raise ValueError(f"{path} is no checkpoint of a run (no {FORMAT!r} in its header); delete it{before}")
         theirs = json.loads(metadata["settings"])
         mine = json.loads(json.dumps(settings))  # as it would come back
-        other = [name for name in sorted({*theirs, *mine}) if theirs.get(name) != mine.get(name)]
+        other = differences(theirs, mine)
         if other:
-            differences = ", ".join(f"{name} {theirs.get(name)}, now {mine.get(name)}" for name in other[:3])
             raise ValueError(
-                f"{path} belongs to a run with other settings ({differences}); "
+                f"{path} belongs to a run with other settings ({', '.join(other[:3])}); "
                 "use the settings of that run, or another folder"
             )
         return tensors, json.loads(metadata["record"])
@@ -102,6 +101,18 @@ class Checkpoints:
             path.unlink(missing_ok=True)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def differences(before: dict, now: dict) -> list[str]:
+    """What differs between two settings, in words; of settings within settings only what differs in them."""
+    found = []
+    for name in sorted({*before, *now}):
+        a, b = before.get(name), now.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += [f"{name} {difference}" for difference in differences(a, b)]
+        elif a != b:
+            found.append(f"{name} {a}, now {b}")
+    return found
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -411,12 +411,12 @@ for n, gap in gaps.items():
 #
 # ## 6 Patches in color
 #
-# On the photographs there is no softmax to compare with: three colors of 256 levels, tied by (5.5) and (5.6). The recorded model trained for one minute. Its scale is bits per dimension, one dimension being one color of one pixel; 8 would be no compression at all. For comparison, a static code: the best single histogram of differences to the left neighbor, as simple image formats use.
+# On the photographs there is no softmax to compare with: three colors of 256 levels, tied by (5.5) and (5.6). The recorded model trained for one minute. Two choices made that minute count. It *starts* as the predictor left + above - above left, so that training begins where simple formats end. And neighbors in a photograph differ by a few levels in 255, a few hundredths on $[-1, 1]$, which a network with ordinary weights hardly sees: its first features are differences of neighbors, ten times enlarged, and what it says about the means is made as much smaller again. Without the second choice the same minute reaches 3.2 bits, not 2.9. The unit is bits per dimension, one dimension being one color of one pixel; 8 would be no compression at all. For comparison, a static code: the best single histogram of differences to the left neighbor, as simple image formats use.
 
 # %%
 painter = load_pretrained("pixelcnnpp-patches")
 found = evaluate(painter, validation)
-report("bits/dim of PixelCNN++", found.bits_per_dim, claimed=3.16, tolerance=0.02, unit="bits/dim")
+report("bits/dim of PixelCNN++", found.bits_per_dim, claimed=2.92, tolerance=0.02, unit="bits/dim")
 
 
 def differences(x: Tensor) -> Tensor:
@@ -507,12 +507,12 @@ for name, row in rows.items():
     report(
         f"PNG over PixelCNN++, {name}",
         row["PNG"] / row["PixelCNN++"],
-        claimed={"digits": 2.29, "patches": 1.36}[name],
+        claimed={"digits": 2.29, "patches": 1.47}[name],
         tolerance=0.06,
     )
 
 # %% [markdown]
-# For digits the file shrinks to less than half of the best of the common formats, and for the photographs by a quarter against PNG, which was made for them. (200 patches rather than all, to save time: these are a little harder than the average of section 6.) The likelihood decides the length, so every nat gained in lessons 04 and 05 is 1.44 bits saved per image.
+# For digits the file shrinks to less than half of the best of the common formats, and for the photographs by a third against PNG, which was made for them. (200 patches rather than all, to save time: these are a little harder than the average of section 6.) The likelihood decides the length, so every nat gained in lessons 04 and 05 is 1.44 bits saved per image.
 #
 # The price is time: decoding runs the network for every pixel, in order, and the receiver needs the model (a few hundred kilobytes, which the sum above does not count). What is *not* a price is safety. A stream carries checksums of itself and of the images, and names its model:
 

@@ -272,7 +272,8 @@ with torch.inference_mode():
     per_pass = seconds(lambda: [layer(window) for layer in layers], 3)
 print(f"an image on demand: naive ≈ {naive_one:.1f} s, cached ≈ {times[sizes[0]]:.2f} s")
 print(f"film, frame by frame: real-time factor naive ≈ {25 * naive_one:.0f}, cached ≈ {25 * times[sizes[0]]:.1f}")
-print(f"frames a second, {sizes[-1]} drawn together: ≈ {1e3 / last:.0f}, which come every ≈ {sizes[-1] * last / 1e3:.1f} s")
+wait = sizes[-1] * last / 1e3
+print(f"frames a second, {sizes[-1]} drawn together: ≈ {1e3 / last:.0f}, but all at once, every ≈ {wait:.1f} s")
 print(f"sound: real-time factor naive ≈ {16_000 * per_pass:.0f}, cached ≈ {16_000 * per_value:.1f}")
 
 # %% [markdown]
@@ -528,7 +529,8 @@ report("values per pass, 0.9 in each place", settled, claimed=9.48, tolerance=0.
 # %%
 kept_seconds = seconds(lambda: speculative.sample(model, draft, 1, block=12, rng=seed(0)), 2)
 short = speculative.sample(model, draft, 1, block=12, rng=seed(0))
-print(f"blocks of 12: ≈ {short.passes} passes, ≈ {short.guesses} guesses; of 28: ≈ {runs[0].passes}, ≈ {runs[0].guesses}")
+for size, run in ((12, short), (28, runs[0])):
+    print(f"blocks of {size}: ≈ {run.passes} passes, ≈ {run.guesses} guesses")
 print("the same image:", torch.equal(short.images, runs[0].images))
 print(f"one image: ordinary ≈ {times[sizes[0]]:.2f} s, speculative ≈ {kept_seconds:.2f} s")
 

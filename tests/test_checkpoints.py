@@ -213,3 +213,12 @@ def test_an_unknown_pretrained_model_is_answered_with_the_known_ones():
 
 def test_every_model_has_its_name():
     assert all(cls.name == name for name, cls in model_classes().items())
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_constants_of_a_pretrained_model_are_not_rounded_with_its_weights(name):
+    model = load_pretrained(name)
+    fresh = dict(checkpoints.build_model(model.name, model.config).named_buffers())
+    for key, buffer in model.named_buffers():
+        if key not in model.state_dict():
+            assert torch.equal(buffer, fresh[key]), key

@@ -53,15 +53,29 @@ def test_every_weight_has_a_gradient(shape):
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_it_starts_at_left_plus_above_minus_above_left():
+@pytest.mark.parametrize("contrast", [1, 10])
+def test_it_starts_at_left_plus_above_minus_above_left(contrast):
     torch.manual_seed(0)
-    model = PixelCNNPP((3, 6, 7), 256, channels=16, blocks=1, scales=2, mixtures=3)
+    model = PixelCNNPP((3, 6, 7), 256, channels=16, blocks=1, scales=2, mixtures=3, contrast=contrast)
     rows, columns = torch.arange(6)[:, None], torch.arange(7)
     x = (90 + 8 * rows + 5 * columns).expand(2, 3, 6, 7).contiguous()  # a plane: the start predicts it exactly
     with torch.no_grad():
         params = model(x)[:, :, 1:, 1:]
     mean = (params[..., 3:6] + 1) * 127.5
     assert (mean - x[:, :, 1:, 1:, None]).abs().max() < 12  # levels: only the untrained blocks disturb it
+
+
+@pytest.mark.parametrize("scales", [1, 2])
+def test_contrast_keeps_the_past_and_the_sampler(scales):
+    torch.manual_seed(0)
+    model = PixelCNNPP((3, 4, 5), 16, channels=8, blocks=1, scales=scales, mixtures=2, contrast=10).double().eval()
+    assert causality(model)
+    x = torch.randint(16, (2, 3, 4, 5), generator=torch.Generator().manual_seed(0))
+    values = x.movedim(1, -1).flatten(1)  # raster order
+    state = model.start(2)
+    steps = [model.step(state, i, values[:, i - 1] if i else None) for i in range(values.shape[1])]
+    expected = model(x).movedim(1, 3).flatten(1, 3)
+    torch.testing.assert_close(torch.stack(steps, 1), expected, rtol=0, atol=1e-10)
 
 
 def test_a_shifted_kernel_reads_its_rows_and_columns_only():
@@ -118,6 +132,8 @@ def test_the_cache_is_smaller_than_the_activations_of_one_pass():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"contrast": 0.5}, "contrast"),
+        ({"contrast": 10, "encoding": "thermometer"}, "contrast"),
         ({"channels": 0}, "channels, blocks, scales >= 1"),
         ({"blocks": 0}, "channels, blocks, scales >= 1"),
         ({"scales": 0}, "channels, blocks, scales >= 1"),

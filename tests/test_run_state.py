@@ -181,7 +181,7 @@ def test_a_checkpoint_holds_no_pickle_and_says_what_it_is(tmp_path):
     [
         ({"lr": 0.02}, "lr 0.01, now 0.02"),
         ({"batch_size": 9, "seed": 3}, "batch_size 8, now 9, seed 0, now 3"),
-        ({"model": {"channels": 4}}, "model"),
+        ({"model": {"channels": 4}}, "model config channels 8, now 4, "),
         ({"accumulate": 2}, "accumulate 1, now 2"),
     ],
 )

@@ -272,14 +272,19 @@ class GatedPixelCNN(PixelModel):
         for i, layer in enumerate(self.layers):
             v_bias, h_bias = layer.class_bias(y)
             a = layer.vertical(F.pad(v, (layer.reach, layer.reach, layer.reach, 0)))  # (B, 2C, H, W): rows <= r
-            b = layer.horizontal(h) + layer.v_to_h(down_shift(a))  # (B, 2C, H, W): rows < r, and pixels to the left
+            b = layer.horizontal(h)  # (B, 2C, H, W): pixels to the left
+            b += layer.v_to_h(down_shift(a))  # rows < r; in place, since fresh memory costs time
             if h_bias is not None:
                 b = b + h_bias[..., None, None]
             h_new = layer.out(self.dropout(gated_activation(b)))  # (B, C, H, W)
-            h = h + h_new if i else h_new
+            if i:
+                h_new += h
+            h = h_new
             if not layer.last:
                 v_new = gated_activation(a if v_bias is None else a + v_bias[..., None, None])
-                v = v + v_new if i else v_new
+                if i:
+                    v_new += v
+                v = v_new
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
 
     @torch.no_grad()

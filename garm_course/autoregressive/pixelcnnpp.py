@@ -107,6 +107,10 @@ class PixelCNNPP(Autoregressive):
             images.
         dropout: probability of dropping a feature inside the blocks (0.5 in the paper).
         encoding: see `level_features`.
+        contrast: with mixtures and the encoding "scaled", how many times larger than the values the first features
+            start, most of them as differences of neighbors. Neighbors differ by few levels, which is little beside
+            [-1, 1]: larger features show it, and what is read out of them is divided again, so that a step of the
+            optimizer moves a mean by a fraction of a level.
 
     Raises:
         ValueError: for sizes out of range, or a softmax with color.
@@ -125,11 +129,12 @@ class PixelCNNPP(Autoregressive):
     name = "pixelcnnpp"
 
     def __init__(
-        self, shape, levels, n_classes=0, *, channels=32, blocks=2, scales=2, mixtures=5, dropout=0.0, encoding="scaled"
+        self, shape, levels, n_classes=0, *, channels=32, blocks=2, scales=2, mixtures=5, dropout=0.0,
+        encoding="scaled", contrast=1,
     ):  # fmt: skip
         super().__init__(
             shape, levels, n_classes, channels=channels, blocks=blocks, scales=scales, mixtures=mixtures,
-            dropout=dropout, encoding=encoding,
+            dropout=dropout, encoding=encoding, **({} if contrast == 1 else {"contrast": contrast}),
         )  # fmt: skip
         if min(channels, blocks, scales) < 1 or mixtures < 0:
             got = f"channels={channels}, blocks={blocks}, scales={scales}, mixtures={mixtures}"
@@ -137,6 +142,12 @@ class PixelCNNPP(Autoregressive):
         colors = shape[0]
         if mixtures == 0 and colors > 1:
             raise ValueError(f"a softmax cannot tie the {colors} colors of a pixel; use mixtures >= 1, or gray images")
+        if contrast < 1 or (contrast > 1 and (mixtures == 0 or encoding != "scaled" or channels < colors)):
+            raise ValueError(
+                f"expected contrast >= 1, and 1 without mixtures, without the encoding 'scaled' or with fewer channels "
+                f"than colors, got {contrast}"
+            )
+        self.contrast = contrast
         self.head = output_head(levels, mixtures)
         self.register_buffer("table", level_features(levels, encoding), persistent=False)
         features = colors * self.table.shape[1]
@@ -149,6 +160,9 @@ class PixelCNNPP(Autoregressive):
         self.out = nn.Conv2d(channels, raw_size(colors, mixtures) if mixtures else self.head.n_params, 1)
         # values that must be passed on to the third digit; a thermometer has none
         self.direct = nn.Conv2d(channels, self.out.out_channels, 1, bias=False) if encoding == "scaled" else None
+        scale = torch.ones(self.out.out_channels)  # of what `out` says
+        scale[mixtures : (1 + colors) * mixtures] = 1 / contrast  # means
+        self.register_buffer("scale", scale, persistent=False)
         if mixtures:
             self._start_from_neighbors()
 
@@ -168,9 +182,10 @@ class PixelCNNPP(Autoregressive):
         u = F.pad(self.first_u(image), (0, 0, 1, -1))  # shifted down: rows r - 2 and r - 1
         above, left = self.first_above(image), self.first_left(image)
         h = F.pad(above, (0, 0, 1, -1)) + F.pad(left, (1, -1))  # the row above; and the column to the left
-        linear = self.direct(h) if self.direct else 0  # in the values of the neighbors
+        linear = self.direct(h) / self.contrast**2 if self.direct else 0  # in the values of the neighbors
         _, h = self._through(0, u, h, y)
-        raw = at_least_float32(linear + self.out(F.elu(h))).movedim(1, -1)  # (B, H, W, raw)
+        raw = linear + self.scale[:, None, None] * self.out(F.elu(h))
+        raw = at_least_float32(raw).movedim(1, -1)  # (B, H, W, raw)
         return self._params(raw, x.movedim(1, -1)).movedim(-2, 1) if self.config["mixtures"] else self._softmax(raw, 1)
 
     def _through(self, s: int, u: Tensor, h: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -200,8 +215,8 @@ class PixelCNNPP(Autoregressive):
         state = SimpleNamespace(n=n, row=0, stages=[], values=torch.zeros(n, channels, dtype=torch.long))
         state.values = state.values.to(self.table.device)
         state.first_u, state.first_left = RowCache(self.first_u, n, width), PixelCache(self.first_left, n, width)
-        state.out = self.out.weight.flatten(1).T.contiguous()
-        state.direct = self.direct.weight.flatten(1).T.contiguous() if self.direct else None
+        state.out, state.bias = (self.out.weight.flatten(1).T * self.scale).contiguous(), self.out.bias * self.scale
+        state.direct = self.direct.weight.flatten(1).T.contiguous() / self.contrast**2 if self.direct else None
         for stage in self.stages:
             cache = SimpleNamespace(
                 width=width,
@@ -248,7 +263,7 @@ class PixelCNNPP(Autoregressive):
                 h = state.first_base[column]
                 if column:
                     h = h + state.first_left.read(column - 1)
-                raw = torch.addmm(self.out.bias, h, state.direct) if self.direct else self.out.bias
+                raw = torch.addmm(state.bias, h, state.direct) if self.direct else state.bias
                 h = self._pixel(state, 0, row, column, h)
                 state.raw = at_least_float32(torch.addmm(raw, F.elu(h), state.out))
         if not self.config["mixtures"]:
@@ -341,19 +356,32 @@ class PixelCNNPP(Autoregressive):
         self.out.bias[log_scales] = torch.linspace(-3.5, -0.5, k + 2)[1:-1].repeat(colors)
         self.direct.weight.mul_(0.1)
         features = self.table.shape[1]
+        if self.contrast > 1:
+            self._start_from_differences()
         for c in range(colors):
             for conv in (self.first_left, self.first_above):  # feature c of the stream predicts color c
                 conv.weight[c], conv.bias[c] = 0, 0
-            self.first_left.weight[c, c * features, :, 0] = torch.tensor([-1.0, 1.0])
-            self.first_above.weight[c, c * features, 0, 1] = 1
+            self.first_left.weight[c, c * features, :, 0] = torch.tensor([-1.0, 1.0]) * self.contrast
+            self.first_above.weight[c, c * features, 0, 1] = self.contrast
             rows = slice(k + c * k, k + (c + 1) * k)
             self.direct.weight[rows] = 0
-            self.direct.weight[rows, c] = 1
+            self.direct.weight[rows, c] = self.contrast
             if c:
-                self.direct.weight[rows, c - 1] = -follow
+                self.direct.weight[rows, c - 1] = -follow * self.contrast
                 coef = c * (c - 1) // 2 + c - 1  # of channel c for the channel before it
                 start = k + 2 * colors * k + coef * k
                 self.out.bias[start : start + k] = math.atanh(follow)
+
+    def _start_from_differences(self) -> None:
+        """The kernels of the first features sum to zero over the pixels of a color, and are larger by the contrast."""
+        values = slice(0, None, self.table.shape[1])  # the inputs that are values; the others are the constant 1
+        for convs in ([self.first_left, self.first_above], [self.first_u]):
+            weights = [conv.weight[:, values] for conv in convs]  # views
+            total = sum(weight.sum((2, 3), keepdim=True) for weight in weights)
+            taps = sum(weight[0, 0].numel() for weight in weights)
+            for weight in weights:
+                weight.sub_(total / taps).mul_(self.contrast)
+        self.direct.weight.zero_()
 
 
 class UpperCache:

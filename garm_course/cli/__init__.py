@@ -118,8 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
         if code == 130:  # what newer versions of typer make of Ctrl-C; older ones raise Abort
             raise KeyboardInterrupt
-    except KeyboardInterrupt as interrupt:
-        _fail(str(interrupt) or "interrupted", 130)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
     except BrokenPipeError:  # the reader has seen enough: garm recipes | head -1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -132,5 +132,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         expected = isinstance(error, (ValueError, OSError, ImportError)) or hasattr(error, "format_message")
         if traceback or not (expected or (isinstance(error, RuntimeError) and _ours(error))):
             raise
-        _fail(_one_line(error), 2)
+        _fail(_one_line(error), getattr(error, "exit_code", 2))
     sys.exit(code if isinstance(code, int) else 0)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from garm_course.checkpoints import load_model
@@ -30,5 +31,5 @@ def load_pretrained(name: str) -> nn.Module:
     """
     if name not in pretrained_names():
         raise ValueError(f"no pretrained model {name!r}; known: {', '.join(pretrained_names())}")
-    model = load_model(FOLDER / f"{name}.safetensors").float()
+    model = load_model(FOLDER / f"{name}.safetensors", dtype=torch.float32)
     return model.requires_grad_(model.name != "classifier")
