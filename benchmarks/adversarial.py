@@ -27,7 +27,7 @@ from torch.utils.data import TensorDataset
 from garm_course.adversarial.gan import DCGAN, GAN
 from garm_course.adversarial.lipschitz import r1_penalty
 from garm_course.adversarial.losses import LOSSES
-from garm_course.adversarial_training import batches, fit_adversarial
+from garm_course.adversarial_training import ScaledBatches, fit_adversarial
 
 SIZES = ((16, 64, 0.0), (32, 64, 0.0), (32, 64, 0.1))  # channels, images a batch, weight of R1
 
@@ -36,7 +36,7 @@ def textbook(gan: GAN, data: TensorDataset, steps: int, batch_size: int, r1: flo
     """Train with the textbook loop; returns CPU seconds."""
     began = time.process_time()
     torch.manual_seed(seed)
-    stream = batches(data, batch_size, torch.Generator().manual_seed(seed), levels=gan.levels)
+    stream = ScaledBatches(data, batch_size, torch.Generator().manual_seed(seed), levels=gan.levels)
     loss = LOSSES["non_saturating"]
     of_critic = torch.optim.Adam(gan.critic.parameters(), lr=lr, betas=(0.5, 0.99))
     of_generator = torch.optim.Adam(gan.generator.parameters(), lr=lr, betas=(0.5, 0.99))

@@ -7,20 +7,32 @@ longer finite, Ctrl-C) is `alternate`; what one step does is a function that is 
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
+from torch.utils.data import Dataset
 
 from garm_course.adversarial.cyclegan import CycleGAN, ImagePool, check_same_domain, identity_loss, l1
 from garm_course.adversarial.gan import GAN
 from garm_course.adversarial.lipschitz import batch_normalized, clip_weights, gradient_penalty, r1_of_scores
 from garm_course.adversarial.losses import GANLoss, find_loss
 from garm_course.adversarial.vaegan import VAEGAN, feature_nll
+from garm_course.batches import Batches
 from garm_course.inputs import check_scaled, check_shape
+from garm_course.interrupts import deferred_interrupt
 from garm_course.modes import lent_weights
+from garm_course.run_state import (
+    Checkpoints,
+    description,
+    load_optimizer_state,
+    load_random_states,
+    optimizer_state,
+    part,
+    prefixed,
+    random_states,
+)
 from garm_course.training import NonFiniteLossError
 from garm_course.transforms import scale
 
@@ -56,6 +68,8 @@ def fit_adversarial(
     watch: Callable[[int, GAN], float | None] | None = None,
     watch_every: int = 100,
     seed: int = 0,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
     label: str = "training",
 ) -> AdversarialHistory:
     """Train a GAN in place: the critic takes `critic_steps` steps, then the generator takes one.
@@ -81,6 +95,7 @@ def fit_adversarial(
         watch: called with the step and the GAN (with averaged weights, in evaluation mode) every `watch_every` steps;
             a number that it returns goes to `history.watched`.
         seed: of the order of the data, noise, and dropout (torch's global generators are seeded with it).
+        checkpoints, resume: as in `training.fit`: what was stopped or killed goes on, on a CPU bit for bit.
         label: text of the progress bar.
 
     Returns:
@@ -112,7 +127,7 @@ def fit_adversarial(
     gan.to(device)
     torch.manual_seed(seed)
     order = torch.Generator().manual_seed(seed)
-    stream = batches(data, batch_size, order, levels=gan.levels, device=device)
+    stream = ScaledBatches(data, batch_size, order, levels=gan.levels, device=device)
     critic, generator = gan.critic, gan.generator
     fused = device.type in ("cpu", "cuda")  # one call for all weights
     optimizers = (
@@ -151,7 +166,10 @@ def fit_adversarial(
     try:
         return alternate(
             step, gan, averaged=generator, optimizers=optimizers, steps=steps, ema=ema, decay=decay, watch=seen,
-            watch_every=watch_every, label=label,
+            watch_every=watch_every, label=label, sources={"data": stream}, checkpoints=checkpoints, resume=resume,
+            settings={"batch_size": batch_size, "critic_steps": critic_steps, "lr": lr, "critic_lr": critic_lr,
+                      "betas": betas, "r1": r1, "penalty": penalty, "clip": clip, "loss": _name_of(loss),
+                      "seed": seed, "examples": len(data)},
         )  # fmt: skip
     finally:
         gan.to(home).eval()
@@ -178,6 +196,8 @@ def fit_cyclegan(
     watch: Callable[[int, CycleGAN], float | None] | None = None,
     watch_every: int = 100,
     seed: int = 0,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
     label: str = "training",
 ) -> AdversarialHistory:
     """Train two translators and their critics in place, on two data sets between which there are no pairs.
@@ -191,7 +211,8 @@ def fit_cyclegan(
         x_data, y_data: examples (x, class), whose classes are not looked at: LongTensor images of the model's levels,
             which are scaled to [-1, 1], or floats in [-1, 1]. Each is shuffled by itself.
         loss: a name of `adversarial.losses.LOSSES`, or a pair of functions of scores; the paper takes least squares.
-        steps, batch_size, ema, decay, watch_every, label: see `fit_adversarial`; averaged are both translators.
+        steps, batch_size, ema, decay, watch_every, checkpoints, resume, label: see `fit_adversarial`; averaged are both
+            translators.
         lr: learning rate of the translators. critic_lr: of the critics, None for the same. betas: of Adam.
         lam: weight of the cycle loss; the paper takes 10. A pair weighs x -> y -> x and y -> x -> y apart.
         identity: weight of the identity loss; the paper takes half of lam for paintings.
@@ -228,7 +249,9 @@ def fit_cyclegan(
     model.to(device)
     torch.manual_seed(seed)
     streams = [
-        batches(data, batch_size, torch.Generator().manual_seed(2 * seed + k), levels=model.levels[d], device=device)
+        ScaledBatches(
+            data, batch_size, torch.Generator().manual_seed(2 * seed + k), levels=model.levels[d], device=device
+        )
         for k, (d, data) in enumerate({"x": x_data, "y": y_data}.items())
     ]
     pools = {d: ImagePool(pool, torch.Generator().manual_seed(2 * seed + k)) for k, d in enumerate("xy")}
@@ -267,6 +290,11 @@ def fit_cyclegan(
         return alternate(
             step, model, averaged=model.translators, optimizers=optimizers, steps=steps, ema=ema, decay=decay,
             watch=seen, watch_every=watch_every, label=label,
+            sources={"x": streams[0], "y": streams[1], **{f"pool_{d}": pools[d] for d in "xy"}},
+            checkpoints=checkpoints, resume=resume,
+            settings={"batch_size": batch_size, "lr": lr, "critic_lr": critic_lr, "betas": betas, "lam": lam,
+                      "identity": identity, "paired": paired, "pool": pool, "loss": _name_of(loss), "seed": seed,
+                      "examples": [len(x_data), len(y_data)], "pairs": 0 if pairs is None else len(pairs[0])},
         )  # fmt: skip
     finally:
         model.to(home).eval()
@@ -290,6 +318,8 @@ def fit_vaegan(
     watch: Callable[[int, VAEGAN], float | None] | None = None,
     watch_every: int = 100,
     seed: int = 0,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
     label: str = "training",
 ) -> AdversarialHistory:
     """Train a VAE-GAN in place: encoder and decoder take a step, then the discriminator.
@@ -305,7 +335,8 @@ def fit_vaegan(
             reconstruction error is divided by it. The smaller, the more nats the code may spend.
         loss: a name of `adversarial.losses.LOSSES`, or a pair of functions of scores. Fakes are the reconstructions and
             as many images from the prior, together.
-        steps, batch_size, lr, critic_lr, betas, decay, watch_every, seed, label: see `fit_adversarial`.
+        steps, batch_size, lr, critic_lr, betas, decay, watch_every, seed, checkpoints, resume, label: see
+            `fit_adversarial`.
         r1: gamma of the penalty on the discriminator's gradient at data.
         ema: decay of the moving average of encoder and decoder, which hold it on return; 0 for none.
         watch: called with the step and the model every `watch_every` steps.
@@ -337,7 +368,7 @@ def fit_vaegan(
     home = next(model.parameters()).device
     model.to(device)
     torch.manual_seed(seed)
-    stream = batches(data, batch_size, torch.Generator().manual_seed(seed), levels=model.levels, device=device)
+    stream = ScaledBatches(data, batch_size, torch.Generator().manual_seed(seed), levels=model.levels, device=device)
     encoder, decoder, critic = model.encoder, model.decoder, model.critic
     own = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
     weights = {name: list(part.parameters()) for name, part in own.items()}
@@ -376,7 +407,10 @@ def fit_vaegan(
     try:
         return alternate(
             step, model, averaged=own, optimizers=optimizers, steps=steps, ema=ema, decay=decay, watch=seen,
-            watch_every=watch_every, label=label,
+            watch_every=watch_every, label=label, sources={"data": stream}, checkpoints=checkpoints, resume=resume,
+            settings={"batch_size": batch_size, "gamma": gamma, "variance": variance, "lr": lr,
+                      "critic_lr": critic_lr, "betas": betas, "r1": r1, "loss": _name_of(loss), "seed": seed,
+                      "examples": len(data)},
         )  # fmt: skip
     finally:
         model.to(home).eval()
@@ -393,6 +427,10 @@ def alternate(
     decay: bool = False,
     watch: Callable[[int], float | None] = lambda number: None,
     watch_every: int = 100,
+    sources: dict[str, object] | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
+    settings: dict | None = None,
     label: str = "training",
 ) -> AdversarialHistory:
     """Take `steps` steps, each of which updates all players and returns its losses by name.
@@ -403,23 +441,66 @@ def alternate(
         optimizers: whose learning rates fall linearly to 0, if `decay`.
         steps, ema, watch_every, label: see `fit_adversarial`. watch: called every `watch_every` steps, in evaluation
             mode and with averaged weights.
+        sources: what `step` draws from, by name, with `state()` and `resume(state)`: saved with the run.
+        checkpoints, resume: see `training.fit`. settings: what a checkpoint must have in common with this run.
 
     Raises:
         NonFiniteLossError: a loss became NaN or infinite.
-        ValueError: for settings outside their ranges.
+        ValueError: for settings outside their ranges, or a checkpoint that is damaged or belongs to other settings.
     """
     from garm_course.display.progressbar import progress
 
     if steps < 1 or watch_every < 1 or not 0 <= ema < 1:
         raise ValueError(f"expected steps >= 1, watch_every >= 1, ema in [0, 1), got {steps}, {watch_every}, {ema}")
+    settings = {
+        **(settings or {}), "steps": steps, "ema": ema, "decay": decay, "watch_every": watch_every,
+        "model": description(model),
+    }  # fmt: skip
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     average = {k: v.detach().clone() for k, v in averaged.state_dict().items()}
     history, sums, since = AdversarialHistory(), {}, 0
+    saved = checkpoints.latest(settings) if checkpoints and resume else None
+    if saved:
+        tensors, record = saved
+        model.load_state_dict(part("model", tensors))
+        average = {k: v.to(average[k].device) for k, v in part("average", tensors).items()}
+        for k, optimizer in enumerate(optimizers):
+            load_optimizer_state(optimizer, part(f"optimizer{k}", tensors), record["groups"][k])
+        for name, source in (sources or {}).items():
+            source.resume(part(f"source_{name}", tensors))
+        history = AdversarialHistory(**{**record["history"], "stopped": AdversarialHistory.stopped})
+        history.terms = {name: [tuple(entry) for entry in entries] for name, entries in history.terms.items()}
+        history.watched = [tuple(entry) for entry in history.watched]
+        sums, since = record["sums"], record["since"]
+        load_random_states(part("random", tensors))
+    spent, spent_cpu = history.seconds, history.cpu_seconds
     began, began_cpu = time.perf_counter(), time.process_time()
+
+    def clock() -> None:
+        history.seconds = spent + time.perf_counter() - began
+        history.cpu_seconds = spent_cpu + time.process_time() - began_cpu
+
+    def save() -> None:
+        clock()
+        tensors = {**prefixed("model", model.state_dict()), **prefixed("average", average)}
+        groups = []
+        for k, optimizer in enumerate(optimizers):
+            moments, group = optimizer_state(optimizer)
+            tensors |= prefixed(f"optimizer{k}", moments)
+            groups.append(group)
+        for name, source in (sources or {}).items():
+            tensors |= prefixed(f"source_{name}", source.state())
+        tensors |= prefixed("random", random_states())
+        record = {"groups": groups, "history": asdict(history), "sums": sums, "since": since}
+        checkpoints.save(history.steps, settings, tensors, record)
+
     model.train()
     try:
-        with progress(total=steps, label=label, unit="step") as bar:
-            for number in range(1, steps + 1):
+        with (
+            progress(total=steps, initial=history.steps, label=label, unit="step") as bar,
+            deferred_interrupt(enabled=checkpoints is not None) as interrupt,
+        ):
+            for number in range(history.steps + 1, steps + 1):
                 if decay:
                     for optimizer, peak in zip(optimizers, peaks, strict=True):
                         optimizer.param_groups[0]["lr"] = peak * (1 - (number - 1) / steps)
@@ -446,10 +527,16 @@ def alternate(
                     if value is not None:
                         history.watched.append((number, float(value)))
                     bar.set_postfix_str(", ".join(f"{name} {value:.3f}" for name, value in terms.items()))
+                if checkpoints and (
+                    number % (checkpoints.every or watch_every) == 0 or number == steps or interrupt.came
+                ):
+                    save()
+                if interrupt.came:
+                    raise KeyboardInterrupt
     except KeyboardInterrupt:
         history.stopped = f"interrupted at step {history.steps}"
     finally:
-        history.seconds, history.cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
+        clock()
         averaged.load_state_dict(average)
         model.eval()
     return history
@@ -478,9 +565,7 @@ class frozen:
             weight.requires_grad_(True)
 
 
-def batches(
-    data: Dataset, size: int, order: torch.Generator, *, levels: int | None, device: torch.device | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
+class ScaledBatches(Batches):
     """Batches (x, y) without end, in a fresh order each epoch; levels are scaled to [-1, 1].
 
     Args:
@@ -490,23 +575,26 @@ def batches(
     Raises:
         ValueError: for an empty data set, or images outside of [-1, 1]. TypeError: for levels without their number.
     """
-    if len(data) == 0:
-        raise ValueError("expected training data, got an empty data set")
-    sampler = BatchSampler(RandomSampler(data, generator=order), min(size, len(data)), drop_last=True)
-    loader = DataLoader(data, sampler=sampler, batch_size=None)
 
-    def endless() -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            for x, y in loader:
-                if not x.is_floating_point():
-                    if levels is None:
-                        raise TypeError(f"expected floating-point examples, got {x.dtype}; build the model with levels")
-                    x = scale(x, levels)
-                elif x.ndim == 4:
-                    check_scaled(x)
-                yield x.to(device), y.to(device)
+    def __init__(
+        self, data: Dataset, size: int, order: torch.Generator, *, levels: int | None,
+        device: torch.device | None = None,
+    ):  # fmt: skip
+        self.levels, self.device = levels, device
+        super().__init__(data, size, order)
 
-    return endless()
+    def _seed_of_workers(self) -> None:
+        torch.empty((), dtype=torch.int64).random_()  # of a DataLoader without a generator: from the global one
+
+    def _fetch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        x, y = self.data[indices]
+        if not x.is_floating_point():
+            if self.levels is None:
+                raise TypeError(f"expected floating-point examples, got {x.dtype}; build the model with levels")
+            x = scale(x, self.levels)
+        elif x.ndim == 4:
+            check_scaled(x)
+        return x.to(self.device), y.to(self.device)
 
 
 def _checked_pairs(model: CycleGAN, x: Tensor, y: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -516,6 +604,10 @@ def _checked_pairs(model: CycleGAN, x: Tensor, y: Tensor, device: torch.device) 
     if len(x) != len(y):
         raise ValueError(f"expected as many x as y in pairs, got {len(x)} and {len(y)}")
     return x.to(device), y.to(device)
+
+
+def _name_of(loss: str | GANLoss) -> str:
+    return loss if isinstance(loss, str) else "functions"
 
 
 def _device() -> torch.device:

@@ -11,12 +11,12 @@ class Batches:
     """Batches (x, y) without end. Each epoch has its own order; the last incomplete batch of an epoch is left out.
 
     A batch is the same whatever the number of processes: each takes its equal part of it. The order is that of
-    `DataLoader(data, batch_size, shuffle=True, drop_last=True, generator=...)` with a generator seeded alike.
+    `DataLoader(data, batch_size, shuffle=True, drop_last=True, generator=order)`.
 
     Args:
         data: examples (x, y).
         batch_size: examples of a batch over all processes; at most all of `data`.
-        seed: of the order.
+        order: source of the order.
         rank, processes: which part of each batch is this process's.
 
     Raises:
@@ -26,23 +26,31 @@ class Batches:
         size: examples of a batch over all processes. taken: batches taken from this epoch.
     """
 
-    def __init__(self, data: Dataset, batch_size: int, seed: int, *, rank: int = 0, processes: int = 1):
+    def __init__(
+        self, data: Dataset, batch_size: int, order: torch.Generator, *, rank: int = 0, processes: int = 1
+    ):  # fmt: skip
+        if len(data) == 0:
+            raise ValueError("expected training data, got an empty data set")
         self.data, self.size, self.rank, self.processes = data, min(batch_size, len(data)), rank, processes
         if self.size % processes:
             raise ValueError(
                 f"expected a batch size divisible by {processes} processes, got {self.size}; "
                 f"{self.size // processes * processes or processes} would do"
             )
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = order
         self._begin()
 
     def _begin(self) -> None:
         """Draw the order of an epoch."""
         self._before = self._generator.get_state()
-        torch.empty((), dtype=torch.int64).random_(generator=self._generator)  # a DataLoader draws this for its workers
+        self._seed_of_workers()
         self._order = torch.randperm(len(self.data), generator=self._generator)
         torch.randperm(len(self.data), generator=self._generator)  # and its sampler this, of which it uses nothing
         self.taken = 0
+
+    def _seed_of_workers(self) -> None:
+        """A DataLoader draws a seed for its workers each epoch, from its generator if it has one."""
+        torch.empty((), dtype=torch.int64).random_(generator=self._generator)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self
@@ -54,6 +62,9 @@ class Batches:
         start = self.taken * self.size + self.rank * share
         indices = self._order[start : start + share].tolist()
         self.taken += 1
+        return self._fetch(indices)
+
+    def _fetch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         fetch = getattr(self.data, "__getitems__", None)
         return default_collate(fetch(indices) if fetch else [self.data[i] for i in indices])
 

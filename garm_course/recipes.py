@@ -180,14 +180,16 @@ class AdversarialRecipe(Recipe):
     ) -> AdversarialHistory:
         """Train the GAN in place on data["train"]."""
         name, penalties = self.loss
-        return fit_adversarial(model, data["train"], loss=name, seed=seed, label=self.name, **penalties, **settings)
+        how = {} if run is None else {"checkpoints": run.saved(), "resume": run.resume}
+        return fit_adversarial(
+            model, data["train"], loss=name, seed=seed, label=self.name, **penalties, **settings, **how
+        )
 
     def check(self, run: "Run") -> None:
         """Refuse what `fit_adversarial` cannot do."""
-        if run.resume or run.save_every or run.precision != "no" or run.tracker:
+        if run.precision != "no" or run.tracker or int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError(
-                f"{self.name} is a GAN, whose runs can be neither resumed nor tracked nor use bf16; "
-                "leave these options out"
+                f"{self.name} is a GAN, which trains in one process, without bf16 and trackers; leave these options out"
             )
 
     def settings(self, budget: str) -> dict:

@@ -150,7 +150,8 @@ def fit(
             raise ValueError(f"{name}={value} is out of range; see the documentation of fit()")
     accelerator = Accelerator()  # without a precision, which it would fix for the whole process
     rank, processes, main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
-    batches = Batches(data, batch_size, seed, rank=rank, processes=processes)
+    order = torch.Generator().manual_seed(seed)
+    batches = Batches(data, batch_size, order, rank=rank, processes=processes)
     if batches.size // processes < accumulate:
         raise ValueError(f"accumulate={accumulate} parts of {batches.size // processes} examples; use fewer parts")
     settings = {

@@ -46,7 +46,7 @@ from torch import Tensor
 from garm_course import budget, check, claims, display, load_pretrained, report, seed
 from garm_course.adversarial.losses import minimax_d_loss, nonsaturating_g_loss
 from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss
-from garm_course.adversarial_training import batches, fit_vaegan
+from garm_course.adversarial_training import ScaledBatches, fit_vaegan
 from garm_course.datasets import load
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
@@ -403,7 +403,7 @@ def broken(leak: bool, steps: int) -> tuple[list[float], list[float]]:
     """A VAE-GAN by hand; with a leak the discriminator minimizes the reconstruction error as well."""
     seed(0)
     one = MLPVAEGAN((1, 8, 8), 17)
-    stream = batches(train, 64, seed(1), levels=17)
+    stream = ScaledBatches(train, 64, seed(1), levels=17)
     players = [
         torch.optim.Adam([*one.encoder.parameters(), *one.decoder.parameters()], lr=1e-3, betas=(0.5, 0.99)),
         torch.optim.Adam(one.critic.parameters(), lr=1e-3, betas=(0.5, 0.99)),

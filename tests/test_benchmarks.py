@@ -14,6 +14,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import adversarial  # noqa: E402
 import data  # noqa: E402
+import fit  # noqa: E402
 import nade  # noqa: E402
 import reference  # noqa: E402
 import sampling  # noqa: E402
@@ -344,3 +345,27 @@ def test_a_row_of_the_speculative_benchmark():
     assert 6 * 2 <= row["passes"] <= 54
     assert 0 < row["accepted"] < 1
     assert "of the guesses kept" in speculative.describe(row)
+
+
+def test_rows_of_the_benchmark_of_fit(capsys):
+    row = fit.overhead("pixel_gru", 2, 1)
+    assert row["ms_per_step_bare"] > 0
+    assert row["overhead_percent"] == pytest.approx(
+        100 * (row["ms_per_step_fit"] / row["ms_per_step_bare"] - 1), abs=0.1
+    )
+    assert "pixel_gru-digits: bare loop" in fit.describe(row)
+    fit.main(["--only", "gan-digits", "--steps", "2"])
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert row["mib_peak"] >= row["mib_before"] > 0
+    assert row["steps_per_cpu_second"] > 0
+    assert "gan-digits: " in fit.describe(row)
+
+
+def test_the_bare_loop_learns_and_repeats_itself():
+    recipe = fit.find("gated_pixelcnn", "bars_and_stripes")
+    data, one, other = recipe.load("train"), recipe.build(0), recipe.build(0)
+    fit.bare(one, data, 8, 10, 1e-2)
+    fit.bare(other, data, 8, 10, 1e-2)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    start = recipe.build(0)
+    assert one.log_prob(data.x).mean() > start.log_prob(data.x).mean()

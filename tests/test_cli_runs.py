@@ -238,7 +238,7 @@ def test_every_command_has_help(command):
         (["train", "gated_pixelcnn", "--device", "gpu"], "no --device 'gpu'; "),
         (["train", "gated_pixelcnn", "--precision", "bf61"], "no --precision 'bf61'; did you mean bf16?"),
         (["train", "gated_pixelcnn", "--track", "tensorbord"], "did you mean tensorboard? choose one of tensorboard,"),
-        (["train", "gan", "--resume"], "gan-digits is a GAN, whose runs can be neither resumed nor tracked"),
+        (["train", "gan", "--precision", "bf16"], "gan-digits is a GAN, which trains in one process, without bf16"),
         (["sample", "RUN", "--out", "OUT.png", "--class", "3"], "knows no classes; leave --class out"),
         (
             ["sample", "gated_pixelcnn-digts", "--out", "OUT.png"],

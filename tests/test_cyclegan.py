@@ -22,7 +22,7 @@ from garm_course.adversarial.cyclegan import (
     patch_receptive_field,
 )
 from garm_course.adversarial.losses import LOSSES, GANLoss
-from garm_course.adversarial_training import batches, fit_cyclegan
+from garm_course.adversarial_training import ScaledBatches, fit_cyclegan
 from garm_course.checkpoints import load_model, save_model
 from garm_course.paths import results_folder
 from garm_course.studies import recorded_study
@@ -264,7 +264,7 @@ def test_the_players_see_only_their_own_gradient():
 
 def textbook(model, data, steps, size, lam, identity):
     """The loop as the paper prints it, without pools: every term by its own function, translated anew."""
-    streams = [batches(d, size, rng(k), levels=None) for k, d in enumerate(data)]
+    streams = [ScaledBatches(d, size, rng(k), levels=None) for k, d in enumerate(data)]
     lists = list(model.translators.parameters()), list(model.critics.parameters())
     optimizers = [torch.optim.Adam(one, lr=1e-3, betas=(0.5, 0.999)) for one in lists]
     loss = LOSSES["least_squares"]

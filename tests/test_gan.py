@@ -12,7 +12,7 @@ from garm_course import datasets
 from garm_course.adversarial.gan import DCGAN, GAN, MLPGAN, DCCritic, DCGenerator, MLPCritic
 from garm_course.adversarial.lipschitz import r1_penalty
 from garm_course.adversarial.losses import LOSSES, GANLoss
-from garm_course.adversarial_training import alternate, batches, fit_adversarial, frozen
+from garm_course.adversarial_training import ScaledBatches, alternate, fit_adversarial, frozen
 from garm_course.checkpoints import load_model, save_model
 from garm_course.training import NonFiniteLossError
 
@@ -131,7 +131,7 @@ def test_what_does_not_fit_is_refused():
 def textbook(gan, data, steps, size, critic_steps, r1, loss):
     """The loop as papers print it: fakes drawn for each player, here from the same noise; no averaging."""
     torch.manual_seed(0)
-    stream = batches(data, size, rng(), levels=gan.levels)
+    stream = ScaledBatches(data, size, rng(), levels=gan.levels)
     players = [torch.optim.Adam(p.parameters(), lr=1e-3, betas=(0.5, 0.99)) for p in (gan.critic, gan.generator)]
     gan.train()
     for _ in range(steps):
@@ -344,14 +344,14 @@ def test_bad_data_and_settings_are_refused_in_one_line():
 
 
 def test_batches_go_through_all_examples_and_scale_levels():
-    stream = batches(DIGITS, 60, rng(), levels=17)
+    stream = ScaledBatches(DIGITS, 60, rng(), levels=17)
     seen = torch.cat([next(stream)[0] for _ in range(3)])
     assert torch.equal(seen.flatten(1).sum(1).sort().values, (DIGITS.x / 8 - 1).flatten(1).sum(1).sort().values)
-    again = batches(DIGITS, 60, rng(), levels=17)
+    again = ScaledBatches(DIGITS, 60, rng(), levels=17)
     assert torch.equal(next(again)[0], seen[:60])
-    assert len(next(batches(DIGITS, 1000, rng(), levels=17))[0]) == len(DIGITS)
+    assert len(next(ScaledBatches(DIGITS, 1000, rng(), levels=17))[0]) == len(DIGITS)
     part = torch.utils.data.Subset(DIGITS, [3, 1, 4])
-    assert len(next(batches(part, 2, rng(), levels=17))[0]) == 2
+    assert len(next(ScaledBatches(part, 2, rng(), levels=17))[0]) == 2
 
 
 def test_frozen_networks_pass_gradients_on():

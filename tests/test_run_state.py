@@ -36,6 +36,10 @@ def build(seed=0, data=BARS, **options):
     return GatedPixelCNN(data.shape, data.levels, **{"channels": 8, "layers": 1, "dropout": 0.3, **options})
 
 
+def rng(seed):
+    return torch.Generator().manual_seed(seed)
+
+
 def weights(model):
     return {k: v.clone() for k, v in model.state_dict().items()}
 
@@ -358,11 +362,11 @@ def test_the_order_of_batches_is_that_of_a_data_loader_and_can_go_on():
         loader = DataLoader(data, batch_size=min(size, n), shuffle=True, drop_last=True,
                             generator=torch.Generator().manual_seed(3))  # fmt: skip
         expected = [x.tolist() for _ in range(3) for x, _ in loader]
-        batches = Batches(data, size, 3)
+        batches = Batches(data, size, rng(3))
         found = []
         for k in range(len(expected)):
             if k % 2:
-                state, batches = batches.state(), Batches(data, size, 8)
+                state, batches = batches.state(), Batches(data, size, rng(8))
                 batches.resume(state)
             found.append(next(batches)[0].tolist())
         assert found == expected
@@ -372,12 +376,12 @@ def test_processes_share_each_batch_equally():
     from torch.utils.data import TensorDataset
 
     data = TensorDataset(torch.arange(22), torch.arange(22))
-    whole = Batches(data, 6, 1)
-    parts = [Batches(data, 6, 1, rank=rank, processes=3) for rank in range(3)]
+    whole = Batches(data, 6, rng(1))
+    parts = [Batches(data, 6, rng(1), rank=rank, processes=3) for rank in range(3)]
     for _ in range(10):
         assert torch.cat([next(part)[0] for part in parts]).tolist() == next(whole)[0].tolist()
     with pytest.raises(ValueError, match="divisible by 4 processes, got 6; 4 would do"):
-        Batches(data, 6, 1, processes=4)
+        Batches(data, 6, rng(1), processes=4)
 
 
 def test_parts_of_a_batch_add_up_to_its_gradient():

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 from garm_course import datasets
 from garm_course.adversarial.losses import LOSSES
 from garm_course.adversarial.vaegan import MLPVAEGAN, VAEGAN, PixelLoss, feature_nll, vaegan_losses
-from garm_course.adversarial_training import batches, fit_vaegan
+from garm_course.adversarial_training import ScaledBatches, fit_vaegan
 from garm_course.checkpoints import load_model, save_model
 from garm_course.training import NonFiniteLossError, fit
 
@@ -62,7 +62,7 @@ def test_each_loss_reaches_its_players_and_no_others():
 def textbook(model, data, steps, size, gamma, variance, r1=0.0):
     """The same training with a network cut off by detach and copies, every loss differentiated by itself."""
     torch.manual_seed(0)
-    stream = batches(data, size, torch.Generator().manual_seed(0), levels=model.levels)
+    stream = ScaledBatches(data, size, torch.Generator().manual_seed(0), levels=model.levels)
     optimizer = {p: torch.optim.Adam(getattr(model, p).parameters(), lr=1e-3, betas=(0.5, 0.99)) for p in PARTS}
     pair = LOSSES["non_saturating"]
     model.train()

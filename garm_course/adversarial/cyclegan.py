@@ -390,6 +390,15 @@ class ImagePool:
         self.images = torch.stack(images)
         return torch.stack(out)
 
+    def state(self) -> dict[str, Tensor]:
+        """The images and the state of the draws, for a run that is resumed later."""
+        return {"rng": self.rng.get_state(), **({} if self.images is None else {"images": self.images})}
+
+    def resume(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state()` returned."""
+        self.rng.set_state(state["rng"])
+        self.images = state.get("images")
+
 
 class _Residual(nn.Module):
     """x + two convolutions of x."""
