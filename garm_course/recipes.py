@@ -89,7 +89,7 @@ class Recipe:
         """Options with which `load` is called for this split."""
         return {**self.data_options, **({"n": self.sizes[split]} if split in self.sizes else {})}
 
-    def check(self, run: "Run") -> None:
+    def check(self, precision: str = "no", track: str | None = None, processes: int = 1) -> None:
         """Refuse a way of running that this recipe does not have (ValueError)."""
 
     def settings(self, budget: str) -> dict:
@@ -185,9 +185,9 @@ class AdversarialRecipe(Recipe):
             model, data["train"], loss=name, seed=seed, label=self.name, **penalties, **settings, **how
         )
 
-    def check(self, run: "Run") -> None:
-        """Refuse what `fit_adversarial` cannot do."""
-        if run.precision != "no" or run.tracker or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    def check(self, precision: str = "no", track: str | None = None, processes: int = 1) -> None:
+        """Refuse what `fit_adversarial` cannot do (ValueError)."""
+        if precision != "no" or track or processes > 1:
             raise ValueError(
                 f"{self.name} is a GAN, which trains in one process, without bf16 and trackers; leave these options out"
             )
@@ -212,7 +212,7 @@ class Run:
     save_every: int | None = None
     resume: bool = False
     precision: str = "no"
-    tracker: Tracker | str | None = None
+    tracker: Tracker | None = None
 
     def saved(self, stage: str = "") -> Checkpoints | None:
         """The checkpoints of a stage, for runs that have several."""
@@ -395,7 +395,7 @@ def train(
     out = Path(out)
     main = _is_first()
     command = f"garm train {recipe.model} --data {recipe.data} --budget {budget} --seed {seed}"
-    recipe.check(Run(out, save_every, resume, precision, track))
+    recipe.check(precision, track, int(os.environ.get("WORLD_SIZE", "1")))
     if main:
         _prepare_folder(out, overwrite, resume)
     tracker = None

@@ -120,7 +120,7 @@ def fit(
         checkpoints: where to save what is needed to go on after a kill; None saves nothing. An interrupt then saves the
             step it came in.
         resume: go on from the newest checkpoint; without one, start. On a CPU the run ends bit for bit as one that was
-            never stopped.
+            never stopped. Settings that differ are refused; data and loss cannot be compared: pass the same.
         tracker: curves for TensorBoard or Weights & Biases, see `tracking.Tracker`.
         label: text of the progress bar.
 
@@ -287,14 +287,14 @@ def fit(
 def _backward(accelerator, wrapped: nn.Module, x: Tensor, y: Tensor, parts: int, precision: str) -> float:
     """Add the gradient of the batch, part by part; the loss, averaged over all processes. Not finite: no gradient."""
     total = 0.0
-    for k, (x_k, y_k) in enumerate(zip(x.chunk(parts), y.chunk(parts), strict=True)):
-        last = (k + 1) * len(x_k) >= len(x) or k == parts - 1
+    chunks = list(zip(x.chunk(parts), y.chunk(parts), strict=True))
+    for k, (x_k, y_k) in enumerate(chunks):
         with (
-            nullcontext() if last else accelerator.no_sync(wrapped),
+            nullcontext() if k == len(chunks) - 1 else accelerator.no_sync(wrapped),
             torch.autocast(accelerator.device.type, torch.bfloat16, enabled=precision == "bf16"),
         ):
             value = wrapped(x_k, y_k)
-        share = value if parts == 1 else value * (len(x_k) / len(x))
+        share = value if len(chunks) == 1 else value * (len(x_k) / len(x))
         number = accelerator.reduce(share.detach(), "mean").item()
         total += number
         if not math.isfinite(number):

@@ -384,6 +384,19 @@ def test_processes_share_each_batch_equally():
         Batches(data, 6, rng(1), processes=4)
 
 
+def test_channels_last_and_a_compiled_model_train_as_the_plain_one(monkeypatch):
+    from functools import partial
+
+    # through the whole of torch.compile but for the code generator, which needs a C++ compiler
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    plain = fit(build(dropout=0.0).double(), BARS, **FAST)
+    for options in ({"channels_last": True}, {"compiled": True}):
+        model = build(dropout=0.0).double()
+        history = fit(model, BARS, **FAST, **options)
+        assert [loss for _, loss in history.train] == pytest.approx([loss for _, loss in plain.train], rel=1e-9)
+        assert model.log_prob(BARS.x).isfinite().all()
+
+
 def test_parts_of_a_batch_add_up_to_its_gradient():
     plain, parts = build(dropout=0.0), build(dropout=0.0)
     a = fit(plain.double(), BARS, **{**FAST, "patience": None})

@@ -52,8 +52,14 @@ def train(
     out = out or Path("runs") / f"{recipe.name}-{seed}"
     if device == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "true"  # read by Accelerate when it starts
+    recipe.settings(budget)  # refuses a budget that there is not
+    recipe.check(precision, track, processes)
     if processes > 1:
-        raise typer.Exit(in_processes(processes))
+        options = {"data": data, "budget": budget, "seed": seed, "out": out, "save-every": save_every, "device": device,
+                   "precision": precision, "track": track}  # fmt: skip
+        given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+        flags = {"--overwrite": overwrite, "--resume": resume, "--json": as_json}
+        raise typer.Exit(in_processes(processes, ["train", model, *given, *(f for f, on in flags.items() if on)]))
     first = os.environ.get("RANK", "0") == "0"
     if not as_json and first:
         typer.echo(f"{recipe.name}, budget {budget}, seed {seed}, into {out}")
@@ -88,19 +94,11 @@ def choose(option: str, value: str | None, known: tuple) -> None:
     raise ValueError(f"no --{option} {value!r}; {guess}choose one of {', '.join(names)}")
 
 
-def in_processes(n: int) -> int:
-    """Run this command again in n processes that share the work; the exit code."""
+def in_processes(n: int, arguments: list[str]) -> int:
+    """Run `garm` with these arguments in n processes that share the work; the exit code."""
     import subprocess
     import sys
 
-    arguments, skip = [], False
-    for argument in sys.argv[1:]:
-        if skip or argument.startswith("--processes="):
-            skip = False
-        elif argument == "--processes":
-            skip = True
-        else:
-            arguments.append(argument)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n)]
     return subprocess.run([*launcher, "-m", "garm_course.cli", *arguments], check=False).returncode
 
