@@ -103,6 +103,21 @@ def save_model(model: nn.Module, path: Path | str, record: dict | None = None) -
     write_atomically(path, save(tensors, metadata))
 
 
+def read_tensors(path: Path, remedy: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors of a safetensors file and the metadata of its header.
+
+    Raises:
+        ValueError: the file is truncated or is none; `remedy` says what to do.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118 (no dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is truncated or no safetensors file ({error}); {remedy}") from None
+
+
 def load_model(path: Path | str, expected: str | None = None, *, dtype: torch.dtype | None = None) -> nn.Module:
     """Read a model that `save_model` wrote; it comes back on the CPU, in evaluation mode, with its `record`.
 
@@ -117,17 +132,10 @@ def load_model(path: Path | str, expected: str | None = None, *, dtype: torch.dt
         ValueError: the file is truncated, is no model of this course, holds another model than expected, or its weights
             do not fit its configuration.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no model file {path}; train one with `garm train`, or check the path")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is truncated or no safetensors file ({error}); train or copy it again") from None
+    tensors, metadata = read_tensors(path, "train or copy it again")
     if metadata.get("format") != FORMAT:
         raise ValueError(
             f"{path} was not written by this course (no {FORMAT!r} in its header); use a file of `garm train`"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from garm_course.checkpoints import write_atomically
+from garm_course.checkpoints import read_tensors, write_atomically
 
 FORMAT = "garm-course run 1"
 
@@ -69,19 +69,12 @@ class Checkpoints:
         Raises:
             ValueError: it is damaged, no checkpoint of this course, or one of a run with other settings.
         """
-        from safetensors import SafetensorError, safe_open
-
         found = self.found()
         if not found:
             return None
         path = found[-1]
         before = f", and the run goes on from {found[-2].name}" if len(found) > 1 else ", and the run starts again"
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is truncated or no safetensors file ({error}); delete it{before}") from None
+        tensors, metadata = read_tensors(path, f"delete it{before}")
         if metadata.get("format") != FORMAT:
             raise ValueError(f"{path} is no checkpoint of a run (no {FORMAT!r} in its header); delete it{before}")
         theirs = json.loads(metadata["settings"])
