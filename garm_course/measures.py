@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Subset
 
 from garm_course.datasets.base import Dataset
 from garm_course.evaluation.features import DigitClassifier, accuracy, class_shares, classify, features
@@ -31,14 +32,17 @@ from garm_course.transforms import unscale
 from garm_course.weights import load_pretrained
 
 IMPORTANCE_SAMPLES = 500  # of the bound that is recorded for held-out data; the training data get the ELBO
+TRAINING_EXAMPLES = 12_000  # of larger training data only the first ones are measured
 
 
 def likelihood_figures(model: nn.Module, data: Dataset, split: str) -> dict:
     """Nats per example and bits/dim with standard error; rate and distortion of a bound; KL where it is known."""
+    large = split == "train" and len(data) > TRAINING_EXAMPLES
+    measured = Subset(data, range(TRAINING_EXAMPLES)) if large else data
     k = IMPORTANCE_SAMPLES if hasattr(model, "iwae_bound") and split != "train" else None
-    figures = _likelihood(evaluate(model, data, k=k))
+    figures = _likelihood(evaluate(model, measured, k=k))
     if hasattr(model, "elbo"):
-        figures |= rate_distortion(model, data)
+        figures |= rate_distortion(model, measured)
     if hasattr(data, "log_prob") and not model.n_classes:
         gap = kl_divergence(data, model, k=k)
         figures["kl"] = {"nats": gap.nats, "stderr": gap.stderr}

@@ -7,6 +7,7 @@ import os
 
 import pytest
 import torch
+from fake_data import small_mnist, write_idx
 
 from garm_course import checkpoints, datasets, recipes
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
@@ -91,8 +92,16 @@ def test_the_command_of_a_result_makes_the_same_run_again(run, tmp_path):
     assert any(not torch.equal(v, other.state_dict()[k]) for k, v in model.state_dict().items())
 
 
+@pytest.fixture
+def few_mnist(monkeypatch, tmp_path):
+    """Sixty random images in the files of MNIST, for recipes whose data set is downloaded."""
+    monkeypatch.setenv("GARM_DATA", str(tmp_path))
+    small_mnist(monkeypatch)
+    write_idx(tmp_path / "mnist")
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_fits_its_data(name):
+def test_every_recipe_fits_its_data(name, few_mnist):
     recipe = RECIPES[name]
     assert recipe.name == name
     small = {"n": 5} if "n" in recipe.options("train") else {}

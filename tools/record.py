@@ -2,8 +2,8 @@
 
 Writes results/<model>-<data>.json (figures averaged over the seeds, and each seed on its own) and puts the weights of
 the run with the best validation figure into garm_course/weights/, unless told not to: in half precision if they would
-exceed 250 kB, and not at all if they exceed 1 MB even then; all together should stay below 10 MB. Each run is evaluated
-on the test split here, once.
+exceed 250 kB, in eight bits if they would exceed 400 kB even then, and not at all if the file exceeds 1 MB; all
+together should stay below 10 MB. Each run is evaluated on the test split here, once.
 """
 
 import json
@@ -11,12 +11,15 @@ import statistics
 import sys
 from pathlib import Path
 
+import torch
+
 from garm_course import recipes, weights
 from garm_course.checkpoints import load_model, save_model, write_atomically
 from garm_course.measures import headline
+from garm_course.packing import drop_masked
 from garm_course.paths import results_folder
 
-SINGLE, LIMIT = 250_000, 1_000_000  # bytes of a file of weights in single precision, and of any
+SINGLE, HALF, LIMIT = 250_000, 400_000, 1_000_000  # bytes of weights in single and half precision, and of any file
 
 
 def mean_over_seeds(figures: list[dict]) -> dict:
@@ -60,18 +63,25 @@ def record(runs: list[Path], ship: bool = True) -> dict:
     }
     name = f"{first['model']}-{first['data']}"
     write_atomically(results_folder() / f"{name}.json", (json.dumps(entry, indent=1) + "\n").encode())
-    model = load_model(runs[best] / "model.safetensors")
-    kept = {k: v for k, v in results[best].items() if k != "history"}
-    numbers = sum(tensor.numel() for tensor in model.state_dict().values())
-    if numbers * 4 > SINGLE:
-        model.half()
-    if not ship:
-        print(f"{name}: no weights shipped, as asked for")
-    elif numbers * 2 <= LIMIT:
-        save_model(model, weights.FOLDER / f"{name}.safetensors", kept)
+    if ship:
+        put_weights(load_model(runs[best] / "model.safetensors"), results[best], weights.FOLDER / f"{name}.safetensors")
     else:
-        print(f"{name}: {numbers * 2:,} bytes in half precision, more than {LIMIT:,}: no weights shipped")
+        print(f"{name}: no weights shipped, as asked for")
     return entry
+
+
+def put_weights(model: torch.nn.Module, result: dict, path: Path) -> None:
+    """Write the weights with their record as small as the limits ask for, or say that they are too large."""
+    numbers = sum(tensor.numel() for tensor in model.state_dict().values())
+    packed = numbers * 2 > HALF
+    if packed:
+        drop_masked(model)
+    elif numbers * 4 > SINGLE:
+        model.half()
+    save_model(model, path, {k: v for k, v in result.items() if k != "history"}, packed=packed)
+    if path.stat().st_size > LIMIT:
+        print(f"{path.stem}: {path.stat().st_size:,} bytes, more than {LIMIT:,}: no weights shipped")
+        path.unlink()
 
 
 if __name__ == "__main__":
