@@ -2,7 +2,12 @@
 
 `fit_adversarial` trains a GAN, `fit_cyclegan` two translators with their critics, `fit_vaegan` an autoencoder with a
 discriminator. What all adversarial runs share (progress, averaged weights, a stop with a reason when a loss is no
-longer finite, Ctrl-C) is `alternate`; what one step does is a function that is passed in.
+longer finite, Ctrl-C, checkpoints) is `alternate`; what one step does is a function that is passed in.
+
+In several processes each takes its part of every batch and of its noise, and gradients are averaged after `backward`:
+the losses are those of one process. Accelerate's wrapper for data parallel is of no use here, since penalties
+differentiate twice. Two things belong to each process alone: the statistics of a batch normalization, of which those
+of the first are kept, and the pools of a CycleGAN.
 """
 
 import math
@@ -23,6 +28,7 @@ from garm_course.batches import Batches
 from garm_course.inputs import check_scaled, check_shape
 from garm_course.interrupts import deferred_interrupt
 from garm_course.modes import lent_weights
+from garm_course.processes import Processes
 from garm_course.run_state import (
     Checkpoints,
     description,
@@ -33,6 +39,7 @@ from garm_course.run_state import (
     prefixed,
     random_states,
 )
+from garm_course.tracking import Tracker
 from garm_course.training import NonFiniteLossError
 from garm_course.transforms import scale
 
@@ -47,6 +54,11 @@ class AdversarialHistory:
     cpu_seconds: float = 0.0  # of this process, over all threads
     steps: int = 0
     stopped: str = "all steps done"
+
+    def newest(self) -> dict[str, float]:
+        """The last entries by name, for a tracker."""
+        watched = {"watched": self.watched[-1][1]} if self.watched else {}
+        return {**{f"losses/{name}": entries[-1][1] for name, entries in self.terms.items()}, **watched}
 
 
 def fit_adversarial(
@@ -68,8 +80,10 @@ def fit_adversarial(
     watch: Callable[[int, GAN], float | None] | None = None,
     watch_every: int = 100,
     seed: int = 0,
+    precision: str = "no",
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
+    tracker: Tracker | None = None,
     label: str = "training",
 ) -> AdversarialHistory:
     """Train a GAN in place: the critic takes `critic_steps` steps, then the generator takes one.
@@ -95,7 +109,9 @@ def fit_adversarial(
         watch: called with the step and the GAN (with averaged weights, in evaluation mode) every `watch_every` steps;
             a number that it returns goes to `history.watched`.
         seed: of the order of the data, noise, and dropout (torch's global generators are seeded with it).
+        precision: "no" (that of the weights) or "bf16" (autocast; the losses of the scores keep theirs).
         checkpoints, resume: as in `training.fit`: what was stopped or killed goes on, on a CPU bit for bit.
+        tracker: as in `training.fit`; it gets the losses.
         label: text of the progress bar.
 
     Returns:
@@ -122,12 +138,13 @@ def fit_adversarial(
             "gradient of one example's score means nothing then; build the critic without it, or leave the penalty out"
         )
     objective = find_loss(loss) if isinstance(loss, str) else loss
-    device = _device()
+    team = Processes()
+    device = team.device
     home = next(gan.parameters()).device
     gan.to(device)
     torch.manual_seed(seed)
     order = torch.Generator().manual_seed(seed)
-    stream = ScaledBatches(data, batch_size, order, levels=gan.levels, device=device)
+    stream = ScaledBatches(data, batch_size, order, levels=gan.levels, team=team)
     critic, generator = gan.critic, gan.generator
     fused = device.type in ("cpu", "cuda")  # one call for all weights
     optimizers = (
@@ -140,24 +157,25 @@ def fit_adversarial(
         for k in range(critic_steps):
             x, y = next(stream)
             given = (y,) if gan.n_classes else ()
+            noise = team.share(torch.randn(stream.size, gan.latents, device=device))
             with torch.set_grad_enabled(k == critic_steps - 1):  # only the last fakes are the generator's too
-                fake = generator(torch.randn(len(x), gan.latents, device=device), *given)
-            real = critic(x.requires_grad_(bool(r1)), *given)
-            terms["critic"] = objective.critic(real, critic(fake.detach(), *given))
+                fake = generator(noise, *given)
+            real = critic(x.requires_grad_(bool(r1)), *given).float()
+            terms["critic"] = objective.critic(real, critic(fake.detach(), *given).float())
             steepness = []
             if r1:
                 steepness.append(r1_of_scores(real, x, r1))
             if penalty:
-                eps = torch.rand(len(x), device=device)
+                eps = team.share(torch.rand(stream.size, device=device))
                 steepness.append(penalty * gradient_penalty(critic, x, fake, eps, *given))
             if steepness:
                 terms["penalty"] = sum(steepness)
-            descend(optimizers[0], terms["critic"] + terms.get("penalty", 0.0))
+            descend(optimizers[0], terms["critic"] + terms.get("penalty", 0.0), team)
             if clip is not None:
                 clip_weights(critic, clip)
         with frozen(critic):
-            terms["generator"] = objective.generator(critic(fake, *given))
-            descend(optimizers[1], terms["generator"])
+            terms["generator"] = objective.generator(critic(fake, *given).float())
+            descend(optimizers[1], terms["generator"], team)
         return terms
 
     def seen(number: int) -> float | None:
@@ -167,6 +185,7 @@ def fit_adversarial(
         return alternate(
             step, gan, averaged=generator, optimizers=optimizers, steps=steps, ema=ema, decay=decay, watch=seen,
             watch_every=watch_every, label=label, sources={"data": stream}, checkpoints=checkpoints, resume=resume,
+            team=team, precision=precision, tracker=tracker,
             settings={"batch_size": batch_size, "critic_steps": critic_steps, "lr": lr, "critic_lr": critic_lr,
                       "betas": betas, "r1": r1, "penalty": penalty, "clip": clip, "loss": _name_of(loss),
                       "seed": seed, "examples": len(data)},
@@ -196,8 +215,10 @@ def fit_cyclegan(
     watch: Callable[[int, CycleGAN], float | None] | None = None,
     watch_every: int = 100,
     seed: int = 0,
+    precision: str = "no",
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
+    tracker: Tracker | None = None,
     label: str = "training",
 ) -> AdversarialHistory:
     """Train two translators and their critics in place, on two data sets between which there are no pairs.
@@ -211,8 +232,8 @@ def fit_cyclegan(
         x_data, y_data: examples (x, class), whose classes are not looked at: LongTensor images of the model's levels,
             which are scaled to [-1, 1], or floats in [-1, 1]. Each is shuffled by itself.
         loss: a name of `adversarial.losses.LOSSES`, or a pair of functions of scores; the paper takes least squares.
-        steps, batch_size, ema, decay, watch_every, checkpoints, resume, label: see `fit_adversarial`; averaged are both
-            translators.
+        steps, batch_size, ema, decay, watch_every, precision, checkpoints, resume, tracker, label: see
+            `fit_adversarial`; averaged are both translators.
         lr: learning rate of the translators. critic_lr: of the critics, None for the same. betas: of Adam.
         lam: weight of the cycle loss; the paper takes 10. A pair weighs x -> y -> x and y -> x -> y apart.
         identity: weight of the identity loss; the paper takes half of lam for paintings.
@@ -244,14 +265,13 @@ def fit_cyclegan(
     if identity:
         check_same_domain(model.shapes["x"], model.shapes["y"])
     objective = find_loss(loss) if isinstance(loss, str) else loss
-    device = _device()
+    team = Processes()
+    device = team.device
     home = next(model.parameters()).device
     model.to(device)
     torch.manual_seed(seed)
     streams = [
-        ScaledBatches(
-            data, batch_size, torch.Generator().manual_seed(2 * seed + k), levels=model.levels[d], device=device
-        )
+        ScaledBatches(data, batch_size, torch.Generator().manual_seed(2 * seed + k), levels=model.levels[d], team=team)
         for k, (d, data) in enumerate({"x": x_data, "y": y_data}.items())
     ]
     pools = {d: ImagePool(pool, torch.Generator().manual_seed(2 * seed + k)) for k, d in enumerate("xy")}
@@ -269,7 +289,10 @@ def fit_cyclegan(
         fakes = {"x": F(y), "y": G(x)}
         with frozen(critics):
             cycles = l1(F(fakes["y"]), x), l1(G(fakes["x"]), y)
-            terms = {"adversarial": sum(objective.generator(critics[d](fakes[d])) for d in "xy"), "cycle": sum(cycles)}
+            terms = {
+                "adversarial": sum(objective.generator(critics[d](fakes[d]).float()) for d in "xy"),
+                "cycle": sum(cycles),
+            }
             total = terms["adversarial"] + there * cycles[0] + back * cycles[1]
             if identity:
                 terms["identity"] = identity_loss(G, F, x, y)
@@ -277,10 +300,11 @@ def fit_cyclegan(
             if pairs is not None:
                 terms["pairs"] = l1(G(pairs[0]), pairs[1]) + l1(F(pairs[1]), pairs[0])
                 total = total + paired * terms["pairs"]
-            descend(optimizers[0], total)
-        real = {"x": x, "y": y}
-        terms["critics"] = sum(objective.critic(critics[d](real[d]), critics[d](pools[d](fakes[d]))) for d in "xy")
-        descend(optimizers[1], terms["critics"])
+            descend(optimizers[0], total, team)
+        scores = {"x": (critics["x"](x), critics["x"](pools["x"](fakes["x"]))),
+                  "y": (critics["y"](y), critics["y"](pools["y"](fakes["y"])))}  # fmt: skip
+        terms["critics"] = sum(objective.critic(real.float(), fake.float()) for real, fake in scores.values())
+        descend(optimizers[1], terms["critics"], team)
         return terms
 
     def seen(number: int) -> float | None:
@@ -292,6 +316,7 @@ def fit_cyclegan(
             watch=seen, watch_every=watch_every, label=label,
             sources={"x": streams[0], "y": streams[1], **{f"pool_{d}": pools[d] for d in "xy"}},
             checkpoints=checkpoints, resume=resume,
+            team=team, precision=precision, tracker=tracker,
             settings={"batch_size": batch_size, "lr": lr, "critic_lr": critic_lr, "betas": betas, "lam": lam,
                       "identity": identity, "paired": paired, "pool": pool, "loss": _name_of(loss), "seed": seed,
                       "examples": [len(x_data), len(y_data)], "pairs": 0 if pairs is None else len(pairs[0])},
@@ -318,8 +343,10 @@ def fit_vaegan(
     watch: Callable[[int, VAEGAN], float | None] | None = None,
     watch_every: int = 100,
     seed: int = 0,
+    precision: str = "no",
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
+    tracker: Tracker | None = None,
     label: str = "training",
 ) -> AdversarialHistory:
     """Train a VAE-GAN in place: encoder and decoder take a step, then the discriminator.
@@ -335,8 +362,8 @@ def fit_vaegan(
             reconstruction error is divided by it. The smaller, the more nats the code may spend.
         loss: a name of `adversarial.losses.LOSSES`, or a pair of functions of scores. Fakes are the reconstructions and
             as many images from the prior, together.
-        steps, batch_size, lr, critic_lr, betas, decay, watch_every, seed, checkpoints, resume, label: see
-            `fit_adversarial`.
+        steps, batch_size, lr, critic_lr, betas, decay, watch_every, seed, precision, checkpoints, resume, tracker,
+            label: see `fit_adversarial`.
         r1: gamma of the penalty on the discriminator's gradient at data.
         ema: decay of the moving average of encoder and decoder, which hold it on return; 0 for none.
         watch: called with the step and the model every `watch_every` steps.
@@ -364,11 +391,12 @@ def fit_vaegan(
             "nothing then; build it without, or leave r1 out"
         )
     objective = find_loss(loss) if isinstance(loss, str) else loss
-    device = _device()
+    team = Processes()
+    device = team.device
     home = next(model.parameters()).device
     model.to(device)
     torch.manual_seed(seed)
-    stream = ScaledBatches(data, batch_size, torch.Generator().manual_seed(seed), levels=model.levels, device=device)
+    stream = ScaledBatches(data, batch_size, torch.Generator().manual_seed(seed), levels=model.levels, team=team)
     encoder, decoder, critic = model.encoder, model.decoder, model.critic
     own = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
     weights = {name: list(part.parameters()) for name, part in own.items()}
@@ -380,25 +408,29 @@ def fit_vaegan(
 
     def step() -> dict[str, Tensor]:
         x, _ = next(stream)
-        mu, logvar = model.encode(x)
-        images = decoder(torch.cat([mu + (0.5 * logvar).exp() * torch.randn_like(mu), torch.randn_like(mu)]))
+        mu, logvar = (t.float() for t in model.encode(x))
+        noise, fresh = (team.share(torch.randn(stream.size, mu.shape[1], device=device)) for _ in range(2))
+        images = decoder(torch.cat([mu + (0.5 * logvar).exp() * noise, fresh]))
         rebuilt = images[: len(x)]
         with torch.no_grad():
-            target = critic.features(x)
-        h = critic.features(rebuilt)
+            target = critic.features(x).float()
+        h = critic.features(rebuilt).float()
         terms = {"prior": model.prior_loss(mu, logvar), "reconstruction": feature_nll(target, h).mean() / variance}
-        terms["generator"] = objective.generator(critic(images))
-        if all(torch.isfinite(value) for value in terms.values()):
+        terms["generator"] = objective.generator(critic(images).float())
+        if all(torch.isfinite(team.mean(value)) for value in terms.values()):
             optimizers[0].zero_grad(set_to_none=True)
             of_encoder = terms["prior"] + terms["reconstruction"]
-            of_encoder.backward(inputs=weights["encoder"], retain_graph=True)
-            (gamma * terms["reconstruction"] + terms["generator"]).backward(inputs=weights["decoder"])
+            of_decoder = gamma * terms["reconstruction"] + terms["generator"]
+            with team.autocast("no"):
+                of_encoder.backward(inputs=weights["encoder"], retain_graph=True)
+                of_decoder.backward(inputs=weights["decoder"])
+            team.average_gradients(own.parameters())
             optimizers[0].step()
-        real = critic(x.requires_grad_(bool(r1)))
-        terms["critic"] = objective.critic(real, critic(images.detach()))
+        real = critic(x.requires_grad_(bool(r1))).float()
+        terms["critic"] = objective.critic(real, critic(images.detach()).float())
         if r1:
             terms["penalty"] = r1_of_scores(real, x, r1)
-        descend(optimizers[1], terms["critic"] + terms.get("penalty", 0.0))
+        descend(optimizers[1], terms["critic"] + terms.get("penalty", 0.0), team)
         return terms
 
     def seen(number: int) -> float | None:
@@ -408,6 +440,7 @@ def fit_vaegan(
         return alternate(
             step, model, averaged=own, optimizers=optimizers, steps=steps, ema=ema, decay=decay, watch=seen,
             watch_every=watch_every, label=label, sources={"data": stream}, checkpoints=checkpoints, resume=resume,
+            team=team, precision=precision, tracker=tracker,
             settings={"batch_size": batch_size, "gamma": gamma, "variance": variance, "lr": lr,
                       "critic_lr": critic_lr, "betas": betas, "r1": r1, "loss": _name_of(loss), "seed": seed,
                       "examples": len(data)},
@@ -427,6 +460,9 @@ def alternate(
     decay: bool = False,
     watch: Callable[[int], float | None] = lambda number: None,
     watch_every: int = 100,
+    team: Processes | None = None,
+    precision: str = "no",
+    tracker: Tracker | None = None,
     sources: dict[str, object] | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
@@ -441,6 +477,7 @@ def alternate(
         optimizers: whose learning rates fall linearly to 0, if `decay`.
         steps, ema, watch_every, label: see `fit_adversarial`. watch: called every `watch_every` steps, in evaluation
             mode and with averaged weights.
+        team: the processes of the run; None for those that Accelerate finds. precision, tracker: see `fit_adversarial`.
         sources: what `step` draws from, by name, with `state()` and `resume(state)`: saved with the run.
         checkpoints, resume: see `training.fit`. settings: what a checkpoint must have in common with this run.
 
@@ -452,9 +489,12 @@ def alternate(
 
     if steps < 1 or watch_every < 1 or not 0 <= ema < 1:
         raise ValueError(f"expected steps >= 1, watch_every >= 1, ema in [0, 1), got {steps}, {watch_every}, {ema}")
+    if precision not in ("no", "bf16"):
+        raise ValueError(f'expected precision "no" or "bf16", got {precision!r}')
+    team = team or Processes()
     settings = {
         **(settings or {}), "steps": steps, "ema": ema, "decay": decay, "watch_every": watch_every,
-        "model": description(model),
+        "precision": precision, "processes": team.count, "model": description(model),
     }  # fmt: skip
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     average = {k: v.detach().clone() for k, v in averaged.state_dict().items()}
@@ -481,6 +521,8 @@ def alternate(
         history.cpu_seconds = spent_cpu + time.process_time() - began_cpu
 
     def save() -> None:
+        if not team.main:
+            return
         clock()
         tensors = {**prefixed("model", model.state_dict()), **prefixed("average", average)}
         groups = []
@@ -497,14 +539,16 @@ def alternate(
     model.train()
     try:
         with (
-            progress(total=steps, initial=history.steps, label=label, unit="step") as bar,
-            deferred_interrupt(enabled=checkpoints is not None) as interrupt,
+            progress(total=steps, initial=history.steps, label=label, unit="step", disable=not team.main) as bar,
+            deferred_interrupt(enabled=checkpoints is not None and team.count == 1) as interrupt,
         ):
             for number in range(history.steps + 1, steps + 1):
                 if decay:
                     for optimizer, peak in zip(optimizers, peaks, strict=True):
                         optimizer.param_groups[0]["lr"] = peak * (1 - (number - 1) / steps)
-                terms = {name: value.item() for name, value in step().items()}
+                with team.autocast(precision):
+                    losses = step()
+                terms = {name: team.mean(value).item() for name, value in losses.items()}
                 for name, value in terms.items():
                     if not math.isfinite(value):
                         raise NonFiniteLossError(
@@ -522,10 +566,15 @@ def alternate(
                     sums, since = {}, 0
                     with lent_weights(averaged, average), torch.no_grad():
                         model.eval()
-                        value = watch(number)
+                        value = team.of_the_first(lambda number=number: watch(number))
+                        if team.count > 1:  # it may have drawn, and all must go on drawing alike
+                            load_random_states(team.of_the_first(random_states))
                         model.train()
                     if value is not None:
                         history.watched.append((number, float(value)))
+                    if tracker is not None and team.main:
+                        rates = {f"learning_rate/{k}": o.param_groups[0]["lr"] for k, o in enumerate(optimizers)}
+                        tracker.log(number, {**history.newest(), **rates})
                     bar.set_postfix_str(", ".join(f"{name} {value:.3f}" for name, value in terms.items()))
                 if checkpoints and (
                     number % (checkpoints.every or watch_every) == 0 or number == steps or interrupt.came
@@ -542,11 +591,13 @@ def alternate(
     return history
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of gradient descent on a loss; a loss that is not finite moves nothing."""
-    if torch.isfinite(loss):
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, team: Processes) -> None:
+    """One step of gradient descent on a loss, averaged over the processes; one that is not finite moves nothing."""
+    if torch.isfinite(team.mean(loss)):
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with team.autocast("no"):
+            loss.backward()
+        team.average_gradients(weight for group in optimizer.param_groups for weight in group["params"])
         optimizer.step()
 
 
@@ -570,18 +621,18 @@ class ScaledBatches(Batches):
 
     Args:
         data: examples (x, y) that can be indexed with a list. size: examples a batch, at most all of them.
-        order: of the examples. levels: of LongTensor images. device: where the batches go.
+        order: of the examples. levels: of LongTensor images.
+        team: the processes that share each batch, and the device of this one; None: a single one, on the CPU.
 
     Raises:
         ValueError: for an empty data set, or images outside of [-1, 1]. TypeError: for levels without their number.
     """
 
     def __init__(
-        self, data: Dataset, size: int, order: torch.Generator, *, levels: int | None,
-        device: torch.device | None = None,
-    ):  # fmt: skip
-        self.levels, self.device = levels, device
-        super().__init__(data, size, order)
+        self, data: Dataset, size: int, order: torch.Generator, *, levels: int | None, team: Processes | None = None
+    ):
+        self.levels, self.device = levels, team.device if team else None
+        super().__init__(data, size, order, rank=team.rank if team else 0, processes=team.count if team else 1)
 
     def _seed_of_workers(self) -> None:
         torch.empty((), dtype=torch.int64).random_()  # of a DataLoader without a generator: from the global one
@@ -608,12 +659,6 @@ def _checked_pairs(model: CycleGAN, x: Tensor, y: Tensor, device: torch.device) 
 
 def _name_of(loss: str | GANLoss) -> str:
     return loss if isinstance(loss, str) else "functions"
-
-
-def _device() -> torch.device:
-    from accelerate import Accelerator
-
-    return Accelerator().device
 
 
 def _follow(average: dict[str, Tensor], network: nn.Module, ema: float, number: int) -> None:

@@ -89,9 +89,6 @@ class Recipe:
         """Options with which `load` is called for this split."""
         return {**self.data_options, **({"n": self.sizes[split]} if split in self.sizes else {})}
 
-    def check(self, precision: str = "no", track: str | None = None, processes: int = 1) -> None:
-        """Refuse a way of running that this recipe does not have (ValueError)."""
-
     def settings(self, budget: str) -> dict:
         """Arguments of `fit` at this budget."""
         if budget not in BUDGETS:
@@ -180,17 +177,10 @@ class AdversarialRecipe(Recipe):
     ) -> AdversarialHistory:
         """Train the GAN in place on data["train"]."""
         name, penalties = self.loss
-        how = {} if run is None else {"checkpoints": run.saved(), "resume": run.resume}
+        how = (run or Run()).options()
         return fit_adversarial(
             model, data["train"], loss=name, seed=seed, label=self.name, **penalties, **settings, **how
         )
-
-    def check(self, precision: str = "no", track: str | None = None, processes: int = 1) -> None:
-        """Refuse what `fit_adversarial` cannot do (ValueError)."""
-        if precision != "no" or track or processes > 1:
-            raise ValueError(
-                f"{self.name} is a GAN, which trains in one process, without bf16 and trackers; leave these options out"
-            )
 
     def settings(self, budget: str) -> dict:
         """Arguments of `fit_adversarial` at this budget."""
@@ -428,7 +418,6 @@ def train(
     out = Path(out)
     main = _is_first()
     command = f"garm train {recipe.model} --data {recipe.data} --budget {budget} --seed {seed}"
-    recipe.check(precision, track, int(os.environ.get("WORLD_SIZE", "1")))
     if main:
         _prepare_folder(out, overwrite, resume)
     tracker = None

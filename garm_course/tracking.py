@@ -7,7 +7,7 @@ TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb"}  # name: package tha
 
 
 class Tracker:
-    """Writes losses and learning rate of a run.
+    """Writes the figures of a run.
 
     Args:
         kind: "tensorboard" (files in `folder`, shown by `tensorboard --logdir FOLDER`) or "wandb" (Weights & Biases;
@@ -36,11 +36,8 @@ class Tracker:
         self._tracker.start()
         self._tracker.store_init_configuration(config or {})
 
-    def log(self, step: int, history, lr: float) -> None:
-        """Write the newest entries of a `History`, and the learning rate (0 at the last step)."""
-        values = {"train/nats": history.train[-1][1], "learning_rate": lr}
-        if history.validation:
-            values["validation/nats"] = history.validation[-1][1]
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Write figures of a step by name, such as "train/nats"."""
         self._tracker.log(values, step=step)
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from garm_course.batches import Batches
 from garm_course.evaluation.likelihood import evaluate
 from garm_course.interrupts import deferred_interrupt
 from garm_course.modes import lent_weights
+from garm_course.processes import Processes
 from garm_course.run_state import (
     Checkpoints,
     description,
@@ -44,6 +45,11 @@ class History:
     steps: int = 0
     best_step: int = 0
     stopped: str = "all steps done"
+
+    def newest(self) -> dict[str, float]:
+        """The last entries by name, for a tracker."""
+        entries = {"train/nats": self.train, "validation/nats": self.validation}
+        return {name: found[-1][1] for name, found in entries.items() if found}
 
 
 def negative_log_likelihood(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -133,8 +139,6 @@ def fit(
         ValueError: for an empty data set, settings outside their ranges, a batch that the processes cannot share, or a
             checkpoint that is damaged or belongs to other settings. OSError: a checkpoint cannot be written.
     """
-    from accelerate import Accelerator
-
     from garm_course.display.progressbar import progress
 
     for name, examples in (("training", data), ("validation", validation)):
@@ -148,8 +152,8 @@ def fit(
                             ("accumulate", accumulate, accumulate >= 1)):  # fmt: skip
         if not ok:
             raise ValueError(f"{name}={value} is out of range; see the documentation of fit()")
-    accelerator = Accelerator()  # without a precision, which it would fix for the whole process
-    rank, processes, main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
+    team = Processes()
+    accelerator, rank, processes, main = team.accelerator, team.rank, team.count, team.main
     order = torch.Generator().manual_seed(seed)
     batches = Batches(data, batch_size, order, rank=rank, processes=processes)
     if batches.size // processes < accumulate:
@@ -195,7 +199,7 @@ def fit(
         history.cpu_seconds = spent_cpu + time.process_time() - began_cpu
 
     def save() -> None:
-        randoms = _gathered(random_states(), processes)
+        randoms = team.gathered(random_states())
         if not main:
             return
         clock()
@@ -228,7 +232,7 @@ def fit(
                     f"the best weights so far are kept (step {history.best_step})" if best else "the weights are kept"
                 )
                 try:
-                    number = _backward(accelerator, wrapped, x, y, accumulate, precision)
+                    number = _backward(team, wrapped, x, y, accumulate, precision)
                 except FloatingPointError as error:  # the model has seen which term is not finite
                     raise NonFiniteLossError(f"at step {step}: {error}; {kept}") from None
                 if math.isfinite(number):
@@ -255,7 +259,7 @@ def fit(
                     running, since = 0.0, 0
                     if validation is not None:
                         with lent_weights(model, average):
-                            nats = _of_the_first(lambda: evaluate(model, validation).nats, main, processes)
+                            nats = team.of_the_first(lambda: evaluate(model, validation).nats)
                         history.validation.append((step, nats))
                         waited += 1
                         if nats < best_value:
@@ -263,7 +267,7 @@ def fit(
                             best = {k: v.clone() for k, v in average.items()}
                         bar.set_postfix_str(f"train {history.train[-1][1]:.2f}, validation {nats:.2f} nats")
                     if tracker is not None and main:
-                        tracker.log(step, history, optimizer.param_groups[0]["lr"])
+                        tracker.log(step, {**history.newest(), "learning_rate": optimizer.param_groups[0]["lr"]})
                     if patience is not None and waited >= patience:
                         history.stopped = f"no improvement in {patience} evaluations"
                         break
@@ -284,37 +288,20 @@ def fit(
     return history
 
 
-def _backward(accelerator, wrapped: nn.Module, x: Tensor, y: Tensor, parts: int, precision: str) -> float:
+def _backward(team: Processes, wrapped: nn.Module, x: Tensor, y: Tensor, parts: int, precision: str) -> float:
     """Add the gradient of the batch, part by part; the loss, averaged over all processes. Not finite: no gradient."""
     total = 0.0
     chunks = list(zip(x.chunk(parts), y.chunk(parts), strict=True))
     for k, (x_k, y_k) in enumerate(chunks):
         with (
-            nullcontext() if k == len(chunks) - 1 else accelerator.no_sync(wrapped),
-            torch.autocast(accelerator.device.type, torch.bfloat16, enabled=precision == "bf16"),
+            nullcontext() if k == len(chunks) - 1 else team.accelerator.no_sync(wrapped),
+            team.autocast(precision),
         ):
             value = wrapped(x_k, y_k)
         share = value if len(chunks) == 1 else value * (len(x_k) / len(x))
-        number = accelerator.reduce(share.detach(), "mean").item()
+        number = team.mean(share).item()
         total += number
         if not math.isfinite(number):
             return number
-        accelerator.backward(share)
+        team.accelerator.backward(share)
     return total
-
-
-def _of_the_first(figure: Callable[[], float], main: bool, processes: int) -> float:
-    """A figure that the first process computes, known to all."""
-    found = [figure() if main else None]
-    if processes > 1:
-        torch.distributed.broadcast_object_list(found, src=0)
-    return found[0]
-
-
-def _gathered(value: object, processes: int) -> list:
-    """The values of all processes, known to all."""
-    if processes == 1:
-        return [value]
-    values = [None] * processes
-    torch.distributed.all_gather_object(values, value)
-    return values

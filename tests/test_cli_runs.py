@@ -238,8 +238,6 @@ def test_every_command_has_help(command):
         (["train", "gated_pixelcnn", "--device", "gpu"], "no --device 'gpu'; "),
         (["train", "gated_pixelcnn", "--precision", "bf61"], "no --precision 'bf61'; did you mean bf16?"),
         (["train", "gated_pixelcnn", "--track", "tensorbord"], "did you mean tensorboard? choose one of tensorboard,"),
-        (["train", "gan", "--precision", "bf16"], "gan-digits is a GAN, which trains in one process, without bf16"),
-        (["train", "gan", "--processes", "2"], "gan-digits is a GAN, which trains in one process, without bf16"),
         (["train", "made", "--budget", "quik", "--processes", "2"], "quik"),
         (["sample", "RUN", "--out", "OUT.png", "--class", "3"], "knows no classes; leave --class out"),
         (

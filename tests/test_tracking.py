@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from garm_course import datasets, tracking
+from garm_course.adversarial.gan import MLPGAN
+from garm_course.adversarial_training import fit_adversarial
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.tracking import Tracker
 from garm_course.training import fit
@@ -28,6 +30,26 @@ def test_tensorboard_reads_the_history(tmp_path, monkeypatch):
         found = [(event.step, event.value) for event in events.Scalars(name)]
         assert found == [(step, pytest.approx(value, rel=1e-6)) for step, value in expected]
     assert [event.value for event in events.Scalars("learning_rate")][-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_tensorboard_reads_the_losses_of_a_gan(tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("GARM_PROGRESS", "0")
+    torch.manual_seed(0)
+    gan = MLPGAN(BARS.shape, BARS.levels, latents=4, hidden=(8,))
+    tracker = Tracker("tensorboard", tmp_path / "logs", "bars")
+    history = fit_adversarial(gan, BARS, steps=6, batch_size=8, watch=lambda step, gan: step / 2, watch_every=2,
+                              decay=True, tracker=tracker)  # fmt: skip
+    tracker.close()
+    events = EventAccumulator(str(tmp_path / "logs" / "bars"))
+    events.Reload()
+    for name, entries in history.terms.items():
+        found = [(event.step, event.value) for event in events.Scalars(f"losses/{name}")]
+        assert found == [(step, pytest.approx(value, rel=1e-6)) for step, value in entries]
+    assert [event.value for event in events.Scalars("watched")] == [1, 2, 3]
+    rates = [event.value for event in events.Scalars("learning_rate/0")]
+    assert rates == pytest.approx([1e-3 * (1 - step / 6) for step in (1, 3, 5)])
 
 
 def test_another_tracker_and_a_missing_package_are_told(tmp_path, monkeypatch):

@@ -53,7 +53,6 @@ def train(
     if device == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "true"  # read by Accelerate when it starts
     recipe.settings(budget)  # refuses a budget that there is not
-    recipe.check(precision, track, processes)
     if processes > 1:
         options = {"data": data, "budget": budget, "seed": seed, "out": out, "save-every": save_every, "device": device,
                    "precision": precision, "track": track}  # fmt: skip

@@ -1,0 +1,63 @@
+"""One program in one process or in several: what each of them computes, and what all of them must agree on.
+
+Started by `torchrun` or `accelerate launch`, every process runs the same lines. Accelerate finds its device and its
+number; here is what the training loops need beyond that.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class Processes:
+    """The processes of a run.
+
+    Attributes:
+        rank, count: number of this process, and how many there are (0 and 1 where there is one).
+        main: whether this is the one that evaluates, saves and shows progress.
+        device: where this process computes.
+        accelerator: the one that was asked.
+    """
+
+    def __init__(self):
+        from accelerate import Accelerator
+
+        self.accelerator = Accelerator()  # without a precision, which it would fix for the whole process
+        self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
+        self.main, self.device = self.accelerator.is_main_process, self.accelerator.device
+
+    def share(self, batch: Tensor) -> Tensor:
+        """This process's part (B / count, ...) of a batch (B, ...) that all have drawn alike."""
+        return batch.chunk(self.count)[self.rank]
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over the processes, without gradient."""
+        return self.accelerator.reduce(value.detach(), "mean")
+
+    def average_gradients(self, weights: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over the processes: that of a loss averaged over the whole batch."""
+        if self.count > 1:
+            for weight in weights:
+                if weight.grad is not None:
+                    weight.grad = self.accelerator.reduce(weight.grad, "mean")
+
+    def autocast(self, precision: str) -> torch.autocast:
+        """A context in which matrix products and convolutions have 16 bits, if precision is "bf16"."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16")
+
+    def of_the_first(self, figure: Callable[[], object]) -> object:
+        """What the first process computes, known to all."""
+        if self.count == 1:
+            return figure()
+        found = [figure() if self.main else None]
+        torch.distributed.broadcast_object_list(found, src=0)
+        return found[0]
+
+    def gathered(self, value: object) -> list:
+        """The values of all processes, known to all."""
+        if self.count == 1:
+            return [value]
+        values = [None] * self.count
+        torch.distributed.all_gather_object(values, value)
+        return values
