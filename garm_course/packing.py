@@ -1,7 +1,7 @@
-"""Weights in eight bits: each row of a matrix as whole numbers of -127..127 times one scale, and a zero costs one bit.
+"""Weights in eight bits: each row of a matrix as whole numbers of -127..127 times one scale; zeros cost a bit each.
 
-That is how the larger models that come with the package are stored: a quarter of the size of single precision, or an
-eighth where a mask makes half of the weights zero. Rounding is by at most half a scale, 1/254 of the largest weight of
+That is how the larger models that come with the package are stored: a quarter of the size of single precision, or a
+sixth where a mask makes half of the weights zero. Rounding is by at most half a scale, 1/254 of the largest weight of
 the row; the figures of the course's models move by a few thousandths of a nat.
 """
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 LEVELS = 127
-PARTS = ("scales", "there", "numbers")  # of a packed tensor, beside its shape
 
 
 def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -20,8 +19,9 @@ def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         tensors: as in a `state_dict`; what is packed has at least two axes, of which the first counts the rows.
 
     Returns:
-        For a packed NAME the entries "NAME/shape", "NAME/scales" (one a row), "NAME/there" (a bit for each weight, 1
-        where it is not zero) and "NAME/numbers" (int8, the weights that are not zero); all others under their names.
+        For a packed NAME the entries "NAME/shape", "NAME/scales" (one a row) and "NAME/numbers" (int8); and where that
+        is smaller also "NAME/there" (a bit for each weight, 1 where it is not zero), and numbers for these weights
+        only. All others under their names.
 
     Raises:
         ValueError: for a weight that is not finite.
@@ -40,9 +40,11 @@ def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         packed |= {
             f"{name}/shape": torch.tensor(tensor.shape),
             f"{name}/scales": scales,
-            f"{name}/there": torch.from_numpy(np.packbits(there.numpy())),
-            f"{name}/numbers": numbers[there],
+            f"{name}/numbers": numbers.flatten(),
         }
+        if there.sum() + there.numel() / 8 < there.numel():
+            packed[f"{name}/there"] = torch.from_numpy(np.packbits(there.numpy()))
+            packed[f"{name}/numbers"] = numbers[there]
     return packed
 
 
@@ -55,12 +57,16 @@ def unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     unpacked = {name: tensor for name, tensor in tensors.items() if "/" not in name}
     for name in (key.removesuffix("/shape") for key in tensors if key.endswith("/shape")):
         try:
-            scales, bits, numbers = (tensors[f"{name}/{part}"] for part in PARTS)
-            shape = tensors[f"{name}/shape"].tolist()
-            rows = torch.zeros(shape[0], int(np.prod(shape[1:])))
-            there = np.unpackbits(bits.numpy(), count=rows.numel()).astype(bool)
-            rows[torch.from_numpy(there).view_as(rows)] = numbers.float()
-            unpacked[name] = (rows * scales[:, None]).view(shape)
+            shape, scales, numbers = (tensors[f"{name}/{part}"] for part in ("shape", "scales", "numbers"))
+            size = int(shape.prod())
+            if f"{name}/there" in tensors:
+                there = torch.from_numpy(np.unpackbits(tensors[f"{name}/there"].numpy(), count=size).astype(bool))
+                if there.sum() != len(numbers):
+                    raise ValueError(f"{len(numbers)} numbers for {there.sum()} places")
+                numbers = torch.zeros(size, dtype=torch.int8).masked_scatter(there, numbers)
+            if numbers.numel() != size or len(scales) != shape[0]:
+                raise ValueError(f"{numbers.numel()} numbers and {len(scales)} scales for {shape.tolist()}")
+            unpacked[name] = (numbers.view(len(scales), -1) * scales[:, None]).view(shape.tolist())
         except (KeyError, IndexError, RuntimeError, ValueError) as error:
             raise ValueError(f"the packed weights {name} are damaged ({error})") from None
     return unpacked

@@ -25,8 +25,10 @@ class Tracker:
             raise ImportError(f"tracking with {kind} needs a package: pip install {TRACKERS[kind]}")
         import os
 
+        from accelerate import PartialState
         from accelerate.tracking import TensorBoardTracker, WandBTracker
 
+        PartialState()  # without which Accelerate's logging, that its tracker calls, raises an error
         Path(folder).mkdir(parents=True, exist_ok=True)
         if kind == "tensorboard":
             self._tracker = TensorBoardTracker(name, str(folder))

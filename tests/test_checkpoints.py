@@ -13,6 +13,7 @@ from garm_course import checkpoints, load_pretrained
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.checkpoints import load_model, model_classes, save_model, write_atomically
 from garm_course.measures import MEASURES, headline
+from garm_course.recipes import RECIPES
 from garm_course.weights import FOLDER, pretrained_names
 
 
@@ -204,6 +205,14 @@ def test_the_pretrained_models_reach_their_recorded_figures():
         assert off < (1e-3 if single else max(0.02, 1e-3 * found)), name
         assert record["budget"] != "smoke"
         assert record["command"].startswith("garm train ")
+
+
+def test_every_model_that_lessons_can_train_has_small_weights():
+    embedded = {name for name, recipe in RECIPES.items() if not recipe.data.startswith("mnist")}
+    assert set(pretrained_names()) == embedded
+    sizes = [(FOLDER / f"{name}.safetensors").stat().st_size for name in embedded]
+    assert max(sizes) <= 1_000_000
+    assert sum(sizes) <= 10_000_000
 
 
 def test_an_unknown_pretrained_model_is_answered_with_the_known_ones():

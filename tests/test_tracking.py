@@ -1,6 +1,9 @@
 """Curves of a run for others to show: what TensorBoard reads is what the history says."""
 
+import ast
 import importlib.util
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -50,6 +53,55 @@ def test_tensorboard_reads_the_losses_of_a_gan(tmp_path, monkeypatch):
     assert [event.value for event in events.Scalars("watched")] == [1, 2, 3]
     rates = [event.value for event in events.Scalars("learning_rate/0")]
     assert rates == pytest.approx([1e-3 * (1 - step / 6) for step in (1, 3, 5)])
+
+
+WANDB = """
+calls = []
+
+
+class Run:
+    def __init__(self):
+        self.config = self
+
+    def update(self, values, **how):
+        calls.append(("config", values))
+
+    def log(self, values, step, **how):
+        calls.append(("log", step, values))
+
+    def finish(self):
+        print(calls)
+
+
+def init(project, **how):
+    calls.append(("init", project, how["mode"], how["dir"]))
+    globals()["config"] = run
+    return run
+
+
+run = Run()
+"""
+
+
+@pytest.mark.parametrize("mode", [None, "disabled"])
+def test_weights_and_biases_gets_the_figures_offline(tmp_path, monkeypatch, mode):
+    """In a process of its own, where nothing has started Accelerate, and with a package that writes down its calls."""
+    (tmp_path / "wandb.py").write_text(WANDB)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if mode:
+        monkeypatch.setenv("WANDB_MODE", mode)
+    script = (
+        "from garm_course.tracking import Tracker\n"
+        f"tracker = Tracker('wandb', {str(tmp_path)!r}, 'bars', {{'lr': 1}})\n"
+        "tracker.log(3, {'train/nats': 2.0})\n"
+        "tracker.close()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert ast.literal_eval(done.stdout.splitlines()[-1]) == [
+        ("init", "bars", mode or "offline", str(tmp_path)), ("config", {"lr": 1}), ("log", 3, {"train/nats": 2.0}),
+    ]  # fmt: skip
 
 
 def test_another_tracker_and_a_missing_package_are_told(tmp_path, monkeypatch):

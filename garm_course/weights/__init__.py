@@ -22,9 +22,9 @@ def load_pretrained(name: str) -> nn.Module:
         name: `<model>-<data>`, such as "gated_pixelcnn-digits".
 
     Returns:
-        The model on the CPU, in evaluation mode and single precision (large ones are stored in half); `model.record`
-        holds the recorded figures, seed, seconds and command. A classifier comes back frozen: its weights require no
-        gradient, since samples are measured in its features.
+        The model on the CPU, in evaluation mode and single precision (large ones are stored in half precision or in
+        eight bits); `model.record` holds the recorded figures, seed, seconds and command. A classifier comes back
+        frozen: its weights require no gradient, since samples are measured in its features.
 
     Raises:
         ValueError: for an unknown name; the message lists the known ones.
