@@ -1,9 +1,9 @@
 """Record finished runs of one recipe: `python tools/record.py RUN [RUN ...] [--no-weights]`, one run folder per seed.
 
 Writes results/<model>-<data>.json (figures averaged over the seeds, and each seed on its own) and puts the weights of
-the run with the best validation figure into garm_course/weights/, unless told not to: in half precision if they would
-exceed 250 kB, in eight bits if they would exceed 300 kB even then, and not at all if the file exceeds 1 MB; all
-together should stay below 10 MB. Each run is evaluated on the test split here, once.
+the run with the best validation figure into garm_course/weights/, unless told to leave what is there: in half precision
+if they would exceed 250 kB, in eight bits if they would exceed 300 kB even then, and not at all if the file exceeds
+1 MB; all together should stay below 10 MB. Each run is evaluated on the test split here, once.
 """
 
 import json
@@ -62,11 +62,14 @@ def record(runs: list[Path], ship: bool = True) -> dict:
         "command": [r["command"] for r in results],
     }
     name = f"{first['model']}-{first['data']}"
+    if not ship:
+        known = name in recipes.recorded_names()
+        entry["weights_of_seed"] = recipes.recorded(name)["weights_of_seed"] if known else None
     write_atomically(results_folder() / f"{name}.json", (json.dumps(entry, indent=1) + "\n").encode())
     if ship:
         put_weights(load_model(runs[best] / "model.safetensors"), results[best], weights.FOLDER / f"{name}.safetensors")
     else:
-        print(f"{name}: no weights shipped, as asked for")
+        print(f"{name}: weights left as they are, as asked for")
     return entry
 
 
