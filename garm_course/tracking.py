@@ -25,10 +25,11 @@ class Tracker:
             raise ImportError(f"tracking with {kind} needs a package: pip install {TRACKERS[kind]}")
         import os
 
-        from accelerate import PartialState
         from accelerate.tracking import TensorBoardTracker, WandBTracker
 
-        PartialState()  # without which Accelerate's logging, that its tracker calls, raises an error
+        from garm_course.processes import Processes
+
+        Processes()  # Accelerate's trackers call its logging, which must know the process it is in
         Path(folder).mkdir(parents=True, exist_ok=True)
         if kind == "tensorboard":
             self._tracker = TensorBoardTracker(name, str(folder))

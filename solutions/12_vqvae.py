@@ -425,10 +425,10 @@ record = recorded("vqvae-glyphs")
 distortions = [(step, nats - 49 * math.log(64)) for step, nats in history.validation]
 display.curves(
     {"trained here": distortions}, ylim=(40, 220), ylabel="distortion (nats per image)",
-    baselines={"recorded models (1,000 steps)": record["validation"]["distortion"]},
+    baselines={"recorded model (1,000 steps)": record["validation"]["distortion"]},
     title="Most is learned in the first 200 steps",
     alt="Validation distortion, -log p(x | codes), from step 50 to step 500: it falls from about "
-    f"{distortions[0][1]:.0f} to below 75 nats; the recorded models reached 45.0 after 1,000 steps.",
+    f"{distortions[0][1]:.0f} to below 75 nats; the recorded model reached 44.0 after 1,000 steps.",
 )  # fmt: skip
 
 # %%

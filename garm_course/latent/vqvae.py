@@ -170,6 +170,8 @@ class Quantized(NamedTuple):
 class VectorQuantizer(nn.Module):
     """A codebook of K vectors, learned by its own loss or as a moving average of what chooses each code.
 
+    Trained in several processes, a moving average follows the first one's part of each batch, and all use its codes.
+
     Args:
         n_codes: K. dim: C, numbers in each vector.
         beta: weight of the commitment loss.
