@@ -1,12 +1,8 @@
 """Adversarial runs in two processes have the losses of one, and bf16 stays near single precision."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
+from launching import one_and_two
 
 from garm_course import datasets
 from garm_course.adversarial.gan import MLPGAN
@@ -48,29 +44,13 @@ model = build(lambda: MLPVAEGAN((1, 8, 8), 17, latents=4))
 keep("vaegan", model, fit_vaegan(model, digits, r1=0.1, **how))
 model = build(lambda: CycleGAN((1, 8, 8), (1, 8, 8), 17, 17, dense=(16,), critic_width=4))
 keep("cyclegan", model, fit_cyclegan(model, digits, datasets.load("digits", "validation"), pool=0, **how))
-rank, n = 0, 1
-if torch.distributed.is_initialized():
-    rank, n = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    torch.distributed.destroy_process_group()
-found["processes"] = n
-open(f"{sys.argv[1]}/{rank}.json", "w").write(json.dumps(found))
 """
 
 
 def test_two_processes_give_the_losses_of_one(tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(SCRIPT)
-    environment = {**os.environ, "GARM_PROGRESS": "0", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    launchers = {"one": [], "two": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]}
-    results = {}
-    for name, launcher in launchers.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        subprocess.run([sys.executable, *launcher, str(script), str(folder)], env=environment, check=True, timeout=300)
-        results[name] = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-        assert len(list((folder / "checkpoints").glob("step-*.safetensors"))) == 2
-    (one,), (first, second) = results["one"], results["two"]
-    assert (one.pop("processes"), first.pop("processes"), second.pop("processes")) == (1, 2, 2)
+    one, first, second = one_and_two(SCRIPT, tmp_path)
+    for folder in ("one", "two"):
+        assert len(list((tmp_path / folder / "checkpoints").glob("step-*.safetensors"))) == 2
     for run in ("gan", "vaegan", "cyclegan"):
         for found in (first[run], second[run]):
             assert set(found["terms"]) == set(one[run]["terms"])

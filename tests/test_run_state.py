@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from launching import one_and_two
 
 from garm_course import checkpoints as files
 from garm_course import datasets
@@ -423,31 +424,14 @@ model = GatedPixelCNN(data.shape, data.levels, channels=8, layers=1)
 history = fit(model, data, validation=data, steps=12, batch_size=10, lr=1e-2, evaluate_every=2,
               checkpoints=Checkpoints(sys.argv[1] + "/checkpoints", 4))
 total = sum(p.double().abs().sum().item() for p in model.parameters())
-if torch.distributed.is_initialized():
-    rank, n = torch.distributed.get_rank(), torch.distributed.get_world_size()
-else:
-    rank, n = 0, 1
-found = {"train": history.train, "validation": history.validation, "weights": total, "processes": n}
-open(f"{sys.argv[1]}/{rank}.json", "w").write(json.dumps(found))
-if n > 1:
-    torch.distributed.destroy_process_group()
+found = {"train": history.train, "validation": history.validation, "weights": total}
 """
 
 
 def test_two_processes_give_the_losses_of_one(tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(TWO)
-    environment = {**os.environ, "GARM_PROGRESS": "0", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    launchers = {"one": [], "two": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]}
-    results = {}
-    for name, launcher in launchers.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        subprocess.run([sys.executable, *launcher, str(script), str(folder)], env=environment, check=True, timeout=300)
-        results[name] = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-        assert len(Checkpoints(folder / "checkpoints").found()) == 2
-    (one,), (first, second) = results["one"], results["two"]
-    assert (first["processes"], second["processes"]) == (2, 2)
+    one, first, second = one_and_two(TWO, tmp_path)
+    for folder in ("one", "two"):
+        assert len(Checkpoints(tmp_path / folder / "checkpoints").found()) == 2
     for found in (first, second):
         for split in ("train", "validation"):
             assert [v for _, v in found[split]] == pytest.approx([v for _, v in one[split]], abs=1e-5)
