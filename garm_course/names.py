@@ -19,5 +19,6 @@ NAMES = {
     "vqvae": "VQ-VAE with a PixelCNN prior",
     "gan": "GAN",
     "conditional_dcgan": "DCGAN, given the class",
+    "vaegan": "VAE-GAN",
     "classifier": "Classifier",
 }

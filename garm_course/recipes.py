@@ -21,7 +21,7 @@ from torch.utils.data import TensorDataset
 
 import garm_course
 from garm_course import datasets
-from garm_course.adversarial_training import AdversarialHistory, fit_adversarial
+from garm_course.adversarial_training import AdversarialHistory, fit_adversarial, fit_vaegan
 from garm_course.checkpoints import load_model, model_classes, save_model, write_atomically
 from garm_course.evaluation.features import cross_entropy
 from garm_course.latent.vae import NegativeELBO, NegativeIWAE
@@ -188,6 +188,19 @@ class AdversarialRecipe(Recipe):
 
 
 @dataclass(frozen=True)
+class VAEGANRecipe(AdversarialRecipe):
+    """A VAE-GAN; `loss` is the name of the adversarial pair and the other weights: see `fit_vaegan`."""
+
+    def fit(
+        self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: "Run | None" = None
+    ) -> AdversarialHistory:
+        """Train the VAE-GAN in place on data["train"]."""
+        name, weights = self.loss
+        how = (run or Run()).options()
+        return fit_vaegan(model, data["train"], loss=name, seed=seed, label=self.name, **weights, **settings, **how)
+
+
+@dataclass(frozen=True)
 class Run:
     """How a run is carried out; what is trained is the recipe's.
 
@@ -334,6 +347,9 @@ RECIPES = {
         AdversarialRecipe("conditional_dcgan", "glyphs", {"latents": 64, "channels": 16},
                           {"steps": 2500, "batch_size": 32, "lr": 2e-3, "ema": 0.99, "decay": True},
                           {"steps": 20_000}, conditional=True, loss=("non_saturating", {"r1": 0.3}), sizes=_GLYPHS),
+        VAEGANRecipe("vaegan", "digits", {},
+                     {"steps": 4000, "batch_size": 64, "lr": 1e-3, "ema": 0.995, "decay": True}, {"steps": 20_000},
+                     loss=("non_saturating", {"gamma": 0.03, "variance": 0.2, "r1": 0.1})),
         Recipe("made", "bars_and_stripes", {"hidden": (256,), "direct": False},
                {**_BARS_FIT, "steps": 800, "lr": 2e-2}, {"steps": 4000}),
         Recipe("nade", "bars_and_stripes", {"hidden": 64}, {**_BARS_FIT, "steps": 1500, "lr": 3e-2}, {"steps": 6000}),
@@ -356,6 +372,7 @@ INTRODUCED_IN = {  # the lesson of each model: what a ladder in an earlier lesso
     "classifier": 13,
     "gan": 14,
     "conditional_dcgan": 14,
+    "vaegan": 15,
 }
 
 
