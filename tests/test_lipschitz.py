@@ -1,5 +1,7 @@
 """What keeps a critic flat: penalties by example, differentiable twice; clipping; power iteration; what is refused."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -121,9 +123,9 @@ def test_power_iteration_reaches_the_largest_singular_value_from_below(shape):
     W, u = randn(*shape), randn(shape[0], seed=1)
     exact = torch.linalg.svdvals(W)[0].item()
     values = [spectral_norm(W, u, n)[0].item() for n in (1, 2, 5, 1000)]
-    assert values == sorted(values)
+    assert all(a <= b + 1e-12 for a, b in itertools.pairwise(values))  # equal ones may differ in their last bit
     assert values[-1] == pytest.approx(exact, abs=1e-8)
-    assert values[0] <= exact
+    assert values[0] <= exact + 1e-12
     _, on = spectral_norm(W, u, 3)
     assert torch.allclose(spectral_norm(W, on, 2)[0], spectral_norm(W, u, 5)[0])
     assert on.norm().item() == pytest.approx(1)
