@@ -1,4 +1,4 @@
-"""What a finished run is measured by: likelihood, the accuracy of a classifier, or the samples of a generator.
+"""What a finished run is measured by: likelihood, accuracy of a classifier, samples of a generator, translations.
 
 Each kind of model has one function (model, data, split) -> figures, as plain numbers for JSON. The first figure of each
 kind, its headline, is what tables show.
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from garm_course.datasets.base import Dataset
+from garm_course.datasets.coloring import colored, shade, unpaired
 from garm_course.evaluation.features import DigitClassifier, accuracy, class_shares, classify, features
 from garm_course.evaluation.likelihood import (
     Likelihood,
@@ -28,7 +29,7 @@ from garm_course.evaluation.samples import (
     kernel_distance,
     precision_recall,
 )
-from garm_course.transforms import unscale
+from garm_course.transforms import scale, unscale
 from garm_course.weights import load_pretrained
 
 IMPORTANCE_SAMPLES = 500  # of the bound that is recorded for held-out data; the training data get the ELBO
@@ -99,7 +100,33 @@ def compare(classifier: DigitClassifier, real: Tensor, fake: Tensor) -> dict:
     }
 
 
-MEASURES = {"likelihood": likelihood_figures, "classifier": classifier_figures, "samples": sample_figures}
+def translation_figures(model: nn.Module, data: Dataset, split: str) -> dict:
+    """How far translated gray images are from the true colors, and what is left of them there and back.
+
+    Returns:
+        "error", the mean square difference to the true translation (numbers in [-1, 1]), with its "stderr" over images;
+        "error_back", that of gray images made of colored ones; "cycle", the mean |F(G(x)) - x|; "class_accuracy", the
+        share of translations that the course's classifier reads as the image's class; "n".
+    """
+    x = scale(data.x, data.levels)
+    y = colored(x)
+    there, here = model.translate(x, "xy"), model.translate(y, "yx")
+    read = classify(load_pretrained(f"classifier-{data.name}"), unscale(shade(there), data.levels))
+    return {
+        **_square_error(there, y),
+        "error_back": (here - x).square().mean().item(),
+        "cycle": (model.translate(there, "yx") - x).abs().mean().item(),
+        "class_accuracy": (read == data.y).double().mean().item(),
+        "n": len(data),
+    }
+
+
+MEASURES = {
+    "likelihood": likelihood_figures,
+    "classifier": classifier_figures,
+    "samples": sample_figures,
+    "translation": translation_figures,
+}
 
 
 def context(kind: str, train: Dataset, validation: Dataset) -> dict:
@@ -115,6 +142,10 @@ def context(kind: str, train: Dataset, validation: Dataset) -> dict:
         right = (validation.y == share).double().mean().item()
         return {"baselines": {"most frequent class": {"accuracy": right, "stderr": 0.0, "n": len(validation)}},
                 "floor": None}  # fmt: skip
+    if kind == "translation":  # what regression learns from pairs that are none: the same image for all
+        colors = unpaired(train)[1].tensors[0].mean(0, keepdim=True)
+        error = _square_error(colors, colored(scale(validation.x, validation.levels)))
+        return {"baselines": {"mean of the colored images": {**error, "n": len(validation)}}, "floor": None}
     rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(validation)]
     classifier = load_pretrained(f"classifier-{train.name}")
     return {"baselines": {"training images": compare(classifier, validation.x, train.x[rows])}, "floor": None}
@@ -144,6 +175,9 @@ def headline(figures: dict) -> Headline:
     if "accuracy" in figures:
         value, error = figures["accuracy"], figures["stderr"]
         return Headline(value, error, f"{100 * value:.1f} ± {100 * error:.1f} %", -value)
+    if "error" in figures:
+        value, error = figures["error"], figures["stderr"]
+        return Headline(value, error, f"{value:.5f} ± {error:.5f}", value)
     value, error = figures["frechet"], figures["stderr"]
     return Headline(value, error, f"{value:.1f} ± {error:.1f}", value)
 
@@ -156,6 +190,11 @@ def _likelihood(likelihood: Likelihood) -> dict:
         "n": likelihood.n,
     }
     return {**figures, "bound": likelihood.bound} if likelihood.bound else figures
+
+
+def _square_error(found: Tensor, true: Tensor) -> dict:
+    each = (found - true).square().flatten(1).mean(1).double()
+    return {"error": each.mean().item(), "stderr": (each.std() / len(each) ** 0.5).item()}
 
 
 def _floor(data: Dataset) -> dict | None:

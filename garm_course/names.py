@@ -20,5 +20,6 @@ NAMES = {
     "gan": "GAN",
     "conditional_dcgan": "DCGAN, given the class",
     "vaegan": "VAE-GAN",
+    "cyclegan": "CycleGAN",
     "classifier": "Classifier",
 }

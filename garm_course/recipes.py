@@ -21,8 +21,10 @@ from torch.utils.data import TensorDataset
 
 import garm_course
 from garm_course import datasets
-from garm_course.adversarial_training import AdversarialHistory, fit_adversarial, fit_vaegan
+from garm_course.adversarial.cyclegan import CycleGAN
+from garm_course.adversarial_training import AdversarialHistory, fit_adversarial, fit_cyclegan, fit_vaegan
 from garm_course.checkpoints import load_model, model_classes, save_model, write_atomically
+from garm_course.datasets.coloring import unpaired
 from garm_course.evaluation.features import cross_entropy
 from garm_course.latent.vae import NegativeELBO, NegativeIWAE
 from garm_course.latent.vqvae import ConvVQVAE, TwoStage, VQLoss
@@ -201,6 +203,28 @@ class VAEGANRecipe(AdversarialRecipe):
 
 
 @dataclass(frozen=True)
+class TranslationRecipe(AdversarialRecipe):
+    """A CycleGAN between the data's gray images and colored ones; `loss` is the pair's name and further weights."""
+
+    kind: ClassVar[str] = "translation"
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained translators and critics; the seed fixes their random weights."""
+        shape = tuple(self.load("train").shape)
+        torch.manual_seed(seed)
+        return CycleGAN(shape, (3, *shape[1:]), **self.config)
+
+    def fit(
+        self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: "Run | None" = None
+    ) -> AdversarialHistory:
+        """Train in place on two halves of data["train"], of which the second is colored: see `unpaired`."""
+        name, weights = self.loss
+        how = (run or Run()).options()
+        return fit_cyclegan(model, *unpaired(data["train"]), loss=name, seed=seed, label=self.name, **weights,
+                            **settings, **how)  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Run:
     """How a run is carried out; what is trained is the recipe's.
 
@@ -350,6 +374,10 @@ RECIPES = {
         VAEGANRecipe("vaegan", "digits", {},
                      {"steps": 4000, "batch_size": 64, "lr": 1e-3, "ema": 0.995, "decay": True}, {"steps": 20_000},
                      loss=("non_saturating", {"gamma": 0.03, "variance": 0.2, "r1": 0.1})),
+        TranslationRecipe("cyclegan", "digits",
+                          {"width": 16, "norm": False, "critic_width": 16, "critic_layers": ((4, 2), (4, 2), (2, 1))},
+                          {"steps": 600, "batch_size": 32, "lr": 4e-3, "ema": 0.99, "decay": True},
+                          {"steps": 3000, "lr": 1e-3}, loss=("hinge", {"lam": 30.0})),
         Recipe("made", "bars_and_stripes", {"hidden": (256,), "direct": False},
                {**_BARS_FIT, "steps": 800, "lr": 2e-2}, {"steps": 4000}),
         Recipe("nade", "bars_and_stripes", {"hidden": 64}, {**_BARS_FIT, "steps": 1500, "lr": 3e-2}, {"steps": 6000}),
@@ -373,6 +401,7 @@ INTRODUCED_IN = {  # the lesson of each model: what a ladder in an earlier lesso
     "gan": 14,
     "conditional_dcgan": 14,
     "vaegan": 15,
+    "cyclegan": 16,
 }
 
 

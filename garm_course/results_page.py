@@ -32,6 +32,12 @@ KINDS = {  # of result: heading, and what its figures are
         "classifier; lower is better for the Fréchet and the kernel distance, higher for the others. The features are "
         "not those of the FID, so published figures do not compare. Columns without a split are on validation.",
     ),
+    "translation": (
+        "Translations",
+        "Unpaired translation between the data's gray images and colored ones, trained on two halves of the training "
+        "images, of which one is colored. The true translation is known: the figures are mean square errors against it "
+        "(numbers from -1 to 1), and how many translations a classifier reads as the right class.",
+    ),
     "classifier": ("Classifiers", "Share of right answers. The metrics of samples use their features."),
 }
 
@@ -111,15 +117,18 @@ def figure(figures: dict | None) -> str:
     if not figures:
         return ""
     share = "accuracy" in figures
-    scale, digits = (100, 1) if share else (1, _digits(figures["nats"]) if "nats" in figures else 1)
+    scale, digits = (100, 1) if share else (1, _digits(figures))
     text = _bound(figures) + _number(scale * headline(figures).value, digits)
     if "seed_std" in figures:
         text += f" ± {_number(scale * figures['seed_std'], digits)}"
     return text + (" %" if share else "")
 
 
-def _digits(nats: float) -> int:
-    return 2 if abs(nats) >= 10 else 4  # the small data sets are known to a thousandth of a nat
+def _digits(figures: dict) -> int:
+    """Decimals of the first figure of a split."""
+    if "nats" in figures:
+        return 2 if abs(figures["nats"]) >= 10 else 4  # the small data sets are known to a thousandth of a nat
+    return 5 if "error" in figures else 1
 
 
 def _number(value: float, digits: int) -> str:
@@ -130,7 +139,7 @@ def _bound(figures: dict) -> str:
     return "≤ " if figures.get("bound") else ""
 
 
-def _nats(figures: dict | None, like: float) -> str:
+def _nats(figures: dict | None, like: dict) -> str:
     return _number(figures["nats"], _digits(like)) if figures else ""
 
 
@@ -140,7 +149,7 @@ def _bits(figures: dict | None) -> str:
 
 def _kl(entry: dict) -> str:
     figures = entry["validation"]
-    return _bound(figures) + _nats(figures["kl"], figures["nats"]) if "kl" in figures else ""
+    return _bound(figures) + _nats(figures["kl"], figures) if "kl" in figures else ""
 
 
 def _prototypes(entry: dict) -> str:
@@ -209,6 +218,13 @@ FIGURES: dict[str, Columns] = {  # of a kind of result: heading, and what an ent
         ("read as its class", _metric("class_accuracy", 3)),
         ("different prototypes", _prototypes),
     ),
+    "translation": (
+        ("validation, square error", lambda e: figure(e["validation"])),
+        ("test, square error", lambda e: figure(e.get("test"))),
+        ("back to gray", _metric("error_back", 5)),
+        ("there and back, absolute", _metric("cycle", 4)),
+        ("read as its class", _metric("class_accuracy", 3)),
+    ),
     "classifier": (
         ("validation", lambda e: figure(e["validation"])),
         ("test", lambda e: figure(e.get("test"))),
@@ -262,7 +278,7 @@ def _context(entry: dict, kind: str) -> str:
     known = [f"{name} {_baseline(figures)}" for name, figures in entry["baselines"].items()]
     text = f"Baselines on validation: {', '.join(known)}." if known else ""
     if entry.get("floor"):
-        nats, bits = _nats(entry["floor"], entry["validation"]["nats"]), _bits(entry["floor"])
+        nats, bits = _nats(entry["floor"], entry["validation"]), _bits(entry["floor"])
         text += f" Floor, the entropy of the data: {nats} nats, {bits} bits/dim."
     return text.strip()
 
@@ -277,7 +293,7 @@ def _baseline(figures: dict) -> str:
 def _errors(rows: Sequence[dict], kind: str) -> str:
     """How uncertain the figures are because a split is finite, which the spread over seeds does not show."""
     scale, unit = (100, " %") if kind == "classifier" else (1, "")
-    digits = _digits(rows[0]["validation"]["nats"]) if kind == "likelihood" else 1
+    digits = _digits(rows[0]["validation"])
     said = []
     for split in ("validation", "test"):
         there = [row[split] for row in rows if split in row]

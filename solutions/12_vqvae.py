@@ -432,7 +432,8 @@ display.curves(
 )  # fmt: skip
 
 # %%
-report("distortion of the recorded models", record["validation"]["distortion"], claimed=45.0, tolerance=0.1, unit="nats")
+recorded_distortion = record["validation"]["distortion"]
+report("distortion of the recorded models", recorded_distortion, claimed=45.0, tolerance=0.1, unit="nats")
 codes = vqvae.encode(validation.x)  # (500, 7, 7)
 terms = rate_distortion(vqvae, validation)
 report("distortion of the model trained here", terms["distortion"], claimed=62, tolerance=12, unit="nats")

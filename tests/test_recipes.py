@@ -16,6 +16,7 @@ from garm_course.evaluation.likelihood import evaluate
 from garm_course.measures import MEASURES, headline
 from garm_course.recipes import BUDGETS, RECIPES, evaluate_run, find, read_result, train, write_result
 from garm_course.training import NonFiniteLossError
+from garm_course.transforms import scale
 
 BARS = RECIPES["gated_pixelcnn-bars_and_stripes"]
 
@@ -107,6 +108,16 @@ def test_every_recipe_fits_its_data(name, few_mnist):
     small = {"n": 5} if "n" in recipe.options("train") else {}
     data = datasets.load(recipe.data, "train", **{**recipe.options("train"), **small})
     model = recipe.build()
+    assert recipe.kind in MEASURES
+    for budget in BUDGETS:
+        assert recipe.settings(budget)["steps"] >= 1
+    assert recipe.settings("smoke")["steps"] == 2
+    assert recipe.settings("full")["steps"] > recipe.settings("quick")["steps"]
+    if recipe.kind == "translation":
+        assert model.shapes == {"x": tuple(data.shape), "y": (3, *data.shape[1:])}
+        there = model.translate(scale(data.x[:3], data.levels), "xy")
+        assert torch.isfinite(model.critics["y"](there)).all()
+        return
     assert (model.shape, model.levels) == (tuple(data.shape), data.levels)
     assert model.n_classes == (data.n_classes if recipe.conditional or recipe.kind == "classifier" else 0)
     assert recipe.conditional == recipe.model.startswith("conditional_")
@@ -118,11 +129,6 @@ def test_every_recipe_fits_its_data(name, few_mnist):
     else:
         numbers = model.elbo(x, y).bound if hasattr(model, "elbo") else model.log_prob(x, y)
     assert torch.isfinite(numbers).all()
-    assert recipe.kind in MEASURES
-    for budget in BUDGETS:
-        assert recipe.settings(budget)["steps"] >= 1
-    assert recipe.settings("smoke")["steps"] == 2
-    assert recipe.settings("full")["steps"] > recipe.settings("quick")["steps"]
 
 
 def test_the_seed_of_a_recipe_fixes_its_random_start():

@@ -67,6 +67,7 @@ def near(shown, cell):
 
 
 MAIN = {"likelihood": ("validation, nats", "test, nats"), "samples": ("validation, Fréchet", "test, Fréchet"),
+        "translation": ("validation, square error", "test, square error"),
         "classifier": ("validation", "test")}  # fmt: skip
 
 
@@ -117,6 +118,9 @@ def test_the_figures_of_a_row_are_those_of_its_file(name):
         assert cell.startswith("≤") == bool(entry["validation"].get("bound"))
     if kind == "samples":
         for column, key in (("kernel", "kernel"), ("precision", "precision"), ("least class", "least_class")):
+            assert number(row[column]) == near(entry["validation"][key], row[column])
+    if kind == "translation":
+        for column, key in (("back to gray", "error_back"), ("read as its class", "class_accuracy")):
             assert number(row[column]) == near(entry["validation"][key], row[column])
     assert number(row["parameters"]) == entry["parameters"]
     assert row["seeds"] == ", ".join(map(str, entry["seeds"]))

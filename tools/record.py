@@ -2,7 +2,7 @@
 
 Writes results/<model>-<data>.json (figures averaged over the seeds, and each seed on its own) and puts the weights of
 the run with the best validation figure into garm_course/weights/, unless told to leave what is there: in half precision
-if they would exceed 250 kB, in eight bits if they would exceed 300 kB even then, and not at all if the file exceeds
+if they would exceed 100 kB, in eight bits if they would exceed 300 kB even then, and not at all if the file exceeds
 1 MB; all together should stay below 10 MB. Each run is evaluated on the test split here, once.
 """
 
@@ -19,7 +19,7 @@ from garm_course.measures import headline
 from garm_course.packing import drop_masked
 from garm_course.paths import results_folder
 
-SINGLE, HALF, LIMIT = 250_000, 300_000, 1_000_000  # bytes of weights in single and half precision, and of any file
+SINGLE, HALF, LIMIT = 100_000, 300_000, 1_000_000  # bytes of weights in single and half precision, and of any file
 
 
 def mean_over_seeds(figures: list[dict]) -> dict:

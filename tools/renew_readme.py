@@ -73,6 +73,8 @@ KINDS = {
     "likelihood": "Likelihood, in nats per image ± standard error of the mean over the images; ≤ marks a bound:",
     "samples": "Samples: Fréchet distance to as many images of the split, in the features of this course's own "
     "classifier (so it is no FID, and compares only within a data set); ± is the bootstrap's standard error:",
+    "translation": "Unpaired translation from gray to colors: mean square error against the true translation ± "
+    "standard error over the images:",
     "classifier": "The classifiers behind these features, share of right answers:",
 }
 

@@ -23,13 +23,13 @@ from garm_course.adversarial.cyclegan import CycleGAN
 from garm_course.adversarial_training import fit_cyclegan
 from garm_course.checkpoints import write_atomically
 from garm_course.datasets import load
+from garm_course.datasets.coloring import INK, PAPER, colored, shade
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
 from garm_course.paths import results_folder
 from garm_course.recipes import hardware, versions
 from garm_course.transforms import scale, unscale
 
-PAPER, INK = (-1.0, -0.8, 0.2), (1.0, 0.8, -0.8)  # red, green, blue of level 0 and of level 16
 HALF = 628  # training images in each domain
 SHOWN = 8  # images of a run that are kept as pictures
 PAINTED = "color, least squares, 16 scores"  # whose pictures are kept, of all seeds; of glyphs those of seed 0 are
@@ -66,12 +66,6 @@ SETTINGS = {  # task, model, training; "pairs" is how many
     "slant": ("slant", DRAWN, GLYPHS),
     "serif": ("serif", DRAWN, GLYPHS),
 }
-
-
-def colored(x: Tensor) -> Tensor:
-    """(N, 1, H, W) in [-1, 1] -> (N, 3, H, W): the ink of level 16 on the paper of level 0."""
-    paper, ink = (torch.tensor(c).reshape(1, 3, 1, 1) for c in (PAPER, INK))
-    return paper + (ink - paper) * (x + 1) / 2
 
 
 def domains(task: str) -> tuple:
@@ -126,9 +120,7 @@ def _gray(task: str, y: Tensor) -> Tensor:
     """What a y shows, as levels of one channel: inverted back, or how far each color is from paper towards ink."""
     if task == "invert":
         return unscale(-y, 17)
-    paper, ink = (torch.tensor(c).reshape(1, 3, 1, 1) for c in (PAPER, INK))
-    share = ((y - paper) * (ink - paper)).sum(1, keepdim=True) / (ink - paper).square().sum()
-    return unscale(2 * share - 1, 17)
+    return unscale(shade(y), 17)
 
 
 def _bytes(image: Tensor) -> str:

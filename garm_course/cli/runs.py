@@ -187,7 +187,9 @@ def recipes(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    typer.echo(f"{'model':<28}{'data':<18}recorded on validation, mean over seeds: nats, accuracy, or Fréchet distance")
+    typer.echo(
+        f"{'model':<28}{'data':<18}recorded on validation, mean over seeds: nats, accuracy, Fréchet distance or error"
+    )
     for row in rows:
         figure = "none" if row["recorded"] is None else headline(row["recorded"]).text
         typer.echo(f"{row['model']:<28}{row['data']:<18}{figure}")
@@ -198,9 +200,7 @@ def against_record(result: dict, record: dict) -> str:
     seeds = ", ".join(str(seed) for seed in record["seeds"])
     from garm_course.measures import headline
 
-    unit = {"likelihood": "nats", "classifier": "accuracy", "samples": "Fréchet distance"}[
-        record.get("kind", "likelihood")
-    ]
+    unit = UNITS[record.get("kind", "likelihood")]
     return (
         f"recorded for budget {record['budget']}, seeds {seeds}: {headline(record['validation']).text} {unit} on "
         f"validation; this run, budget {result['budget']}: {headline(result['validation']).text}"
@@ -225,6 +225,12 @@ def table(result: dict) -> str:
     return "\n".join(lines)
 
 
+UNITS = {  # of the first figure, by the kind of the model
+    "likelihood": "nats",
+    "classifier": "accuracy",
+    "samples": "Fréchet distance",
+    "translation": "square error",
+}
 COLUMNS = {  # of the table of a run, by the kind of its model: heading, figure, width, digits
     "likelihood": (("nats", "nats", 9, 2), ("±", "stderr", 7, 2), ("bits/dim", "bits_per_dim", 10, 3)),
     "classifier": (("accuracy", "accuracy", 10, 3), ("±", "stderr", 8, 3)),
@@ -236,5 +242,12 @@ COLUMNS = {  # of the table of a run, by the kind of its model: heading, figure,
         ("density", "density", 9, 2),
         ("coverage", "coverage", 10, 2),
         ("least class", "least_class", 13, 3),
+    ),
+    "translation": (
+        ("square error", "error", 14, 5),
+        ("±", "stderr", 9, 5),
+        ("back to gray", "error_back", 14, 5),
+        ("there and back", "cycle", 16, 4),
+        ("right class", "class_accuracy", 13, 3),
     ),
 }
