@@ -260,6 +260,35 @@ def test_dependencies_are_seen_wherever_they_stand(tmp_path):
     assert imports(file) == {"datasets", "display"}
 
 
+NOTEBOOK = {"IPython", "ipywidgets", "jupyter_client", "jupyter_core"}  # there wherever a notebook runs
+MODULES = {"scikit-learn": "sklearn"}  # imported under another name than installed
+
+
+def foreign(source):
+    """Packages that a file imports and that belong neither to Python nor to the course."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"garm_course"}
+
+
+def test_lessons_and_library_import_only_what_is_installed_with_the_course():
+    """The editions of lessons are built with more, which Colab and `pip install garm-course` do not have."""
+    names = [re.split("[><=]", dependency)[0] for dependency in PROJECT["project"]["dependencies"]]
+    installed = {MODULES.get(name, name) for name in names} | NOTEBOOK | {"PIL"}  # pillow comes with matplotlib
+    files = [*(ROOT / "solutions").glob("*.py"), *(ROOT / "garm_course").rglob("*.py")]
+    files = [file for file in files if "editions" not in file.parts]
+    assert len(files) > 100
+    assert {file.name: foreign(file.read_text(encoding="utf-8")) - installed for file in files} == {
+        file.name: set() for file in files
+    }
+    assert foreign("import torch.nn as nn\ndef f():\n    from jupytext.cli import g\n    from . import h") == {
+        "torch", "jupytext"}  # fmt: skip
+
+
 def test_import_is_cheap():
     """Nothing that is only needed for pictures, data or training is imported by `import garm_course` or by --help."""
     heavy = ["torch", "matplotlib", "sklearn", "ipywidgets", "accelerate", "IPython", "nbformat", "jupytext"]
