@@ -84,7 +84,7 @@ def dirac_game(
 
 plain = dirac_game()
 display.curves(
-    {"theta": [(k, w[0]) for k, w in enumerate(plain)], "psi": [(k, w[1]) for k, w in enumerate(plain)]},
+    {"theta": [(k, w[0]) for k, w in enumerate(plain)][::3], "psi": [(k, w[1]) for k, w in enumerate(plain)][::3]},
     ylabel="value",
     ylim=(-2, 2),
     title="The two players go round the solution and never arrive",
@@ -104,7 +104,7 @@ report("with the non-saturating loss", math.hypot(*crawling[-1]), claimed=0.479,
 #
 # $$W_1(p, g) = \frac1N \sum_{i=1}^{N} \big|a_{(i)} - b_{(i)}\big| = \int \big|F_p(x) - F_g(x)\big|\, dx \tag{14.1}$$
 #
-# where $a_{(i)}$ is the $i$-th smallest. The second form is the same area, cut into columns and not into rows.
+# where $a_{(i)}$ is the $i$-th smallest. The second form is the area between the two staircases $F_p$ and $F_g$, cut into columns and not into rows.
 
 # %% [markdown]
 # **Exercise 1 · `wasserstein1`** · ●○○ · 4 minutes
@@ -128,12 +128,12 @@ def wasserstein1(a: Tensor, b: Tensor) -> Tensor:
 a = torch.randn(400, dtype=torch.float64, generator=seed(1))
 b = 0.5 * torch.randn(400, dtype=torch.float64, generator=seed(2)) + 1.5
 points = torch.cat([a, b]).sort().values
-above_a, above_b = ((s[None] <= points[:-1, None]).double().mean(1) for s in (a, b))  # F_p and F_g between the points
-area = ((above_a - above_b).abs() * points.diff()).sum()
+below_a, below_b = ((s[None] <= points[:-1, None]).double().mean(1) for s in (a, b))  # F_p and F_g between the points
+area = ((below_a - below_b).abs() * points.diff()).sum()
 report("rows minus columns of (14.1)", (wasserstein1(a, b) - area).abs(), claimed=0, tolerance=1e-12)
 
 # %% [markdown]
-# Now the case of (13.4), two points that share nothing: $p$ is all at 0, $g$ all at $\theta$. The way is $|\theta|$, whatever JS says. Its slope is $\pm 1$ everywhere: it says which way is better, and does not fade.
+# Now the case of (13.4), two points that share nothing: $p$ is all at 0, $g$ all at $\theta$. The way is $|\theta|$, whatever JS says. Its slope is $\pm 1$ everywhere but at $\theta = 0$: it says which way is better, and does not fade.
 
 # %%
 theta = torch.tensor([3.0], requires_grad=True)
@@ -160,10 +160,10 @@ report("W1 of two Gaussians at distance 6", w1[24], claimed=6, tolerance=1e-6)
 
 # %% [markdown]
 # **Where is the critic?** Sorting does not work for images. But (14.1) has another side. Take a function $f$ that nowhere rises or falls by more than 1 per unit, $|f'| \le 1$. Integrate by parts: $\mathbb E_p f - \mathbb E_g f = \int f' (F_g - F_p) \le \int |F_g - F_p| = W_1$, with equality for $f' = \mathrm{sgn}(F_g - F_p)$. In any dimension (Kantorovich and Rubinstein),
-# $W_1(p, g)$ is the largest $\mathbb E_p f - \mathbb E_g f$ over all $f$ with slopes of at most 1. So: a critic without a sigmoid, whose loss is $\mathbb E_g f - \mathbb E_p f$, and who is *kept flat*. That is the Wasserstein GAN. Check the equality with the samples from above:
+# $W_1(p, g)$ is the largest $\mathbb E_p f - \mathbb E_g f$ over all $f$ with slopes of at most 1. So: a critic without a sigmoid, whose loss is $\mathbb E_g f - \mathbb E_p f$, and who is *kept flat*. The generator descends $-\mathbb E_g f$. That is the Wasserstein GAN. Check the equality with the samples from above:
 
 # %%
-rises = torch.sign(above_b - above_a)  # the best slope between the points
+rises = torch.sign(below_b - below_a)  # the best slope between the points
 f = torch.cat([torch.zeros(1, dtype=torch.float64), (rises * points.diff()).cumsum(0)])
 at_a, at_b = (f[torch.searchsorted(points, s)].mean() for s in (a, b))
 report("best critic's difference minus W1", (at_a - at_b - area).abs(), claimed=0, tolerance=1e-9)
@@ -171,11 +171,11 @@ report("best critic's difference minus W1", (at_a - at_b - area).abs(), claimed=
 # %% [markdown]
 # ## 3 Keeping the critic flat
 #
-# **The gradient penalty** (Gulrajani and colleagues, 2017) asks for a slope of 1 in places where it matters, between data and fakes. Draw $\epsilon \in [0, 1]$ for each example, and
+# **The gradient penalty** (Gulrajani and colleagues, 2017) asks for a slope of 1 between data and fakes. Why 1, and not at most 1? The best critic has slope 1 wherever mass travels (on the line $f' = \mathrm{sgn}(F_g - F_p)$). Here the pairs are drawn at random and not by the best transport, so this is a heuristic. Draw $\epsilon$ uniformly from $[0, 1]$ for each example, and
 #
 # $$\mathrm{GP} = \mathbb E \big(|\nabla_{\hat x} f(\hat x)| - 1\big)^2, \qquad \hat x = \epsilon\, x + (1 - \epsilon)\, G(z) \tag{14.2}$$
 #
-# The gradient is with respect to the *image*, one for each example. And the penalty must teach the critic, so it has to be differentiated once more, in the weights. For a linear critic $f(x) = w \cdot x$ both can be done by hand: $\nabla f = w$ everywhere, so $\mathrm{GP} = (|w| - 1)^2$, and its gradient in $w$ is $2\,(|w| - 1)\, w / |w|$.
+# The critic then descends $\mathbb E_g f - \mathbb E_p f + \lambda\, \mathrm{GP}$, with $\lambda = 10$ in the paper and here. The gradient is with respect to the *image*, one for each example. And the penalty must teach the critic, so it has to be differentiated once more, in the weights. For a linear critic $f(x) = w \cdot x$ both can be done by hand: $\nabla f = w$ everywhere, so $\mathrm{GP} = (|w| - 1)^2$, and its gradient in $w$ is $2\,(|w| - 1)\, w / |w|$.
 
 # %% [markdown]
 # **Exercise 2 · `gradient_penalty`** · ●●● · 12 minutes
@@ -216,7 +216,7 @@ report("its gradient minus the one by hand", (teaches - by_hand).abs().max().ite
 #
 # $$|f(x) - f(y)| \le |w|\, |x - y| \le c \sqrt d\; |x - y| \tag{14.3}$$
 #
-# A bound, but a crude one: a layer with $d$ inputs and $m$ outputs stretches by at most $c\sqrt{dm}$, and layers multiply. Small $c$ leaves no slope at all after a few layers, large $c$ leaves no bound. Section 9 has the figures.
+# A bound, but a crude one: a layer with $d$ inputs and $m$ outputs stretches by at most $c\sqrt{dm}$, and layers multiply. Small $c$ leaves no slope at all after a few layers, large $c$ leaves a bound that is useless. Section 9 has the figures.
 
 # %%
 clipped = nn.Linear(64, 1, bias=False)
@@ -230,11 +230,11 @@ report(
 )
 
 # %% [markdown]
-# **R1** (Mescheder and colleagues, 2018) penalizes the slope *at the data* only, and pulls it to 0:
+# **R1** (Mescheder and colleagues, 2018) penalizes the slope *at the data* only, and pulls it to 0 (here $D$ is the logit):
 #
 # $$R_1 = \frac{\gamma}{2}\, \mathbb E_{x \sim p} |\nabla_x D(x)|^2 \tag{14.4}$$
 #
-# It does not aim at a distance. At the equilibrium the fakes are the data and the critic has nothing to say, so it should be *flat* there; section 5 shows that this is what stops the rotation. For $D = \frac12 x^\top A x$ with symmetric $A$, the gradient is $A x$:
+# It does not aim at a distance. At the equilibrium the fakes are the data and the critic has nothing to say, so it should be *flat* there, which now means slope 0 and not slope at most 1; section 5 shows that this is what stops the rotation. For $D = \frac12 x^\top A x$ with symmetric $A$, the gradient is $A x$:
 
 # %%
 A = torch.randn(3, 3, dtype=torch.float64, generator=seed(7))
@@ -248,11 +248,11 @@ report(
 )
 
 # %% [markdown]
-# **Spectral normalization** (Miyato and colleagues, 2018) divides each weight matrix by its largest singular value $\sigma_1$, so that no layer stretches. Computing all singular values at each step would be dear; the largest one comes from **power iteration**. Write $W = \sum_i \sigma_i\, u_i v_i^\top$. One round of
+# **Spectral normalization** (Miyato and colleagues, 2018) divides each weight matrix by its largest singular value $\sigma_1$, so that no linear layer stretches (ReLU and LeakyReLU do not either). Computing all singular values at each step would be dear; the largest one comes from **power iteration**. Write $W = \sum_i \sigma_i\, u_i v_i^\top$. One round of
 #
 # $$v \leftarrow \frac{W^\top u}{|W^\top u|}, \qquad u \leftarrow \frac{W v}{|W v|}, \qquad \sigma \approx u^\top W v \tag{14.5}$$
 #
-# multiplies the part of $u$ along $u_i$ by $\sigma_i^2$ (and scales). After $n$ rounds the other directions have shrunk by $(\sigma_i / \sigma_1)^{2n}$ against the first. Since weights move little from step to step, one round for each step, from the last $u$, is enough in practice.
+# multiplies the part of $u$ along $u_i$ by $\sigma_i^2$ (and scales). After $n$ rounds the other directions have shrunk by $(\sigma_i / \sigma_1)^{2n}$ against the first, if $\sigma_1$ is larger than the others and the start has a part along $u_1$. Since weights move little from step to step, one round for each step, from the last $u$, is enough in practice.
 
 # %% [markdown]
 # **Exercise 3 · `spectral_norm`** · ●●○ · 8 minutes
@@ -262,7 +262,7 @@ report(
 # - `W`: `(M, N)`. `u`: `(M,)`, where to start. `n`: rounds, at least 1.
 # - Returns the scalar $u^\top W v$ after the last round.
 #
-# Example: `spectral_norm([[3., 0.], [0., 2.]], [1., 1.], 1)`: v = (0.832, 0.555), u = (0.914, 0.406), and the value is 2.731; after 30 rounds it is 3.
+# Example: `spectral_norm([[3., 0.], [0., 2.]], [1., 1.], 1)`: v = (0.832, 0.555), u = (0.914, 0.406), and the value is 2.732; after 30 rounds it is 3.
 #
 # <details><summary>Hint</summary><code>F.normalize(t, dim=0)</code> divides a vector by its length.</details>
 
@@ -277,7 +277,7 @@ W = torch.randn(20, 30, dtype=torch.float64, generator=seed(8))
 u = torch.randn(20, dtype=torch.float64, generator=seed(9))
 sigmas = torch.linalg.svdvals(W)
 for rounds in (1, 10, 100):
-    print(f"{rounds:4d} rounds: {spectral_norm(W, u, rounds).item():.6f} of {sigmas[0].item():.6f}")
+    print(f"{rounds:4d} round{'s' * (rounds > 1)}: {spectral_norm(W, u, rounds).item():.6f} of {sigmas[0].item():.6f}")
 report("error after 500 rounds", (spectral_norm(W, u, 500) - sigmas[0]).abs().item(), claimed=0, tolerance=1e-8)
 
 # %% [markdown]
@@ -300,7 +300,7 @@ report("of the convolution itself, on 8 x 8 images", real_norm, claimed=14.666, 
 #
 # $$L_D = \mathbb E_p \max(0,\, 1 - D) + \mathbb E_g \max(0,\, 1 + D), \qquad D^* = \mathrm{sgn}(p - g), \qquad L_D^* = 2 \sum \min(p, g) = 2\,(1 - \mathrm{TV}) \tag{14.6}$$
 #
-# Pointwise again: between $-1$ and $1$ the loss at $x$ is $p\,(1 - D) + g\,(1 + D)$, a straight line in $D$ with slope $g - p$, so the best is an end, and its value there is $2 \min(p, g)$. TV is the total variation distance, $\frac12 \sum |p - g|$.
+# Pointwise again: between $-1$ and $1$ the loss at $x$ is $p\,(1 - D) + g\,(1 + D)$, a straight line in $D$ with slope $g - p$, so the best is an end (anything between where $p = g$), and its value there is $2 \min(p, g)$. Beyond $1$ only $g\,(1 + D)$ is left and below $-1$ only $p\,(1 - D)$, and both grow outwards. TV is the total variation distance, $\frac12 \sum |p - g|$; with $\min(p, g) = \frac12 (p + g) - \frac12 |p - g|$ the sum is $2\,(1 - \mathrm{TV})$. The generator descends $-\mathbb E_g D$.
 
 # %% [markdown]
 # **Exercise 4 · `hinge_d_loss`** · ●○○ · 4 minutes
@@ -332,11 +332,11 @@ report("critics of 10,000 with a smaller loss", int((losses < best - 1e-12).sum(
 # %% [markdown]
 # ## 5 Why R1 converges
 #
-# Back to the Dirac-GAN. The discriminator ascends $\log(1 - \sigma(\psi\theta)) - \frac\gamma2 \psi^2$ (the gradient of $\psi x$ in $x$ is $\psi$), and the generator descends $\log(1 - \sigma(\psi\theta))$. In small steps they follow the field $\dot\theta = \sigma(\psi\theta)\,\psi$, $\dot\psi = -\sigma(\psi\theta)\,\theta - \gamma\psi$. Near the solution $\sigma(\psi\theta)$ is $h' = \frac12$. Its Jacobian at $(0, 0)$ and the eigenvalues of that are
+# Back to the Dirac-GAN. The discriminator ascends $\log(1 - \sigma(\psi\theta)) - \frac\gamma2 \psi^2$ (the gradient of $\psi x$ in $x$ is $\psi$), and the generator descends $\log(1 - \sigma(\psi\theta))$. In small steps they follow the field $\dot\theta = \sigma(\psi\theta)\,\psi$, $\dot\psi = -\sigma(\psi\theta)\,\theta - \gamma\psi$. With $h(s) = -\log(1 - \sigma(s))$ the slope is $h' = \sigma(s)$, which near the solution is $h' = \frac12$. The Jacobian of the field at $(0, 0)$ and the eigenvalues of that are
 #
 # $$J = \begin{pmatrix} 0 & h' \\ -h' & -\gamma \end{pmatrix}, \qquad \lambda = -\frac\gamma2 \pm \sqrt{\frac{\gamma^2}{4} - h'^2} \tag{14.7}$$
 #
-# Without the penalty $\lambda = \pm i h'$: a pure rotation, no matter how small the steps are. With it the real part is $-\gamma/2$, and the spiral goes *inwards*. The critic's own slope is what keeps the wheel turning, and R1 is a brake on it. Check with autograd at $\gamma = 0.3$:
+# Without the penalty $\lambda = \pm i h'$: the linear part only turns, no matter how small the steps are. (That leaves the rest open: the non-saturating game has the same $J$ and crawls inwards. Here $\theta\dot\theta + \psi\dot\psi = \sigma\theta\psi - \sigma\theta\psi = 0$, so the path is a circle.) With the penalty and $\gamma < 2h' = 1$ the real part is $-\gamma/2$, and the path is a spiral *inwards*. From $\gamma = 1$ on both eigenvalues are real and negative, and no rotation is left. The critic's own slope is what keeps the wheel turning, and R1 is a brake on it. Check with autograd at $\gamma = 0.3$:
 
 # %%
 def field(w: Tensor, gamma: float) -> Tensor:
@@ -358,12 +358,12 @@ report("imaginary part", values.imag.max().item(), claimed=0.477, tolerance=0.00
 # %%
 paths = {f"gamma {gamma:g}": dirac_game(gamma) for gamma in (0.0, 0.1, 0.3, 1.0)}
 display.curves(
-    {name: [(k, math.hypot(*w)) for k, w in enumerate(path)] for name, path in paths.items()},
+    {name: [(k, math.hypot(*w)) for k, w in enumerate(path)][::3] for name, path in paths.items()},
     ylim=(0, 1.4),
     ylabel="distance from the solution",
-    title="R1 turns the circle into a spiral that goes inwards",
+    title="R1 turns the circle into a way inwards",
     alt="Distance from the solution over 300 steps: about 1.1 without R1; with gamma 0.1, 0.3 and 1 it falls, "
-    "to 0.27 for 0.1 and near 0 for the others.",
+    "to 0.26 for 0.1 and near 0 for the others.",
 )
 report("distance after 300 steps with gamma 0.3", math.hypot(*paths["gamma 0.3"][-1]), claimed=0.012, tolerance=0.01)
 
@@ -376,7 +376,7 @@ display.orbit(dirac_game, gamma=0.2)
 # %% [markdown]
 # ## 6 Other steps
 #
-# **Average the generator.** If the players go round the solution, the *mean* of their way is near it. Keep a second copy of the generator's weights that follows slowly, and draw from that one:
+# **Average the generator.** If the players go round the solution, the *mean* of whole turns lies near it. Keep a second copy of the generator's weights that follows slowly, and draw from that one:
 #
 # $$\bar\theta \leftarrow \rho\, \bar\theta + (1 - \rho)\, \theta \tag{14.8}$$
 #
@@ -405,18 +405,20 @@ report(
 )
 
 # %% [markdown]
+# The average goes round as well, on a smaller circle: 0.42 in place of 1.1. A turn takes 131 steps, and $\rho = 0.98$ remembers about 50. A larger $\rho$ makes the circle smaller, but then 300 steps are too few to forget the start (question 4). Here both players are averaged, to measure a distance; in practice only the generator is.
+#
 # **Two learning rates** (Heusel and colleagues, 2017): let the critic learn faster than the generator, so that it is nearer to its best for the current generator. Lesson 13 has shown the other extreme, a fast generator that loses its modes in ten of ten seeds.
 #
 # ## 7 What each of them does, over five seeds
 #
-# `python tools/stable_gans.py` trained nine variants, five seeds each, with equal networks and equally many generator steps: 3,000 on the 25-mode grid, 2,500 on `digits`. The Wasserstein ones take three critic steps for each generator step, as their theory wants a good critic; that costs about twice the time. Three figures: the modes reached (of 25, counted as in lesson 13), the share of samples
-# within three standard deviations of a mode, and on digits the Fréchet distance of 180 samples to the 180 validation images. It compares means and covariances in the features of the course's own classifier (lower is better; it is no FID, and compares only within this data set).
+# `python tools/stable_gans.py` trained nine variants, five seeds each, with equal networks and equally many generator steps: 3,000 on the 25-mode grid, 2,500 on `digits`. "Plain" is the non-saturating loss, both learning rates 0.001 and falling to 0. The others change only what they are called after: clipping at $c = 0.05$, the penalty (14.2) with weight 10, R1 with $\gamma = 0.1$, rates of 0.0005 and 0.002, averages with $\rho = 0.995$. The Wasserstein ones take three critic steps for each generator step, as their theory wants a good critic; that costs about twice the time. Three figures: the modes reached (of 25, counted as in lesson 13), the share of samples
+# within three standard deviations of a mode, and on digits the Fréchet distance of 180 samples to the 180 validation images. It is $|\mu_1 - \mu_2|^2 + \mathrm{tr}\big(C_1 + C_2 - 2\,(C_1 C_2)^{1/2}\big)$ for the means and covariances of two sets of images in the features of a network, here the course's own classifier (lower is better; FID is the same in the features of a network for ImageNet, so the figures compare only within this data set).
 #
-# With five seeds a mean is uncertain. The interval that holds the true mean in 95 of 100 such studies is
+# With five seeds a mean is uncertain. For $n$ independent seeds with mean $\bar m$ whose figures are roughly normal, the interval that holds the true mean in 95 of 100 such studies is
 #
 # $$\bar m \pm t_{0.975,\, n-1}\, \frac{s}{\sqrt n}, \qquad t_{0.975,\, 4} = 2.776 \tag{14.9}$$
 #
-# with the standard deviation $s$ of the seeds. Before you run the cell: which would you bet on?
+# with the standard deviation $s$ of the seeds. (Counts of modes near 25 are not normal: 24.0 ± 2.2 does not mean that more than 25 are possible, and 25.0 ± 0.0 not that all is certain.) In the figure dots are runs, diamonds are means, and bars are these intervals. Before you run the cell: which would you bet on?
 
 # %%
 study = recorded_study("stable_gans")
@@ -429,11 +431,11 @@ def figures(problem: str, key: str) -> dict[str, list[float]]:
 
 modes, share, frechet = figures("grid", "modes"), figures("grid", "share"), figures("digits", "frechet")
 seconds = figures("digits", "cpu_seconds")
-print(f"{'':20s} {'modes of 25':>14s} {'share near one':>18s} {'Fréchet, digits':>18s} {'seconds a run':>14s}")
+print(f"{'':20s} {'modes of 25':>14s} {'share near one':>18s} {'Fréchet, digits':>18s} {'seconds, digits':>15s}")
 for m in methods:
     cells = [display.interval(f[m]) for f in (modes, share, frechet)]
     print(f"{m:20s} {cells[0][0]:7.1f} ± {cells[0][1]:4.1f} {cells[1][0]:11.3f} ± {cells[1][1]:.3f}"
-          f" {cells[2][0]:11.0f} ± {cells[2][1]:4.0f} {sum(seconds[m]) / 5:12.0f}")  # fmt: skip
+          f" {cells[2][0]:11.0f} ± {cells[2][1]:4.0f} {sum(seconds[m]) / 5:13.0f}")  # fmt: skip
 
 # %%
 display.runs(
@@ -477,16 +479,18 @@ report(
 )
 mean = {m: display.interval(v) for m, v in frechet.items()}
 report("Fréchet distance of the gradient penalty, mean", mean["gradient penalty"][0], claimed=18.8, tolerance=0.1)
+report("clipped weights, mean", mean["clipped weights"][0], claimed=53, tolerance=0.5)
 report("R1 and averaged, mean", mean["R1 and averaged"][0], claimed=60.4, tolerance=0.1)
+report("spectral, fewest modes reached", min(modes["spectral, hinge"]), claimed=6, tolerance=0, exact=True)
 
 # %% [markdown]
 # What this study says, and what it does not:
 #
-# - On digits the gradient penalty is far ahead, in five of five seeds, at three times the price. With 180 images a perfect memory of the training set scores 13.6 ± 6.2 (recorded), so 19 is about as good as can be seen here. R1 comes second among methods at equal price.
-# - On the grid it is the other way round: what helps on digits hits fewer modes there. (A critic with slopes of at most 1 is a poor magnifier of modes that are 0.05 wide. That is a guess; the study does not test it.)
-# - The hinge loss with spectral normalization is the worst of all *here*: with these learning rates, these networks, and no tuning. In its paper, with large convolutions and other rates, it is among the best. Nothing was tuned for any of the nine; a study that tunes only its own method proves little.
-# - Averaging alone hardly changes the figures once the learning rate falls to 0 in the end, as it did here: the two do the same job.
-# - More steps and a larger network help more than any of this: the recorded model of section 8 is trained with R1, averaged, and 4,000 steps long.
+# - On digits the gradient penalty is far ahead, in five of five seeds, at three times the price. With 180 images a perfect memory of the training set scores 13.6 (recorded, with a standard error of 6.2), so 19 is about as good as can be seen here. Clipping is second, 53, at twice the price of plain. At the price of plain itself R1 is ahead with 65, or 60 with averaging; the two are not to be told apart. But the Wasserstein methods had three critic steps and the others one, so how much of their gain comes from the steps the study does not say.
+# - On the grid the two Wasserstein methods, the best ones on digits, come last: one or two samples in a hundred lie near a mode. R1 loses nothing there. Which of plain, R1, two rates and averaging is best on the grid, five seeds cannot say. (A critic with slopes of at most 1 is a poor magnifier of modes that are 0.05 wide. That is a guess; the study does not test it.)
+# - The hinge loss with spectral normalization has the worst Fréchet distance and reaches the fewest modes *here* (12 of 25, from 6 to 23): with these learning rates, these networks, and no tuning. In its paper, with large convolutions and other rates, it is among the best. Nothing was tuned for any of the nine; a study that tunes only its own method proves little.
+# - Averaging alone hardly changes the figures. Here the learning rate falls to 0 in the end, which may do the same job; the study has no run without that.
+# - More steps help as well: the recorded model of section 8 is "R1 and averaged" with the same network and 4,000 steps in place of 2,500. It goes from 60 to 19, level with the gradient penalty.
 #
 # One of them live, the gradient penalty with 800 steps:
 
@@ -517,13 +521,13 @@ display.curves(
     {"minus the critic's loss": [(k, -v) for k, v in history.terms["critic"]]},
     ylabel="E f(data) - E f(fakes)",
     ylim=(0, 3.3),
-    title="The one GAN loss that can be read: an estimate of a distance, and it falls",
+    title="An estimate of a distance: once the critic has learned, it falls",
     alt="The difference of the critic's mean scores of data and fakes over 800 steps: it rises to about 3 at "
     "first, then falls below 1.",
 )
 
 # %% [markdown]
-# With a good flat critic, the difference of mean scores estimates $W_1$, so this curve says something about the samples. Neither the cross-entropy nor the generator's loss does.
+# With a good flat critic, the difference of mean scores estimates $W_1$, so this curve says something about the samples. (Its rise at the start is the critic's, which learns first.) The cross-entropy of a nearly best discriminator estimates a divergence too (13.3), but one that stays at $\log 2$ as long as the supports are apart. The generator's loss estimates nothing.
 #
 # ## 8 Use the library: recorded models
 #
@@ -534,7 +538,7 @@ display.curves(
 for name in ("gan-digits", "conditional_dcgan-glyphs"):
     entry = recorded(name)
     own, memory = entry["validation"], entry["baselines"]["training images"]
-    print(
+    print(  # precision: samples that lie near data; recall: data that lie near samples
         f"{name}: Fréchet {own['frechet']:.1f} (training images {memory['frechet']:.1f}), "
         f"precision {own['precision']:.2f} ({memory['precision']:.2f}), recall {own['recall']:.2f} "
         f"({memory['recall']:.2f}), rarest class {own['least_class']:.3f}, {sum(entry['cpu_seconds']) / 3:.0f} s"
@@ -578,7 +582,7 @@ report("pixels off the nearest prototype, mean", off.double().mean().item(), cla
 report("the same for data", glyphs.nearest_prototype(glyphs.x)[1].double().mean().item(), claimed=7.98, tolerance=0.01)
 
 # %% [markdown]
-# No collapse: nine tenths of the diversity of the data. But a sample is off by 54 pixels where an image is off by 8. The faults are in the strokes, and the eye forgives more of them than the count.
+# No collapse: by this count nine tenths of the diversity of the data. But a sample is off by 54 pixels where an image is off by 8. (With so many wrong pixels the nearest prototype is partly chance, and chance spreads the samples, so the count is generous.) The faults are in the strokes, and the eye forgives more of them than the count.
 #
 # **Batch normalization and a penalty do not go together.** In a critic with batch normalization each score depends on all images of the batch. Then "the gradient of the score of *this* image" is not what (14.2) and (14.4) are about. The library refuses:
 
@@ -617,7 +621,7 @@ living = gradient_penalty(lambda t: critic(t)[:, 0], x, x, torch.rand(64, dtype=
 report("values with and without differ by", (dead - living).abs().item(), claimed=0, tolerance=1e-12)
 
 # %% [markdown]
-# **Clipping in a deep critic.** Five layers of 128, weights clipped to $c$. How steep can it be? For each $c$ push all weights to the limits, with random signs, and measure the slope:
+# **Clipping in a deep critic.** Four hidden layers of 128 and an output, that is five matrices of weights, clipped to $c$. How steep is it with all weights at their limits? Take random signs (equal signs give far more, up to the bound), and measure the slope:
 
 # %%
 def steepness(c: float) -> float:
@@ -644,7 +648,7 @@ report(
 )
 
 # %% [markdown]
-# Five layers multiply five factors, so a change of $c$ by 20 changes the slope by more than a million. There is hardly a $c$ between "no gradient" and "no bound", and where it is depends on the depth.
+# Five layers multiply five factors, so a change of $c$ by 20 changes the slope by more than a million. A factor of 10 in the slope is a factor of 1.6 in $c$. So $c$ has to be found anew for each depth and width.
 #
 # ## 10 What the article says
 #
@@ -669,7 +673,7 @@ report(
 #
 # 3. In (14.7), what happens for γ > 2 h'?
 #
-# <details><summary>Answer</summary>The root is real, and both eigenvalues are real and negative: no rotation is left. But the slower one, -γ/2 + sqrt(γ²/4 - h'²), tends to 0 as γ grows: too strong a brake makes the approach slow.</details>
+# <details><summary>Answer</summary>The root is real, and both eigenvalues are real and negative: no rotation is left. But the slower one, -γ/2 + sqrt(γ²/4 - h'²), tends to 0 as γ grows: too strong a brake makes the approach slow. It is fastest near γ = 2 h' = 1.</details>
 #
 # 4. You average the generator with ρ = 0.9999 and train for 2,000 steps. What do you see?
 #
@@ -683,14 +687,14 @@ report(
 # ## Take-aways
 #
 # - $W_1$ has a slope where JS is flat; a critic of slope at most 1 measures it. A penalty, clipping or spectral normalization keep the slope, each in its own way, none exactly.
-# - Rotation is in the Jacobian: $\pm i h'$ without, $-\gamma/2$ in the real part with R1. Averaging takes the mean of a circle.
+# - Rotation is in the Jacobian: $\pm i h'$ without, $-\gamma/2$ in the real part with R1 (for $\gamma$ up to $2h'$). Averaging takes the mean of a circle.
 # - Over five seeds the gradient penalty is best on digits and poor on narrow modes. Nothing is best on both; one run proves nothing.
 # - Diversity and quality are two figures. Count prototypes where you can.
 #
 # ## Where next
 #
 # - Mescheder, Geiger, Nowozin, *Which Training Methods for GANs do actually Converge?*, ICML 2018, arXiv 1801.04406: the Dirac-GAN, R1, and proofs.
-# - Arjovsky, Chintala, Bottou, *Wasserstein GAN*, ICML 2017, arXiv 1701.07875; Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, *Improved Training of Wasserstein GANs*, NIPS 2017, arXiv 1704.00028.
+# - Arjovsky, Chintala, Bottou, *Wasserstein GAN*, ICML 2017 (there *Wasserstein Generative Adversarial Networks*), arXiv 1701.07875; Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, *Improved Training of Wasserstein GANs*, NIPS 2017, arXiv 1704.00028.
 # - Miyato, Kataoka, Koyama, Yoshida, *Spectral Normalization for Generative Adversarial Networks*, ICLR 2018, arXiv 1802.05957; Miyato, Koyama, *cGANs with Projection Discriminator*, ICLR 2018, arXiv 1802.05637; Lim, Ye, *Geometric GAN*, 2017, arXiv 1705.02894: the hinge loss.
 # - Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter, *GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium*, NIPS 2017, arXiv 1706.08500: two learning rates, and the Fréchet distance.
 # - Radford, Metz, Chintala, *Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks*, ICLR 2016, arXiv 1511.06434.

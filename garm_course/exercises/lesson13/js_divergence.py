@@ -56,7 +56,7 @@ EXERCISE = Exercise(
     reference=js_divergence,
     rule="½ KL(p || m) + ½ KL(g || m) with m = (p + g) / 2, in nats, summed over the last axis; 0 log 0 is 0.",
     probes=[
-        same(*_tables(5, seed=1)),
+        same(*_tables(5, seed=1), grad=True),  # section 4 differentiates it
         same(*_tables(3, 4, seed=3)),
         same(*SPARSE),  # zeros, disjoint rows: ln 2
         same(*_tables(2, 3, 6, seed=5)),
@@ -124,6 +124,7 @@ EXERCISE = Exercise(
             _then(lambda js: js.item() if js.ndim == 0 else js.tolist()),
             "Return a tensor, without .item() or .tolist().",
         ),
+        (_then(lambda js: js.detach()), "The value is right, but it has no gradient: no detach and no torch.no_grad."),
     ],
     accepts=[
         lambda p, g: _entropy((p + g) / 2) - 0.5 * _entropy(p) - 0.5 * _entropy(g),
