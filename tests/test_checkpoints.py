@@ -201,8 +201,8 @@ def test_the_pretrained_models_reach_their_recorded_figures():
         tensors, _ = checkpoints.read_tensors(FOLDER / f"{name}.safetensors", "")
         single = not any(tensor.dtype in (torch.float16, torch.int8) for tensor in tensors.values())
         off = abs(found - headline(record["validation"]).value)
-        # half precision or eight bits: .02, or a thousandth where the figure is large (192 colors of 256 levels); samples
-        # are rounded to levels, so that some pixels jump: a hundredth of their distance
+        # half precision or eight bits: .02, or a thousandth where the figure is large (192 colors of 256 levels).
+        # Samples are rounded to levels, so that some pixels jump: a hundredth of their distance.
         relative = 1e-2 if record.get("kind") == "samples" else 1e-3
         assert off < (1e-3 if single else max(0.02, relative * found)), name
         assert record["budget"] != "smoke"
