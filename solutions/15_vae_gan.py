@@ -15,9 +15,9 @@
 #
 # | | |
 # |---|---|
-# | Time | 60 minutes; the cells run in about half a minute |
+# | Time | 70 minutes; the cells run in about half a minute |
 # | Before this | the ELBO and its two terms, [lesson 10](10_vae.ipynb); the game of a GAN, [lesson 13](13_gan_theory.ipynb); R1, [lesson 14](14_stable_gans.ipynb) |
-# | Afterwards you can | *derive* the likelihood behind a distance of features, *implement* it, *say* which loss moves which of three players and test where no gradient goes, *measure* sharpness, *judge* what a figure of one metric hides |
+# | Afterwards you can | *derive* the likelihood behind a distance of features, *implement* it, *route* three losses to three players and test where no gradient goes, *measure* sharpness, *judge* what a figure of one metric hides |
 # | Papers | Larsen, Sønderby, Larochelle, Winther, *Autoencoding beyond pixels using a learned similarity metric*, ICML 2016, arXiv [1512.09300](https://arxiv.org/abs/1512.09300) |
 
 # %% tags=["setup"]
@@ -38,10 +38,11 @@ print(garm_course.lesson.device_line())
 
 # %%
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from garm_course import budget, check, claims, display, load_pretrained, report, seed
 from garm_course.adversarial.losses import minimax_d_loss, nonsaturating_g_loss
@@ -161,7 +162,7 @@ report("error of (15.2)", error, claimed=0, tolerance=1e-12, unit="nats")
 #
 # Example: `vaegan_losses(3., 10., 1., 0.5)` is `(13., 4., 1.)`.
 #
-# <details><summary>Hint</summary>Where does gamma stand in (15.3), and where not?</details>
+# <details><summary>Hint</summary>Only one of the three weighs anything, and only one of them wants the discriminator to be wrong. It is the same one.</details>
 
 # %%
 @check
@@ -209,7 +210,52 @@ report(
 )
 
 # %% [markdown]
-# Only the prior's zeros come by themselves. The other two, $\partial L_\mathrm{GAN} / \partial\, \text{encoder}$ and $\partial L_\mathrm{rec} / \partial\, \text{discriminator}$, must be *made*. One can do it by `detach`, which needs a second pass through the decoder; or by saying in whose weights a loss is differentiated, `loss.backward(inputs=...)`, which needs none. The library does the latter. Check what one step of it moves. First: only the decoder may notice $\gamma$. Second: make the last layer of the discriminator three times as large. That changes $L_\mathrm{GAN}$ and leaves $\phi$ and $L_\mathrm{rec}$ as they are, so the encoder must not notice it, and the decoder must. Third: a reconstruction error that weighs a hundred times as much (its variance is smaller) must leave the discriminator where it is.
+# Only the prior's zeros come by themselves. The other two, $\partial L_\mathrm{GAN} / \partial\, \text{encoder}$ and $\partial L_\mathrm{rec} / \partial\, \text{discriminator}$, must be *made*. One can do it by `detach`, which needs a second pass through the decoder; or by saying in whose weights a loss is differentiated, `loss.backward(inputs=...)`, which needs none.
+
+# %% [markdown]
+# **Exercise 3 · `route`** · ●●○ · 8 minutes
+#
+# Give each player the gradient of its own loss (15.3), and of nothing else.
+#
+# - `model`: a VAE-GAN with the players `model.encoder`, `model.decoder` and `model.critic`. Every `grad` is None.
+# - `losses`: a function; `losses(model)` is the triple (prior, rec, gan) of scalar tensors, with their history through all three players.
+# - `gamma`: a number. Your `vaegan_losses` is there to be used.
+# - Returns the three losses of (15.3). Afterwards the `grad` of every weight is the gradient of its own player's loss.
+#
+# Example: with one weight each, $e = 1$, $d = 2$, $c = 3$, and prior $= e$, rec $= edc$, gan $= dc$, $\gamma = 2$: the gradients are $1 + dc = 7$, $2ec - c = 3$ and $d = 2$.
+#
+# <details><summary>Hint 1</summary><code>loss.backward(inputs=a_list)</code> adds the gradient of the loss in these weights to their grad, and leaves all others alone.</details>
+# <details><summary>Hint 2</summary>backward throws the graph away, and three losses share one: <code>retain_graph=True</code> keeps it.</details>
+
+# %%
+@check
+def route(model: nn.Module, losses: Callable, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Give each player the gradient of its own loss; returns the losses of encoder, decoder and discriminator."""
+    ### BEGIN SOLUTION
+    totals = vaegan_losses(*losses(model), gamma)
+    for total, player in zip(totals, (model.encoder, model.decoder, model.critic), strict=True):
+        total.backward(inputs=list(player.parameters()), retain_graph=True)
+    return totals
+    ### END SOLUTION
+
+# %% [markdown]
+# Route the three losses of the model from above, at $\gamma = 0.5$, and hold the decoder against the sum of its two parts, and the discriminator against $L_\mathrm{GAN}$ alone:
+
+# %%
+def fixed(model: nn.Module) -> tuple[Tensor, ...]:
+    return tuple(losses(model, real[:64], seed(1)).values())
+
+
+route(model, fixed, 0.5)
+prior, rec, gan = fixed(model)
+for name, loss, player in (("decoder", 0.5 * rec - gan, model.decoder), ("discriminator", gan, model.critic)):
+    own = list(player.parameters())
+    true = torch.autograd.grad(loss, own, retain_graph=True)
+    error = max((w.grad - g).abs().max().item() for w, g in zip(own, true, strict=True))
+    report(f"error of the {name}'s gradient", error, claimed=0, tolerance=1e-5)
+
+# %% [markdown]
+# The library does the same. Check what one step of it moves. First: only the decoder may notice $\gamma$. Second: make the last layer of the discriminator three times as large. That changes $L_\mathrm{GAN}$ and leaves $\phi$ and $L_\mathrm{rec}$ as they are, so the encoder must not notice it, and the decoder must. Third: a reconstruction error that weighs a hundred times as much (its variance is smaller) must leave the discriminator where it is.
 
 # %%
 def after_one_step(gamma: float = 1.0, louder: float = 1.0, variance: float = 1.0) -> dict[str, Tensor]:
