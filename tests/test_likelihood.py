@@ -143,6 +143,12 @@ def test_baselines_of_the_digits_are_in_order():
     assert baselines(train, train)["pixel marginals"].nats < figures["pixel marginals"].nats + 1
 
 
+def test_real_numbers_have_no_baselines():
+    ring = datasets.load("ring")
+    with pytest.raises(ValueError, match="expected data of whole levels, got ring of real numbers"):
+        baselines(ring, ring)
+
+
 @pytest.mark.parametrize("cls", [PixelCNN, GatedPixelCNN])
 def test_kl_on_bars_and_stripes_is_the_enumerated_one(cls):
     data = datasets.load("bars_and_stripes")

@@ -240,7 +240,14 @@ def baselines(train: Dataset, dataset: Dataset) -> dict[str, Likelihood]:
 
     Returns:
         {"uniform": ..., "pixel marginals": ..., "class marginals": ...}
+
+    Raises:
+        ValueError: for data of real numbers, which have no levels to count.
     """
+    if train.levels is None:
+        raise ValueError(
+            f"expected data of whole levels, got {train.name} of real numbers; fit a density to them instead"
+        )
     return {
         "uniform": evaluate(Uniform(train.levels), dataset),
         "pixel marginals": evaluate(PixelMarginals(train.x, train.levels), dataset),
