@@ -246,6 +246,7 @@ def fixed(model: nn.Module) -> tuple[Tensor, ...]:
     return tuple(losses(model, real[:64], seed(1)).values())
 
 
+model.zero_grad()  # so that the cell can run again
 route(model, fixed, 0.5)
 prior, rec, gan = fixed(model)
 for name, loss, player in (("decoder", 0.5 * rec - gan, model.decoder), ("discriminator", gan, model.critic)):
