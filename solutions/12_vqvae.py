@@ -134,7 +134,7 @@ print("gradient of the codebook:", to_codes)
 # %% [markdown]
 # **Exercise 1 · `quantize`** · ●●○ · 10 minutes
 #
-# Write (12.1) and (12.2) for a grid of vectors, as a convolutional encoder puts it out. This is all that makes a VQ-VAE differ from an autoencoder.
+# Write (12.1) and (12.2) for a grid of vectors, as a convolutional encoder puts it out. In the forward pass this is all that makes a VQ-VAE differ from an autoencoder; what trains the codebook comes in section 3.
 #
 # - `z`: `(B, C, H, W)`, one vector of `C` numbers at each of `H x W` places: `z[b, :, h, w]`. `codebook`: `(K, C)`.
 # - Returns `z_q` `(B, C, H, W)`, whose value is the nearest codes and whose gradient goes to `z` unchanged and not to the codebook; and the indices, LongTensor `(B, H, W)`, 0 to K - 1.
@@ -160,7 +160,7 @@ def quantize(z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
 
 # %% [markdown]
 # **Step 3: what it gets wrong.** Back to one dimension: codes $-1, 0, 1$ and the loss $f(e) = (e - 0.3)^2$. The best code is 0, with a loss of 0.09. An encoder at $z = 0.2$ chooses it already. But straight through, the gradient is $f'(0) = -0.6$: it does not know that $z$ has reached the best code, and pushes on,
-# until $z$ crosses the border at 0.5 to code 1. There the gradient is $f'(1) = 1.4$, and pushes back. In the picture, look at where $z$ ends.
+# until $z$ crosses the border at 0.5 to code 1. There the gradient is $f'(1) = 1.4$, and pushes back. The next cell counts how often $z$ is on each side; the picture of its path follows in section 3.
 
 # %%
 line = torch.tensor([[-1.0], [0.0], [1.0]], dtype=torch.float64)
@@ -210,9 +210,9 @@ for name, value in versions.items():
     print(f"{name:29s} value == {value.item():.4f}, pull on z == {pulls[0]:.2f}, pull on e == {pulls[1]:.2f}")
 
 # %% [markdown]
-# All five have one value and five different pairs of gradients. With the detaches swapped, the encoder is pulled four times as hard as the codebook; a plot of the loss would never show it.
+# All five have one value and five different pairs of gradients. With the detaches swapped, the encoder is pulled four times as hard as the codebook; at the same weights no plot of the loss can show it.
 #
-# The pull on the encoder is less than that on the codebook ($\beta < 1$), because the encoder has a second task, to please the decoder. What does it do on the line? At code 0 the two forces on $z$ balance where $-0.6 + 2 \beta z = 0$, at $z = 0.3 / \beta$. With $\beta = 2$ that is 0.15, well inside the cell of the code, where the loss is 0.09 wherever $z$ is:
+# The pull on the encoder is less than that on the codebook ($\beta < 1$), because the encoder has a second task, to please the decoder. What does it do on the line? Call the $z$ that are nearest to a code its *cell*; that of code 0 reaches from -0.5 to 0.5. At code 0 the two forces on $z$ balance where $-0.6 + 2 \beta z = 0$, at $z = 0.3 / \beta$. With $\beta = 2$ that is 0.15, well inside the cell of the code, where the loss is 0.09 wherever $z$ is:
 
 # %%
 committed_path, committed = descend(beta=2.0)
@@ -277,7 +277,7 @@ def vq_loss(z: Tensor, e: Tensor, beta: float) -> Tensor:
 # Write (12.4). With it the codebook needs no optimizer, no learning rate and no loss of its own; only the commitment remains in (12.3).
 #
 # - `N` `(K,)` and `m` `(K, C)`: the moving counts and sums. `index`: LongTensor `(M,)`, the code of each vector. `z`: `(M, C)`, the vectors. `decay`: γ, at least 0 and below 1.
-# - Returns the new `N` `(K,)`, the new `m` `(K, C)`, and the codebook `e` `(K, C)`. Where the new `N` is 0, the code was never chosen: `e` is 0 there (only as a convention of this exercise; the library keeps the old code). `N` and `m` that come in stay as they are.
+# - Returns the new `N` `(K,)`, the new `m` `(K, C)`, and the codebook `e` `(K, C)`. Where the new `N` is 0 (the code was never chosen, or at decay 0 not in this batch), `e` is 0 (only as a convention of this exercise; the library keeps the old code). `N` and `m` that come in stay as they are.
 #
 # Example: `N = [0, 0]`, `m = [[0], [0]]`, vectors `[[2.], [4.]]` that both chose code 1, decay 0: `N = [0, 2]`, `m = [[0], [6]]`, `e = [[0], [3]]`.
 #
@@ -408,11 +408,11 @@ print("the bound holds for all 30 images:", bool((bound <= log_p + 1e-5).all()))
 # %% [markdown]
 # The bound is 9.1 nats, the exact NLL 8.2, and (12.8) accounts for the difference image by image. The floor is $\ln 30 = 3.40$. With 49 places of 64 codes there are $64^{49} \approx 10^{88}$ maps, and nobody computes the sum: for a real VQ-VAE only the bound is known.
 #
-# Two numbers that are often printed are **no likelihood at all**. With a learned prior the rate alone can be 0: the encoder puts out one map for all images, and the prior knows it. "Reconstruction error and perplexity" is no code length either: $49 \ln(\text{perplexity})$ is the rate with a histogram of letters as prior (section 8), but it lacks the distortion, and it ignores what a learned prior can predict.
+# Two numbers that are often printed are **no likelihood at all**. With a learned prior the rate alone can be 0: the encoder puts out one map for all images, and the prior knows it. "Squared error and perplexity" is no code length either: $49 \ln(\text{perplexity})$ is a rate, that of a histogram of letters as prior (section 8), but a bound needs $-\log p(x \mid c(x))$ in addition; and a learned prior makes the rate smaller.
 #
 # ## 6 Train one
 #
-# Encoder: two convolutions with stride 2, so that each of the 7 x 7 places stands for 4 x 4 pixels. Codebook: 64 vectors of 4 numbers, moved by (12.4), with a **restart**: a code that is chosen much less often than an equal share (below 5 % of it) is put on a random output of the encoder. The loss is the distortion plus the commitment, $-\log p(x \mid c(x)) + 784\, \beta\, \mathrm{mean}\,(z - \mathrm{sg}(e))^2$ with $\beta = 0.25$ (`VQLoss` multiplies by the 784 pixels, so that both terms count nats per image). Two averages are at work: `ema=0.98` is that of all weights, which `fit` evaluates; the codebook has its own, with the decay $\gamma = 0.95$.
+# Encoder: two convolutions with stride 2, so that each of the 7 x 7 places stands for 4 x 4 pixels. Codebook: 64 vectors of 4 numbers, moved by (12.4), with a **restart**: a code that is chosen much less often than an equal share (below 5 % of it) is put on a random output of the encoder. The loss is the distortion plus the commitment, $-\log p(x \mid c(x)) + 784\, \beta\, \mathrm{mean}\,(z - \mathrm{sg}(e))^2$ with $\beta = 0.25$ (`VQLoss` multiplies by the 784 pixels, so that both terms count nats per image; $z$ has 196 numbers, so in the terms of (12.3), a sum over them, the weight is 1). Two averages are at work: `ema=0.98` is that of all weights, which `fit` evaluates; the codebook has its own, with the decay $\gamma = 0.95$.
 
 # %%
 seed(0)
@@ -460,7 +460,7 @@ display.panels(
 )  # fmt: skip
 
 # %% [markdown]
-# Nearly every digit keeps its reading; in the picture one 9 looks like an 8, and one thin 8 nearly like a 3. Of the 22 wrong pixels about 8 are the flips themselves ($784 \cdot 0.01 = 7.84$): a perfect denoiser would "rebuild" those wrongly too. The rest are edges of strokes.
+# Nearly every digit keeps its reading; in the picture one 9 looks like an 8, and one thin 8 nearly like a 3. Of the 22 wrong pixels at most about 8 are the flips themselves ($784 \cdot 0.01 = 7.84$; some specks survive, as the picture shows): a perfect denoiser would "rebuild" those wrongly too. Most others are at the edges of strokes.
 #
 # ## 7 See it: an alphabet of strokes
 #
@@ -478,7 +478,7 @@ report("share of the most frequent code", share.max(), claimed=0.07, tolerance=0
 report("share of the rarest code", share.min(), claimed=0.004, tolerance=0.004)
 
 # %% [markdown]
-# Some codes stand for the inside of a stroke, some for empty paper, and many for paper with ink on one side of it: the encoder sees more than the cell. The most frequent code has about 7 %, four times an equal share, the rarest 0.4 %; so the perplexity is about 50 and not 64. And this is the text of three glyphs:
+# Some codes stand for the inside of a stroke, some for empty paper, and many for paper with ink on one side of it: the encoder sees more than the cell. The most frequent code has about 7 %, four times an equal share, the rarest about 0.5 %; so the perplexity is about 50 and not 64. And this is the text of three glyphs:
 
 # %%
 display.code_map(
@@ -539,7 +539,7 @@ report("distortion of the recorded pair", learned["distortion"], claimed=44.0, t
 report("bound of the recorded pair", evaluate(pair, validation).nats, claimed=186.5, tolerance=0.3, unit="nats")
 
 # %% [markdown]
-# Uniform letters cost 203.8 nats, their frequencies alone 195.95, the PixelCNN 142.5: texts have a grammar, and the prior has learned a part of it. Draw in two stages, 49 steps of the prior and one pass of the decoder, and for comparison from uniform codes:
+# Uniform letters cost 203.8 nats, their frequencies alone about 195.9, the PixelCNN 142.5: texts have a grammar, and the prior has learned a part of it. Draw in two stages, 49 steps of the prior and one pass of the decoder, and for comparison from uniform codes:
 
 # %%
 uniform_codes = torch.randint(64, (16, 7, 7), generator=seed(0))
@@ -548,13 +548,13 @@ with torch.no_grad():
 drawn = (pair.sample(16, rng=seed(0), mean=True) > 0.5).long()
 display.panels(
     {"uniform codes": from_uniform, "codes of the PixelCNN prior": drawn}, levels=2,
-    title="Strokes come from the decoder, digits from the prior",
-    alt="16 images from uniform codes are tangles of strokes; of 16 from the learned prior some, about 6, are "
-    "readable digits, the others are broken or between two digits.",
+    title="Pieces come from the decoder, digits from the prior",
+    alt="16 images from uniform codes are scattered pieces of strokes and specks; of 16 from the learned prior "
+    "some, about 6, are readable digits, the others are broken or between two digits.",
 )  # fmt: skip
 
 # %% [markdown]
-# Each pixel is shown as the more probable of its two values. The strokes are clean in both panels, since the decoder only knows strokes; only the prior puts them together. About a third of its texts are readable digits: the prior had 600 steps of training. Larger models with longer training are known for good samples; this one is not.
+# Each pixel is shown as the more probable of its two values. Both panels are made of the same pieces, bits of stroke and a few specks, for these the decoder knows; only the prior puts them together. About a third of its texts are readable digits: the prior had 600 steps of training. Larger models with longer training are known for good samples; this one is not.
 #
 # **Where does it stand?** All models on this data set that the course has recorded, with "≤" and an arrowhead to the left where the figure is a bound:
 
@@ -573,14 +573,19 @@ report("the gated PixelCNN on the pixels", gated, claimed=81.2, tolerance=0.3, u
 report("the same in bits, for the whole image", gated / math.log(2), claimed=117, tolerance=0.5, unit="bits")
 report("rate above the entropy of the shape", excess["rate"], claimed=133.4, tolerance=0.3, unit="nats")
 report("distortion above the entropy of the flips", excess["distortion"], claimed=0.1, tolerance=0.3, unit="nats")
+shapes = validation.prototypes[validation.prototype]  # without flips, (500, 1, 28, 28)
+copies = [torch.where(torch.rand(shapes.shape, generator=seed(s)) < 0.01, 1 - shapes, shapes) for s in (1, 2)]
+first, second = (pair.vqvae.encode(x).flatten(1) for x in copies)  # (500, 49) each
+differing = (first != second).double().sum(1).mean()
+report("letters of 49 in which two noisy copies of a shape differ", differing, claimed=35, tolerance=1.5)
 
 # %% [markdown]
-# Read the ladder with care; its figures are means over three seeds, 187.2 nats for the VQ-VAE; the pair above, which comes with the course, was trained apart from them with the same settings. Its bound of 186.5 nats equals the baseline of the class marginals, 186.7: a model that knows no more than how often each pixel is black in images of each digit. (The training was not equal: the gated PixelCNN had `--budget full`, eight times as long as the VQ-VAE with `quick`.)
+# Read the ladder with care; its figures are means over three seeds, 187.2 nats for the VQ-VAE; the pair above, which comes with the course, was trained apart from them with the same settings. Its bound of about 186.5 nats is level with the baseline of the class marginals, 186.7 (both uncertain by more than a nat, since 500 images are few): a model that knows no more than how often each pixel is black in images of each digit. (The training was not equal: the gated PixelCNN had `--budget full`, eight times as long as the VQ-VAE with `quick`.)
 #
-# The distortion of 44.0 nats is about the entropy of the flips, 43.9: given the codes, the model pays about what the noise costs. (That is no floor for the distortion alone: codes that carry flipped pixels make it lower still, at a higher rate. Only the sum has a floor.) But the codes cost 142.5 nats where the shape holds 9.1. The encoder was trained for reconstruction alone; nobody asked it for codes that are easy to *predict*, so it
-# spends letters on flipped pixels and says the same shape in many ways. The model's NLL may be much lower than 186.5, since other maps of codes draw the same image (12.8); all that can be concluded is that this *bound* is poor.
+# The distortion of 44.0 nats is about the entropy of the flips, 43.9: given the codes, the model pays about what the noise costs. (That is no floor for the distortion alone: codes that carry flipped pixels make it lower still, at a higher rate. Only the sum has a floor.) But the codes cost 142.5 nats where the shape holds 9.1. The encoder was trained for reconstruction alone; nobody asked it for codes that are easy to *predict*, so they say
+# the noise as well as the shape: two noisy copies of one shape differ in about 35 of their 49 letters. The model's NLL may be much lower than 186.5, since other maps of codes draw the same image (12.8); all that can be concluded is that this *bound* is poor.
 #
-# One would choose a VQ-VAE for texts that are short in steps, 49 against 784, and never by this number. They are not short in bits: 205 for the codes alone, where the gated PixelCNN codes the whole image in 81.2 nats, 117 bits.
+# One would choose a VQ-VAE for texts that are short in steps, 49 against 784, and never by this number. They are not short in bits: about 206 for the codes alone, where the gated PixelCNN codes the whole image in 81.2 nats, 117 bits.
 #
 # **On other data.** With `GARM_BUDGET=full` the next cell trains the same model on binarized MNIST, if it can be downloaded (otherwise on glyphs again).
 
@@ -637,9 +642,9 @@ report("steps until 0.95 to their power is 0.05", math.log(0.05) / math.log(0.95
 # %% [markdown]
 # A decoder that reads the same letter everywhere can at best learn how often each pixel is black, and so it scores like the baseline of pixel marginals (211.3 nats on the ladder). The perplexity says why: both runs begin at 1, and the dead one never leaves it.
 #
-# The cure has a jump in it, and (12.4) says where: the library starts every code with the count of an equal share, so that a code that nobody chooses has that times $0.95^t$, and falls below 5 % of it after 59 steps. Then all that nobody has chosen since are put on outputs of the encoder at once. (They died although the first batch put them on its outputs: in the first steps the encoder moves faster than they do.)
+# The cure has a jump in it, and (12.4) says where: the library starts every code with the count of an equal share, so that a code that nobody chooses has that times $0.95^t$, and falls below 5 % of it after 59 steps. Then all that nobody has chosen since are put on outputs of the encoder at once. (They died although the first batch put them on its outputs.)
 #
-# Three cures, all in `VectorQuantizer`: start the codebook on outputs of the encoder (first batch),
+# Three remedies, all in `VectorQuantizer`, and this run has all of them, so that it cannot say which one matters: start the codebook on outputs of the encoder (first batch),
 # move it by averages, and restart codes that fall below a few percent of an equal share.
 #
 # ## 10 What the article says
@@ -648,7 +653,7 @@ report("steps until 0.95 to their power is 0.05", math.log(0.05) / math.log(0.95
 #
 # | the article | verdict | what this lesson says |
 # |---|---|---|
-# | a VAE maps data to a low-dimensional code and decodes it | imprecise | one generates from the prior and not from codes of data: uniform codes give tangles (section 8). Dimension is not what matters: 49 codes of 4 numbers are 196 real numbers, but only 294 bits, against 784 bits of pixels |
+# | a VAE maps data to a low-dimensional code and decodes it | imprecise | one generates from the prior and not from codes of data: uniform codes give pieces of strokes (section 8). Dimension is not what matters: 49 codes of 4 numbers are 196 real numbers, but only 294 bits, against 784 bits of pixels |
 # | GAN, VAE and autoregressive models are the three families | wrong | beside flows, diffusion and energy models that are missing, the families combine: this model is an autoencoder *with* an autoregressive prior, in two stages |
 # | choose among PixelRNN, PixelCNN and Taming Transformers | imprecise | they are not alternatives on one level. *Taming Transformers* is of the kind of this lesson: a quantizing autoencoder, and an autoregressive model over its codes |
 # | *Taming Transformers for High-Resolution Image Synthesis* is a transformer on images | right title, thin description | Esser, Rombach, Ommer, CVPR 2021, arXiv 2012.09841: the transformer writes *codes*, as the PixelCNN does here; the autoencoder has an adversarial and a perceptual loss in addition (lesson 17) |
@@ -680,9 +685,9 @@ report("steps until 0.95 to their power is 0.05", math.log(0.05) / math.log(0.95
 # ## Take-aways
 #
 # - A quantizer replaces a vector by the nearest code; the gradient is passed straight through, which is biased, and the commitment loss limits the bias.
-# - Detach decides what moves what. The value of the loss shows none of it: check gradients.
-# - Rate + distortion bounds the NLL from above; the gap is $-\log p(c(x) \mid x)$. A reconstruction error with a perplexity bounds nothing.
-# - Watch the perplexity. A dead codebook shows there at once, and a moving average with restarts cures it.
+# - Detach decides what moves what. At given weights the value of the loss shows none of it: check gradients.
+# - Rate + distortion bounds the NLL from above; the gap is $-\log p(c(x) \mid x)$. A squared error beside a perplexity is no code length.
+# - Watch the perplexity. A dead codebook shows there at once. A start on data, moving averages and restarts together cured it here.
 #
 # ## Where next
 #
