@@ -405,6 +405,8 @@ weights = [(1 - rho) * rho ** (300 - k) for k in range(1, 301)]
 direct = rho**300 * plain[0][0] + sum(c * w[0] for c, w in zip(weights, plain[1:], strict=True))
 report("recursion minus weighted sum", abs(direct - average[0]), claimed=0, tolerance=1e-12)
 print(f"steps until half of the weight is forgotten at rho 0.995: {math.log(2) / -math.log(0.995):.0f}")
+rises = [k for k in range(1, 300) if plain[k - 1][0] < 0 <= plain[k][0]]  # theta passes 0 upwards
+report("steps of a turn", rises[1] - rises[0], claimed=131, tolerance=2)
 report(
     "mean distance of the average, last 100 steps",
     sum(math.hypot(*w) for w in averages[-100:]) / 100,

@@ -50,11 +50,10 @@ def _played(answer: Callable, x: Tensor, gamma: float) -> tuple:
     """What was returned, then the gradient of every weight, zeros where there is none."""
     model = _Model(x.shape[1], seed=50)
     totals = answer(model, _Losses(x), gamma)
-    if isinstance(totals, (tuple, list)):
-        totals = tuple(t.detach() if isinstance(t, Tensor) else t for t in totals)
-    else:
-        totals = (totals,)
-    return *totals, *(torch.zeros_like(w) if w.grad is None else w.grad for w in model.parameters())
+    given = totals if isinstance(totals, (tuple, list)) else (totals,)
+    given = [t.detach() if isinstance(t, Tensor) else t for t in given]
+    given += [None] * (3 - len(given))  # what is missing is told by its place
+    return *given, *(torch.zeros_like(w) if w.grad is None else w.grad for w in model.parameters())
 
 
 def _weights(model: nn.Module) -> list[list[Tensor]]:
