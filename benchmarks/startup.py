@@ -1,4 +1,4 @@
-"""How long `import garm_course` takes beyond torch, in fresh interpreters; the aim is 0.3 s.
+"""Processor time of `import garm_course` beyond torch, in fresh interpreters; the aim is 0.3 s.
 
 python benchmarks/startup.py             a table; --json for one object a row, --repeats 5 for the median of five
 python -X importtime -c "import torch, garm_course" 2>&1 | grep garm_course     which module costs what
@@ -22,13 +22,13 @@ HEAVY = ("accelerate", "IPython", "ipywidgets", "matplotlib", "nbformat", "panda
 
 TIMED = """
 import json, sys, time
-start = time.perf_counter()
+start = time.process_time()
 import torch
-torch_seconds = time.perf_counter() - start
+torch_seconds = time.process_time() - start
 before = set(sys.modules)
-start = time.perf_counter()
+start = time.process_time()
 {statement}
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 loaded = sorted({{name.split(".")[0] for name in set(sys.modules) - before}} & set({heavy!r}))
 print(json.dumps([torch_seconds, seconds, loaded]))
 """

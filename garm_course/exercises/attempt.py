@@ -5,7 +5,6 @@ import linecache
 import os
 import re
 import sysconfig
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from garm_course.exercises import timelimit
 from garm_course.exercises.arguments import differ, fresh, gradients
 from garm_course.exercises.compare import difference
 from garm_course.exercises.registry import STUB_TEXT, Exercise
-from garm_course.exercises.timelimit import TimeUp, within
+from garm_course.exercises.timelimit import Meter, TimeUp, within
 from garm_course.exercises.world import recorded_output, seed_all
 
 # Where code lies that the student did not write: this package, the standard library, installed packages.
@@ -51,11 +51,12 @@ class Attempt:
     Args:
         exercise: holds the reference.
         answer: what the student defined.
-        seconds: for all calls of the answer together.
+        seconds: of processor time, for all calls of the answer together.
     """
 
     def __init__(self, exercise: Exercise, answer: Any, seconds: float) -> None:
-        self.exercise, self.answer, self.left = exercise, answer, seconds
+        self.exercise, self.answer, self.seconds, self.patience = exercise, answer, seconds, timelimit.PATIENCE
+        self.computed = self.elapsed = 0.0  # seconds that the answer's calls took so far
         self.outcomes: list[Outcome] = []  # of the probe that is running
 
     def run(self, *args: Any, grad: bool = False, use: Callable | None = None, values: bool = True) -> Any:
@@ -98,11 +99,11 @@ class Attempt:
             raise Refused(cause, hint)
 
     def too_slow(self, args: tuple, seconds: float) -> bool:
-        """Whether a call needs more time: the best of two, in processor time where that is less than elapsed time."""
+        """Whether a call needs more processor time than `seconds`: the better of two."""
         for _ in range(2):
-            wall, cpu = time.perf_counter(), time.process_time()
+            before = self.computed
             outcome = self._observe(self.answer, args, False, None, limited=True)
-            taken = min(time.perf_counter() - wall, time.process_time() - cpu)
+            taken = self.computed - before
             if outcome.error:
                 raise Refused(f"At the size that the lesson needs, it raises {outcome.error}{outcome.where}.")
             if outcome.too_long:
@@ -135,15 +136,16 @@ class Attempt:
                 outcome.where = own_line(error)
 
         seed_all()
-        started = time.perf_counter()
+        meter = Meter(self.seconds - self.computed, self.patience - self.elapsed)
         with recorded_output() as printed:
             try:
-                within(self.left, call) if limited else call()
+                within(meter, call) if limited else call()
             except TimeUp:
                 outcome.too_long = True
             finally:
                 if limited:
-                    self.left -= time.perf_counter() - started
+                    self.computed += meter.computed
+                    self.elapsed += meter.elapsed
         outcome.printed = without_addresses(printed.getvalue())
         torch.set_grad_enabled(True)
         torch.set_default_dtype(torch.float32)
@@ -155,7 +157,7 @@ class Attempt:
     def _explain(self, got: Outcome, want: Outcome, args: tuple, grad: bool, use: Any, values: bool) -> str:
         call = self.describe(args)
         if got.too_long:
-            return "It does not come to an end within the time limit: look for a loop that never ends."
+            return self._too_long()
         if got.error:
             expects = "" if use else self._misfit(args)
             return expects or f"{call} raises {got.error}{got.where}.{_remedy(got.error)}"
@@ -185,6 +187,13 @@ class Attempt:
                 if cause:
                     return f"{call}: the values are right, but not the gradient at {name}: {cause}."
         return ""
+
+    def _too_long(self) -> str:
+        """How long the answer took, and what to look for: a loop that computes, or something that waits."""
+        took = f"It was stopped after {self.computed:.1f} s of computing ({self.elapsed:.0f} s by the clock)"
+        if self.computed >= self.seconds:
+            return f"{took}: look for a loop that never ends."
+        return f"{took}: it waits instead of computing; look for sleep(), input(), or a file or lock that never comes."
 
     def same_outcome(self, got: Outcome, known: Outcome) -> bool:
         """Whether an answer did what a known mistake does: an equal error, or equal values and gradients."""

@@ -1,5 +1,8 @@
 """Stops an answer that runs too long, in the same process.
 
+The limit counts the processor time of the answer's own thread, which a busy machine does not change. An answer that
+waits instead of computing is stopped by the clock, much later.
+
 In the main thread an alarm signal interrupts the answer, elsewhere an exception is sent to its thread. Three things
 make this harder than it sounds:
 
@@ -12,6 +15,8 @@ make this harder than it sounds:
 
 import _thread
 import ctypes
+import functools
+import math
 import signal
 import sys
 import threading
@@ -21,26 +26,71 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SECONDS = 5.0  # what one check grants an answer, over all of its calls
-REPEAT = 0.05  # seconds between two attempts to stop it
+SECONDS = 5.0  # of processor time: what one check grants an answer, over all of its calls
+PATIENCE = 60.0  # by the clock, for an answer that waits: 5 s of processor time even where twelve programs share it
+REPEAT = 0.05  # seconds between two looks at the time, and between two attempts to stop an answer
 
 
 class TimeUp(BaseException):
     """The answer ran too long. Not an `Exception`, so that `except Exception` in the answer lets it through."""
 
 
-def within(seconds: float, function: Callable, *args: Any) -> Any:
-    """Returns `function(*args)`, or raises `TimeUp` after so many seconds. Signal handlers and timers are restored."""
-    if seconds <= 0:
+class Meter:
+    """Processor time and elapsed time of the current thread, from now on; any thread may read it.
+
+    Args:
+        seconds: of processor time, after which the time is up.
+        patience: seconds by the clock, after which it is up as well.
+    """
+
+    def __init__(self, seconds: float = math.inf, patience: float = math.inf) -> None:
+        self.seconds, self.patience = seconds, patience
+        if hasattr(time, "pthread_getcpuclockid"):
+            clock = time.pthread_getcpuclockid(threading.get_ident())
+            self._cpu = functools.partial(time.clock_gettime, clock)
+        else:  # Windows and old macOS: all threads together
+            self._cpu = time.process_time
+        self._began = self._cpu(), time.monotonic()
+
+    @property
+    def computed(self) -> float:
+        """Seconds of processor time."""
+        return self._cpu() - self._began[0]
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds by the clock."""
+        return time.monotonic() - self._began[1]
+
+    @property
+    def over(self) -> bool:
+        """Whether one of the limits is reached."""
+        return self.computed >= self.seconds or self.elapsed >= self.patience
+
+    @property
+    def first_look(self) -> float:
+        """Seconds by the clock before which the time cannot be up."""
+        return max(min(self.seconds, self.patience), REPEAT / 10)
+
+
+def within(meter: Meter, function: Callable, *args: Any) -> Any:
+    """Returns `function(*args)`, or raises `TimeUp` once the meter is over. Signal handlers and timers are restored.
+
+    Args:
+        meter: made in this thread, just before.
+        function: the answer.
+        args: its arguments.
+    """
+    if meter.over:
         raise TimeUp
     tracing = sys.gettrace()
     try:
         if threading.current_thread() is not threading.main_thread():
-            return _in_another_thread(seconds, function, args)
+            return _in_another_thread(meter, function, args)
         if hasattr(signal, "setitimer"):
-            with _alarm(seconds):
+            with _alarm(meter):
                 return _enter(function, args)
-        with _simulated_signal(seconds):
+        with _simulated_signal(meter):
             return _enter(function, args)
     finally:
         if sys.gettrace() is not tracing:
@@ -63,11 +113,11 @@ def _inside(frame: FrameType | None) -> list[FrameType] | None:
 class _Stop:
     """Raises `TimeUp` inside the answer, ever more insistently. It is the signal handler."""
 
-    def __init__(self) -> None:
-        self.hits = 0
+    def __init__(self, meter: Meter) -> None:
+        self.meter, self.hits = meter, 0
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if _inside(frame) is not None:
+        if _inside(frame) is not None and self.meter.over:
             self.insist(frame)
             raise TimeUp
 
@@ -91,10 +141,10 @@ class _Stop:
 
 
 @contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    handler = signal.signal(signal.SIGALRM, _Stop())
+def _alarm(meter: Meter) -> Iterator[None]:
+    handler = signal.signal(signal.SIGALRM, _Stop(meter))
     started = time.monotonic()
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, meter.first_look, REPEAT)
     try:
         yield
     finally:
@@ -105,10 +155,10 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _simulated_signal(seconds: float) -> Iterator[None]:
+def _simulated_signal(meter: Meter) -> Iterator[None]:
     """Where there is no `setitimer` (Windows): a second thread simulates the arrival of a signal."""
-    handler = signal.signal(signal.SIGTERM, _Stop())
-    done, watcher = _watchdog(seconds, lambda: _thread.interrupt_main(signal.SIGTERM))
+    handler = signal.signal(signal.SIGTERM, _Stop(meter))
+    done, watcher = _watchdog(meter, lambda: _thread.interrupt_main(signal.SIGTERM))
     try:
         yield
     finally:
@@ -117,10 +167,10 @@ def _simulated_signal(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if handler is None else handler)
 
 
-def _in_another_thread(seconds: float, function: Callable, args: tuple) -> Any:
+def _in_another_thread(meter: Meter, function: Callable, args: tuple) -> Any:
     """Outside of the main thread, which alone receives signals: the exception itself is sent to the thread."""
     ident = threading.get_ident()
-    stop, sent = _Stop(), []
+    stop, sent = _Stop(meter), []
 
     class Sent(TimeUp):
         def __init__(self) -> None:  # runs in the thread that receives it
@@ -134,7 +184,7 @@ def _in_another_thread(seconds: float, function: Callable, args: tuple) -> Any:
         if _inside(sys._current_frames().get(ident)) is not None:
             send()
 
-    done, watcher = _watchdog(seconds, send_inside)
+    done, watcher = _watchdog(meter, send_inside)
     try:
         return _enter(function, args)
     finally:
@@ -152,14 +202,15 @@ def _in_another_thread(seconds: float, function: Callable, args: tuple) -> Any:
                     break
 
 
-def _watchdog(seconds: float, stop: Callable[[], None]) -> tuple[threading.Event, threading.Thread]:
-    """Calls `stop` after so many seconds, and again and again, until the event is set."""
+def _watchdog(meter: Meter, stop: Callable[[], None]) -> tuple[threading.Event, threading.Thread]:
+    """Calls `stop` once the meter is over, and again and again, until the event is set."""
     done = threading.Event()
 
     def watch() -> None:
-        wait = seconds
+        wait = meter.first_look
         while not done.wait(wait):
-            stop()
+            if meter.over:
+                stop()
             wait = REPEAT
 
     watcher = threading.Thread(target=watch, daemon=True, name="time limit of an answer")

@@ -149,7 +149,7 @@ def test_right_but_too_slow(make):
         return 2 * x
 
     def sleepy(x):
-        time.sleep(0.05)  # waiting takes no processor time: a busy computer is no fault of the answer
+        time.sleep(0.05)  # waiting takes no processor time, nor does a machine that others use
         return 2 * x
 
     result = grade("double", slow)

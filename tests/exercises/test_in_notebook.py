@@ -7,6 +7,8 @@ import pytest
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 
+from limits import PATIENCE  # noqa: E402
+
 from garm_course.exercises import STUB  # noqa: E402
 
 HEAD = """
@@ -39,7 +41,7 @@ LAST = "print(torch.rand(1).item(), conv_mask is reference, 'sentinel')"
 
 def execute(sources):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3", allow_errors=True).execute()
+    nbclient.NotebookClient(notebook, timeout=PATIENCE, kernel_name="python3", allow_errors=True).execute()
     return [cell.outputs for cell in notebook.cells]
 
 
