@@ -6,12 +6,24 @@ The user's own data and cache are left alone, but for the tests marked `external
 """
 
 import os
+import signal
+from collections import Counter
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["GARM_OFFLINE"] = "1"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # under nohup: tests press Ctrl-C, and their programs inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """One line at the end: what was not tested here, and why."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    words = "; ".join(f"{n} ({reason})" for reason, n in reasons.most_common()) or "nothing"
+    terminalreporter.write_line(f"skipped: {words}")
 
 
 @pytest.fixture(autouse=True)

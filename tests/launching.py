@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+from limits import PATIENCE
+
 # what a script ends with: `found`, a dict, goes to the folder that it was given
 ENDING = """
 rank, n = 0, 1
@@ -25,7 +27,9 @@ def one_and_two(source, tmp_path):
     for name, launcher in launchers.items():
         folder = tmp_path / name
         folder.mkdir()
-        subprocess.run([sys.executable, *launcher, str(script), str(folder)], env=environment, check=True, timeout=300)
+        subprocess.run(
+            [sys.executable, *launcher, str(script), str(folder)], env=environment, check=True, timeout=PATIENCE
+        )
         results += [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     assert [result["processes"] for result in results] == [1, 2, 2]
     return results

@@ -187,26 +187,25 @@ def test_a_file_is_replaced_in_one_step(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_pretrained_models_reach_their_recorded_figures():
+@pytest.mark.parametrize("name", pretrained_names())
+def test_a_pretrained_model_reaches_its_recorded_figures(name):
     from garm_course import datasets
 
-    assert pretrained_names(), "no weights in the package"
-    for name in pretrained_names():
-        model = load_pretrained(name)
-        record = model.record
-        assert name == f"{record['model']}-{record['data']}"
-        assert not model.training
-        data = datasets.load(record["data"], "validation", **record["data_options"]["validation"])
-        found = headline(MEASURES[record.get("kind", "likelihood")](model, data, "validation")).value
-        tensors, _ = checkpoints.read_tensors(FOLDER / f"{name}.safetensors", "")
-        single = not any(tensor.dtype in (torch.float16, torch.int8) for tensor in tensors.values())
-        off = abs(found - headline(record["validation"]).value)
-        # half precision or eight bits: .02, or a thousandth where the figure is large (192 colors of 256 levels).
-        # Samples are rounded to levels, so that some pixels jump: a hundredth of their distance.
-        relative = 1e-2 if record.get("kind") == "samples" else 1e-3
-        assert off < (1e-3 if single else max(0.02, relative * found)), name
-        assert record["budget"] != "smoke"
-        assert record["command"].startswith("garm train ")
+    model = load_pretrained(name)
+    record = model.record
+    assert name == f"{record['model']}-{record['data']}"
+    assert not model.training
+    data = datasets.load(record["data"], "validation", **record["data_options"]["validation"])
+    found = headline(MEASURES[record.get("kind", "likelihood")](model, data, "validation")).value
+    tensors, _ = checkpoints.read_tensors(FOLDER / f"{name}.safetensors", "")
+    single = not any(tensor.dtype in (torch.float16, torch.int8) for tensor in tensors.values())
+    off = abs(found - headline(record["validation"]).value)
+    # half precision or eight bits: .02, or a thousandth where the figure is large (192 colors of 256 levels).
+    # Samples are rounded to levels, so that some pixels jump: a hundredth of their distance.
+    relative = 1e-2 if record.get("kind") == "samples" else 1e-3
+    assert off < (1e-3 if single else max(0.02, relative * found))
+    assert record["budget"] != "smoke"
+    assert record["command"].startswith("garm train ")
 
 
 def test_every_model_that_lessons_can_train_has_small_weights():

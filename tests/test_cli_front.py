@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 import typer
+from limits import PATIENCE
 
 import garm_course
 from garm_course import cli, paths
@@ -30,7 +31,7 @@ def garm(*arguments, **environment):
         capture_output=True,
         text=True,
         env=os.environ | {"GARM_TRACEBACK": "0"} | environment,
-        timeout=120,
+        timeout=PATIENCE,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -314,7 +315,7 @@ def test_lab_serves_the_students_folder(tmp_path):
         request = urllib.request.Request(
             f"{address}{path}?token=secret", data=body and json.dumps(body).encode(), method="PUT" if body else "GET"
         )
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             return reply.read().decode()
 
     try:
@@ -333,7 +334,7 @@ def test_lab_serves_the_students_folder(tmp_path):
         }
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=PATIENCE)
 
 
 def test_lab_says_what_to_do_without_a_checkout_or_jupyterlab(monkeypatch, capsys, course):

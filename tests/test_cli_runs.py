@@ -12,6 +12,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
+from limits import PATIENCE
 from typer.testing import CliRunner
 
 from garm_course import checkpoints, cli
@@ -33,7 +34,8 @@ def digits(tmp_path_factory):
     done = subprocess.run(
         [sys.executable, "-m", "garm_course.cli", "train", "gated_pixelcnn", "--data", "digits", "--budget", "smoke",
          "--out", str(out), "--json"],
-        capture_output=True, text=True, timeout=120, env=os.environ | {"GARM_PROGRESS": "1", "GARM_TRACEBACK": "0"},
+        capture_output=True, text=True, timeout=PATIENCE,
+        env=os.environ | {"GARM_PROGRESS": "1", "GARM_TRACEBACK": "0"},
     )  # fmt: skip
     return out, done
 
@@ -374,7 +376,7 @@ def test_two_processes_write_one_run_with_the_figures_of_one(tmp_path, model, da
     for n in (1, 2):
         out = tmp_path / str(n)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "GARM_PROGRESS": "0"}
-        done = subprocess.run([*command, "--out", str(out), "--processes", str(n)], env=environment, timeout=300,
+        done = subprocess.run([*command, "--out", str(out), "--processes", str(n)], env=environment, timeout=PATIENCE,
                               capture_output=True, text=True, check=True)  # fmt: skip
         assert done.stdout.count("written: ") == 1
         assert sorted(path.name for path in out.iterdir()) == ["logs", "model.safetensors", "result.json"]

@@ -28,11 +28,11 @@ def test_the_slider_tells_how_far_each_panel_is(shown):
     y = x.clone()
     y[1] = 16 - x[1]
     beside({"original": x, "copy": x, "inverse": y}, levels=17, start=0)
-    assert shown["first"][0][1].endswith("as a share of its range: copy 0.00, inverse 0.00.")
+    assert shown["first"][0][1].endswith("as a share of its range: copy ≈ 0.00, inverse ≈ 0.00.")
     [slider] = shown["sliders"]
     slider.value = 1
     off = (x[1] - y[1]).abs().double().mean().item() / 16
-    assert f"copy 0.00, inverse {off:.2f}" in str(shown["later"][-1])
+    assert f"copy ≈ 0.00, inverse ≈ {off:.2f}" in str(shown["later"][-1])
     assert "Image 1 of 0 to 3" in str(shown["later"][-1])
 
 

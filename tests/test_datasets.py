@@ -111,7 +111,10 @@ FINGERPRINTS = {
     "plucked": ("c6a85b9e30af970b", "ca3252e2509995e7", "121bcd5b545aa656"),
     "ring": ("2ee6e0df4f684b46", "5b22f012b2425f7a", "be3165d78eda72d8"),
 }
-PYDOC = {(3, 11, 7): ("9bed3bcf3fd1a3a4", "ec19e5fd33c4dd0c", "7cebe777858ad159")}  # by version of Python
+PYDOC = {  # by version of Python
+    (3, 11, 7): ("9bed3bcf3fd1a3a4", "ec19e5fd33c4dd0c", "7cebe777858ad159"),
+    (3, 13, 0): ("81b19e695deb38d0", "670a67342c94b148", "0982cae407bc5dac"),
+}
 
 
 @pytest.mark.parametrize("name", sorted(FINGERPRINTS))

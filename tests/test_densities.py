@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from limits import PATIENCE
 
 from garm_course.display.densities import GaussianFit, density_fit, histograms, histograms_figure
 
@@ -195,7 +196,7 @@ def test_in_a_notebook_the_stored_page_has_picture_caption_and_readable_sliders(
         "slider.value = 7",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=PATIENCE, resources={"metadata": {"path": str(tmp_path)}}).execute()
     picture, caption, mean, width = notebook.cells[0].outputs
     assert "mean 7.0 and width 2.0" in caption.data["text/plain"]
     assert picture.metadata["image/png"]["alt"] == caption.data["text/plain"]

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from limits import PATIENCE
 from PIL import Image
 
 from garm_course import display
@@ -666,7 +667,7 @@ def test_in_a_notebook_every_picture_has_metadata_and_its_caption_right_under_it
 
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in NOTEBOOK])
     NotebookClient(
-        notebook, timeout=60, coalesce_streams=True, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=PATIENCE, coalesce_streams=True, resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     outputs = notebook.cells[0].outputs + notebook.cells[1].outputs
     assert [o.output_type for o in outputs] == ["stream"] + ["display_data"] * 6, (

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from file_server import serve
+from limits import PATIENCE
 
 from garm_course.datasets import downloads
 from garm_course.datasets.downloads import CacheError, DownloadError, File, Source, fetch, supplied, whereabouts
@@ -257,7 +258,7 @@ def test_a_killed_download_is_resumed(server, cache):
     url = offer(server, "steady")
     process = start_fetching(url)
     part = cache / "partial" / "toy" / f"{hashlib.sha256(CONTENT).hexdigest()}.part"
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while not (part.exists() and part.stat().st_size) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     process.kill()
@@ -280,7 +281,7 @@ def test_what_a_killed_process_left_is_cleared(server, cache):
 def test_two_processes_fetch_once(server, cache):
     url = offer(server, "gentle")
     processes = [start_fetching(url) for _ in range(2)]
-    said = [process.communicate(timeout=60)[0] for process in processes]
+    said = [process.communicate(timeout=PATIENCE)[0] for process in processes]
     assert all(process.returncode == 0 for process in processes)
     assert all(text.endswith("50000\n") for text in said)
     assert len(server.requests) == 1

@@ -262,14 +262,14 @@ def test_ctrl_c_saves_the_step_it_came_in(tmp_path):
             signal.raise_signal(signal.SIGINT)
         return negative_log_likelihood(model, x, y)
 
-    where = Checkpoints(tmp_path, 100)
+    where, before = Checkpoints(tmp_path, 100), signal.getsignal(signal.SIGINT)
     history = fit(build(), BARS, validation=BARS, loss=pressed, checkpoints=where, **FAST)
     assert history.stopped == "interrupted at step 5"
     assert [path.stem for path in where.found()] == ["step-000000005"]
     model = build()
     fit(model, BARS, validation=BARS, checkpoints=where, resume=True, **FAST)
     assert equal(weights(model), weights(whole))
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_second_ctrl_c_does_not_wait():

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from limits import PATIENCE
 
 from garm_course import datasets, tracking
 from garm_course.adversarial.gan import MLPGAN
@@ -97,7 +98,7 @@ def test_weights_and_biases_gets_the_figures_offline(tmp_path, monkeypatch, mode
         "tracker.close()\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert ast.literal_eval(done.stdout.splitlines()[-1]) == [
         ("init", "bars", mode or "offline", str(tmp_path)), ("config", {"lr": 1}), ("log", 3, {"train/nats": 2.0}),

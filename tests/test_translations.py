@@ -23,9 +23,9 @@ def test_each_model_has_a_row_of_three_images_and_says_how_they_are_read():
     assert [ax.get_title(loc="left") for ax in fig.axes[:3]] == ["x", "G(x)", "F(G(x))"]
     assert len(png(fig)) < 45_000
     words = view.caption(2)
-    assert words.startswith("Image 2 of 0 to 3, a 4. Perceptron: G(x) is read as 6, F(G(x)) as 4; ")
-    assert "changes a pixel by 0.00 of its range. Convolutions: G(x) is read as 4, F(G(x)) as 5" in words
-    assert words.endswith("changes a pixel by 0.06 of its range.")
+    assert words.startswith("Image 2 of 0 to 3, a 4. Perceptron: G(x) is read as ≈ 6, F(G(x)) as ≈ 4; ")
+    assert "changes a pixel by ≈ 0.00 of its range. Convolutions: G(x) is read as ≈ 4, F(G(x)) as ≈ 5" in words
+    assert words.endswith("changes a pixel by ≈ 0.06 of its range.")
 
 
 def test_the_slider_chooses_the_image(shown):

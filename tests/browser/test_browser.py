@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from limits import PATIENCE
 
 from garm_course.editions import lessons
 
@@ -41,7 +42,7 @@ PICTURES = "cell => Array.from(cell.querySelectorAll('.jp-OutputArea img'), imag
 def page(browser):
     context = browser.new_context(viewport={"width": 1280, "height": 1600})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(1000 * PATIENCE)
     yield page
     context.close()
 
@@ -53,7 +54,7 @@ def run_all(page, lab, lesson):
     page.goto(f"{lab.url}/lab/tree/{lesson}.ipynb?token={lab.token}&reset")
     page.wait_for_function(READY)
     page.evaluate(RUN_ALL)
-    page.wait_for_function(RAN, timeout=300_000)
+    page.wait_for_function(RAN, timeout=1000 * PATIENCE)
     assert page.evaluate("window.ran") == "done"
     return page.evaluate(CODE_CELLS)
 
@@ -109,7 +110,7 @@ def check_slider(page):
     page.wait_for_function(
         "([cell, old]) => JSON.stringify((" + PICTURES + ")(cell)) !== old",
         arg=[cell.element_handle(), page.evaluate("x => JSON.stringify(x)", before)],
-        timeout=20_000,
+        timeout=1000 * PATIENCE,
     )
     after = cell.evaluate(PICTURES)
     assert len(after) == len(before)  # replaced in place, not added

@@ -10,6 +10,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+from limits import PATIENCE
 
 from garm_course.editions import lessons, notebooks
 from garm_course.editions.answers import SHOWN
@@ -75,7 +76,7 @@ def test_the_student_edition_runs_to_its_end(lesson, first, tmp_path):
     for (cell, node), kind in zip(exercise_cells(nb), kinds, strict=False):
         positions.append((nb.cells.index(cell), node.name))
         rewrite(cell, node, kind)
-    done = execute(nb, tmp_path, timeout=120, GARM_BUDGET="smoke")
+    done = execute(nb, tmp_path, timeout=PATIENCE, GARM_BUDGET="smoke")
     assert positions
     verdicts = [shown_by(done.cells[at]).splitlines()[0] for at, _ in positions]
     assert verdicts == [f"{name}: not yet" for _, name in positions]
