@@ -435,7 +435,7 @@ report("KL of a MADE with 32 hidden units", made_gap, claimed=0.0, tolerance=0.0
 # %% [markdown]
 # Now the bars and stripes. Before running: raster order reads row by row. Which pixels cost anything, and does the order matter? The chain rule says that all orders are equally right. That holds for the truth; a restricted model may find one order easier than another.
 
-# %%
+# %% tags=["exact"]
 raster = list(range(16))
 columns = torch.arange(16).view(4, 4).T.flatten().tolist()
 shuffled = {f"random order {s}": torch.randperm(16, generator=seed(s)).tolist() for s in range(8)}
@@ -720,7 +720,7 @@ display.curves(
     "output mask falls through it and approaches 0.",
 )  # fmt: skip
 
-# %%
+# %% tags=["exact"]
 report("NLL of the broken MADE", runs["output mask >="][-1][1], claimed=0.04, tolerance=0.02, unit="nats")
 print(f"sum over all 65,536 images ≈ {normalization(broken).total:.0f}")
 print(causality(broken))
@@ -730,7 +730,7 @@ print(causality(broken))
 #
 # **The fault that no sum shows.** Write $>$ in the hidden layers as well. The network stays causal, its probabilities still sum to one, and both audits pass. But it starves: pixel $i$ no longer sees its predecessor. The product of the masks shows it, and so does a fit:
 
-# %%
+# %% tags=["exact"]
 starved = MADE((1, 4, 4), 2, hidden=(256,), direct=False)
 strict = (starved.degrees[1][:, None] > starved.degrees[0]).float()  # should be >=
 starved.hidden[0].set_mask(strict)

@@ -411,8 +411,8 @@ display.curves(
     {"trained here": distortions}, ylim=(40, 220), ylabel="distortion (nats per image)",
     baselines={"recorded models (1,000 steps)": record["validation"]["distortion"]},
     title="Most is learned in the first 200 steps",
-    alt="Validation distortion, -log p(x | codes), from step 50 to step 500: it falls from about "
-    f"{distortions[0][1]:.0f} to below 75 nats; the recorded models reached 45.0 after 1,000.",
+    alt="Validation distortion, -log p(x | codes), from step 50 to step 500: it falls from "
+    f"≈ {distortions[0][1]:.0f} to below 75 nats; the recorded models reached 45.0 after 1,000.",
 )  # fmt: skip
 
 # %%
@@ -474,7 +474,7 @@ display.code_map(
 # %% [markdown]
 # **Edit the text.** Take a model that was trained for longer, 1,000 steps of 32 images (`garm train vqvae --data glyphs`, recorded with the course, on 12,000 images). Choose a place and another code for it, and watch what its decoder makes of it. Before you move the sliders: will the change stay inside the framed cell?
 
-# %%
+# %% tags=["exact"]
 pair = load_pretrained("vqvae-glyphs")
 display.code_editor(pair.vqvae, validation.x[:1])
 

@@ -397,7 +397,7 @@ report("probability that data and generator share at the end", frames[-1].overla
 # %% [markdown]
 # Read the pictures in order. Where the *dotted* curve, the best discriminator, is above ½ there are too few draws, where it is below there are too many. The dashed one follows it late and roughly, since one step of the discriminator for each of the generator's is not enough to be at its best, and where nobody is it says anything. So the generator goes too far: at the end its humps are narrower than the data's. With constant learning rates the game does not come to rest (section 8). Step through all frames yourself:
 
-# %%
+# %% tags=["exact"]
 display.game_steps(frames, start=min(4, len(frames) - 2))
 
 # %% [markdown]

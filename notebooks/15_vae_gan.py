@@ -472,7 +472,7 @@ report("gray pixels halfway from 4 to 9, over the mean of both ends", sum(grays[
 # %% [markdown]
 # Choose a digit with the slider, and compare what each of the two models makes of it:
 
-# %%
+# %% tags=["exact"]
 display.beside({"original": validation.x, **{name: unscale(x, 17) for name, x in rebuilt.items()}}, levels=17, start=3)
 
 # %% [markdown]

@@ -298,7 +298,7 @@ def active_units(mu: Tensor, threshold: float = 0.01) -> int:
 # %% [markdown]
 # First on means that are made up: a constant offset of 3, a standard deviation of 0.09, two real signals. Then on two models: the collapsed one, and the recorded VAE of lesson 10 with 16 latents, whose decoder draws pixels independently.
 
-# %%
+# %% tags=["exact"]
 made_up = torch.randn(500, 4, generator=seed(0)) * torch.tensor([0.0, 0.09, 0.5, 1.0]) + torch.tensor([3.0, 0, 0, 0])
 report("active units among the four made up", active_units(made_up), claimed=2, tolerance=0, exact=True)
 factored = load_pretrained("vae-digits")
@@ -378,7 +378,7 @@ lengths = (loadings**2).sum(0).sort(descending=True).values
 sigma2 = linear.decoder.logvar.exp().item()
 print("squared lengths of the columns:", "  ".join(f"≈ {v:.2f}" for v in lengths.tolist()))
 
-# %%
+# %% tags=["exact"]
 for j, optimum in enumerate((8.5, 3.5, 1.5, 0.0)):
     tolerance = 0.25 if j == 0 else 0.12
     report(f"squared length of column {j + 1}", lengths[j].item(), claimed=optimum, tolerance=tolerance)
@@ -568,7 +568,7 @@ for _ in range(1500):
     (error / (2 * floor) + beta * rate).sum().backward()
     optimizer.step()
 
-# %%
+# %% tags=["exact"]
 water = beta * floor
 print("latents that are left at beta = 0.7, 3, 10:", (rate > 1e-3).sum(1).tolist())
 off_d = (error - torch.minimum(spectrum, water)).abs().max()

@@ -667,13 +667,13 @@ report("cycle error of a pixel", read["cycle"], claimed=0.112, tolerance=0.012)
 # %% [markdown]
 # This is the figure to remember. The middle panel shows inverted digits, most of them readable. The right panel shows what left, so the cycle has little to object. And about four of five translations show another digit. Where do they go?
 
-# %%
+# %% tags=["exact"]
 print("digit   most often becomes")
 for digit in range(10):
     arrived = read["G(x)"][validation.y == digit].bincount(minlength=10)
-    print(f"{digit:5d}   {arrived.argmax().item()} (≈ {arrived.max().item()} of {arrived.sum().item()})")
+    print(f"{digit:5d}   ≈ {arrived.argmax().item()} (≈ {arrived.max().item()} of {arrived.sum().item()})")
 
-# %%
+# %% tags=["exact"]
 reference = features(judge, levels(-inverted_y.tensors[0][:180]))
 distance = frechet_distance(features(judge, levels(-mixer.translate(gray, "xy"))), reference)
 report("Fréchet distance of real digits, in the judge's features", study["frechet_floor"], claimed=16.6, tolerance=0.1)
@@ -725,7 +725,7 @@ report("share of digits that stay the same digit, convolutions", kept_local, cla
 # %% [markdown]
 # Choose a digit with the slider, and see where both models take it:
 
-# %%
+# %% tags=["exact"]
 models = {"perceptrons": (mixed, read), "convolutions": (straight, read_local)}
 display.round_trips(
     validation.x,

@@ -30,7 +30,7 @@ def beside(images, *, levels, start=0):
     def caption(k):
         first, *others = panels
         original = panels[first][k] / (levels - 1)
-        told = (f"{name} {np.abs(panels[name][k] / (levels - 1) - original).mean():.2f}" for name in others)
+        told = (f"{name} ≈ {np.abs(panels[name][k] / (levels - 1) - original).mean():.2f}" for name in others)
         return (
             f"Image {k} of 0 to {n - 1}. Mean distance of a pixel from {first}, as a share of its range: "
             f"{', '.join(told)}."

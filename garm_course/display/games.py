@@ -137,8 +137,9 @@ def game_steps(frames, *, start=0, xlabel="x"):
         known = np.isfinite(frame.best)
         off = np.abs(frame.d - frame.best)[known].mean()
         return (
-            f"Step {frame.step:,}: data and generated density share {100 * frame.overlap:.0f} % of their probability; "
-            f"the discriminator is {off:.2f} from the best one, on average over the points where either has density."
+            f"Step {frame.step:,}: data and generated density share ≈ {100 * frame.overlap:.0f} % of their "
+            f"probability; the discriminator is ≈ {off:.2f} from the best one, on average over the points where either "
+            "has density."
         )
 
     slide("game-steps", figure, caption, [Dial("frame", start, 0, len(frames) - 1)])

@@ -170,7 +170,7 @@ class LatentMap:
         votes = np.bincount(self.y[near.numpy()], minlength=10)
         return (
             f"Latent map at z = ({z1:.1f}, {z2:.1f}): density of the prior {p:.4f}, of the aggregated posterior "
-            f"≈ {q:.4f}; of the 15 nearest posterior means ≈ {votes.max()} are a {votes.argmax()}."
+            f"≈ {q:.4f}; of the 15 nearest posterior means, ≈ {votes.max()} belong to digit ≈ {votes.argmax()}."
         )
 
     def figure(self, z1, z2):

@@ -88,8 +88,8 @@ class RoundTrip:
             there, again = (part[k] for part in self.reads[name])
             off = np.abs(back[k] - self.x[k]).mean() / (self.levels - 1)
             told.append(
-                f"{name[0].upper()}{name[1:]}: G(x) is read as {there}, F(G(x)) as {again}; the way there and back "
-                f"changes a pixel by {off:.2f} of its range."
+                f"{name[0].upper()}{name[1:]}: G(x) is read as ≈ {there}, F(G(x)) as ≈ {again}; the way there and "
+                f"back changes a pixel by ≈ {off:.2f} of its range."
             )
         return " ".join(told)
 

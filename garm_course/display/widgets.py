@@ -7,10 +7,6 @@ from .figures import LABEL, MUTED, SMALL, WIDTH, new_figure, palette, style
 from .grids import colors
 from .sliders import Dial, slide
 
-# What the caption says after these words differs between machines, because the model and its draw do: the sanitizer of
-# the notebook tests hides it.
-DRAWN = r"(?<=Pixel by pixel, )[^\n]*"
-
 
 def pixel_by_pixel(model, *, y=None, rng=None, n_positions=None, position=None, ink=None):
     """Show an image as it is drawn, with a slider over positions and the predictive distribution of the current pixel.
@@ -80,9 +76,9 @@ class Drawing:
         before = sum(self.nats[at] for at in self.order[:position])
         where = f"position {position} of 0 to {len(self.order) - 1} (row {r}, column {w}{self._color(c, ', {}')})"
         return (
-            f"Pixel by pixel, {where}: all before it cost {before:.1f} nats; level {level} is drawn here, with a "
-            f"probability of {probs[level]:.2f}, {self.nats[c, r, w]:.2f} nats; the entropy of the prediction is "
-            f"{entropy:.2f} nats."
+            f"Pixel by pixel, {where}: all before it cost ≈ {before:.1f} nats; level ≈ {level} is drawn here, with a "
+            f"probability of ≈ {probs[level]:.2f}, ≈ {self.nats[c, r, w]:.2f} nats; the entropy of the prediction is "
+            f"≈ {entropy:.2f} nats."
         )
 
     def figure(self, position):

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from garm_course.editions.trained import free_numbers
+
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
@@ -24,7 +26,7 @@ def faults(nb: "NotebookNode", size: int | None = None) -> list[str]:
         nb: the executed notebook.
         size: bytes of its file, to be compared with the limit of 400 kB.
     """
-    found = [*_counts(nb), *_errors(nb), *_figures(nb), *_paths(nb), *_ending(nb)]
+    found = [*_counts(nb), *_errors(nb), *_figures(nb), *_paths(nb), *free_numbers(nb), *_ending(nb)]
     if size is not None and size > NOTEBOOK_BYTES:
         found.append(f"the notebook has {size:,} bytes, more than {NOTEBOOK_BYTES:,}; show fewer or simpler figures")
     return found
