@@ -27,7 +27,7 @@ from torch.utils.data import TensorDataset
 from garm_course.adversarial.gan import DCGAN, GAN
 from garm_course.adversarial.lipschitz import r1_penalty
 from garm_course.adversarial.losses import LOSSES
-from garm_course.adversarial_training import ScaledBatches, fit_adversarial
+from garm_course.training.games import ScaledBatches, fit_adversarial
 
 SIZES = ((16, 64, 0.0), (32, 64, 0.0), (32, 64, 0.1))  # channels, images a batch, weight of R1
 

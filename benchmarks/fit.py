@@ -27,8 +27,8 @@ from sampling import machine
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from garm_course.recipes import RECIPES, find
-from garm_course.training import fit
+from garm_course.recipes.catalog import RECIPES, find
+from garm_course.training.likelihood import fit
 
 JOBS = ("pixel_gru", "pixelcnn", "gated_pixelcnn")  # recipes on digits
 WAYS = {  # options of `fit` that change how a step is computed, and not what it computes

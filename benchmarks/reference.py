@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course.autoregressive.causal_conv import CausalConv2d, conv_mask
+from garm_course.autoregressive.layers.causal_conv import CausalConv2d, conv_mask
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 
 

@@ -24,10 +24,10 @@ from sampling import machine, seconds
 from torch import Tensor
 
 from garm_course import load_pretrained, seed
-from garm_course.autoregressive import speculative
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+from garm_course.autoregressive.sampling import speculative
 from garm_course.datasets import load
-from garm_course.training import fit
+from garm_course.training.likelihood import fit
 
 TARGETS = ((16, 4), (32, 10), (128, 10))  # channels and layers; the first is the recorded model itself
 

@@ -49,11 +49,12 @@ import math
 import torch
 from torch import Tensor
 
-from garm_course import budget, check, claims, display, report, seed
+from garm_course import budget, check, claims, report, seed, show
 from garm_course.autoregressive.pixelcnn import PixelCNN
 from garm_course.datasets import load
 from garm_course.evaluation.likelihood import baselines, bits_per_dim, evaluate
-from garm_course.training import fit
+from garm_course.training.likelihood import fit
+from garm_course.lessons import lesson00
 
 # %% [markdown]
 # Every lesson mixes three kinds of cells:
@@ -113,7 +114,7 @@ report("bits in a die", nats_to_bits(torch.tensor(die)).item(), claimed=2.585, t
 # A generative model learns the distribution of its data, so that one can draw new examples from it. Three classical families do that in different ways. In the figure, compare the right-hand column: who can say how *likely* an image is, and what a sample *costs*. The formulas are only a first look; lessons 02, 10 and 13 derive them. $x$ is an image, $z$ is noise.
 
 # %%
-display.families()
+lesson00.families()
 
 # %% [markdown]
 # - **Autoregressive models** (lessons 02 to 09) predict one pixel, character or sample of sound after the other. Their likelihood is exact, their sampling sequential.
@@ -151,7 +152,7 @@ report("the same per pixel", bits_per_dim(measured.nats, 64), claimed=1.92, tole
 drawn = model.sample(200, rng=seed(0))
 copies = sum(bool((train.x == image).flatten(1).all(1).any()) for image in drawn)
 report("copies of training digits among 200 samples", copies, claimed=0, tolerance=0, exact=True)
-display.panels(
+show.panels(
     {"real digits": validation.x[:16], "drawn by the model": drawn[:16]},
     levels=17, title="Strokes after some seconds of training",
     alt="Sixteen real digits beside sixteen samples of the model just trained: strokes of the right width, about half "
@@ -180,7 +181,7 @@ report("true NLL of all bars and stripes", nll, claimed=3.4012, tolerance=1e-4, 
 nll = -glyphs.log_prob(glyphs.x)
 report("true NLL of 1,000 glyphs", nll.mean().item(), claimed=53.0, tolerance=1.7, unit="nats")
 report("its standard error", nll.std().item() / math.sqrt(1000), claimed=0.42, tolerance=0.02, unit="nats")
-display.grid(
+show.grid(
     glyphs.x, levels=2, title="Glyphs: fonts, slants, shifts, and one pixel in a hundred flipped",
     alt="The first 16 glyphs, 28 by 28 pixels in black and white: printed digits of several fonts, sizes and slants, "
     "with single flipped pixels scattered over them.",

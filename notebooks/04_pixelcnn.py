@@ -41,15 +41,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
-from garm_course.autoregressive.causal_conv import CausalConv2d
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
+from garm_course.autoregressive.layers.causal_conv import CausalConv2d
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.datasets import load
-from garm_course.distributions import Bernoulli
+from garm_course.distributions.heads import Bernoulli
 from garm_course.evaluation.audits import all_images, calibration, causality, normalization, receptive_field
 from garm_course.evaluation.likelihood import baselines, evaluate, kl_divergence
-from garm_course.recipes import recorded, recorded_on
-from garm_course.training import fit
+from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.training.likelihood import fit
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -59,7 +59,7 @@ from garm_course.training import fit
 
 # %%
 train, validation = load("digits", "train"), load("digits", "validation")
-display.grid(
+show.grid(
     train.x, levels=17, title="Strokes are connected: neighbors predict each other",
     alt="The first 16 training digits, 8 by 8 pixels each, with strokes two or three pixels wide.",
 )  # fmt: skip
@@ -112,7 +112,7 @@ with torch.no_grad():
     for r in range(8):
         for c in range(8):
             x[:, 0, r, c] = torch.multinomial(naive_logits(x)[:, :, r, c].softmax(1), 1, generator=rng)[:, 0]
-display.grid(
+show.grid(
     x, levels=17, title="The network that scored best draws nothing",
     alt="16 samples of the naive network: almost every pixel is empty, no digit can be seen.",
 )  # fmt: skip
@@ -167,7 +167,7 @@ for k in (3, 5, 7):
 report("ones in a 7x7 mask of kind A", int(conv_mask(7, "A").sum()), claimed=24, tolerance=0, exact=True)
 
 # %%
-display.masks(
+show.masks(
     {"kind A, first layer": conv_mask(5, "A"), "kind B, all others": conv_mask(5, "B")},
     title="The two kinds differ in the center only",
     alt="Two 5 by 5 masks: 12 ones before the center in kind A, 13 in kind B, which keeps the center.",
@@ -229,7 +229,7 @@ report("blind pixels, 3x3 kernels everywhere", len(measured), claimed=10, tolera
 wide = PixelCNN((1, 11, 11), levels=2, channels=8, layers=9, first_kernel=7)
 field_wide = receptive_field(wide, (9, 5))[0] > 0
 report("blind pixels, 7x7 first layer", len([p for p in past if not field_wide[p]]), claimed=3, tolerance=0, exact=True)
-display.fields(
+show.fields(
     {"3x3 everywhere": seen, "7x7 first": field_wide}, (9, 5),
     title="A stack of masked kernels has a blind spot at the upper right",
     alt="Receptive fields of pixel (9, 5): 10 of 104 past pixels are blind with 3x3 kernels, 3 with a 7x7 first layer.",
@@ -340,7 +340,7 @@ report("past pixels seen by two stacks, of 104", int(field.sum()), claimed=104, 
 report("pixels leaked without the shift", int(leaky_field.sum()) - 104, claimed=6, tolerance=0, exact=True)
 
 # %%
-display.fields(
+show.fields(
     {"one stack, 3x3": seen, "two stacks": field, "two stacks, no shift": leaky_field}, (9, 5),
     title="Two stacks see the whole past; without the shift they see the future too",
     alt="Receptive fields of pixel (9, 5): one stack sees 94 of 104 past pixels, two stacks see all 104 and nothing "
@@ -420,7 +420,7 @@ claimed = budget(smoke=82.0, quick=82.0, full=80.8)  # longer training reaches m
 report("validation NLL of the gated PixelCNN trained here", live.nats, claimed=claimed, tolerance=1.5, unit="nats")
 
 # %%
-display.curves(
+show.curves(
     {"training batches (dropout on)": history.train, "validation": history.validation},
     baselines={name: figure.nats for name, figure in floor_of_sense.items() if name != "uniform"},
     title="It leaves every model without neighbors behind within 100 steps",
@@ -429,12 +429,12 @@ display.curves(
 )  # fmt: skip
 
 # %% [markdown]
-# One model was trained here. The others of the family, and those of lessons 02 and 03 beside them, have settings of their own (`garm_course/recipes.py`), took 10 to 60 seconds of one processor core each, over three seeds, and were recorded with the command `garm train MODEL --data digits --seed 0`
+# One model was trained here. The others of the family, and those of lessons 02 and 03 beside them, have settings of their own (`garm_course/recipes/catalog.py`), took 10 to 60 seconds of one processor core each, over three seeds, and were recorded with the command `garm train MODEL --data digits --seed 0`
 # (then 1, 2). These are validation figures, since choices were made on them; ± is the standard error over the 180 images and three seeds.
 
 # %%
 records = {name: recorded(f"{name}-digits") for name in ("pixelcnn", "gated_pixelcnn", "conditional_gated_pixelcnn")}
-display.likelihood_ladder(
+show.likelihood_ladder(
     recorded_on("digits", lesson=4), highlight=list(records),
     title="PixelCNNs are as good as the LSTMs of lesson 03, in one parallel pass",
 )  # fmt: skip
@@ -452,7 +452,7 @@ report("PixelCNN minus Gated PixelCNN, recorded", gain, claimed=0.1, tolerance=0
 fast = model.sample(16, rng=seed(0))
 slow = model.sample_naive(16, rng=seed(0))
 report("pixels of 1,024 that differ", int((fast != slow).sum()), claimed=0, tolerance=2)
-display.panels(
+show.panels(
     {"validation data": validation.x[:16],
      "PixelCNN": load_pretrained("pixelcnn-digits").sample(16, rng=seed(0)),
      "gated, trained here": fast},
@@ -472,7 +472,7 @@ mask = torch.zeros(32, 1, 8, 8, dtype=torch.bool)
 mask[8:, :, :4] = True
 trained = load_pretrained("gated_pixelcnn-digits")
 drawn = trained.sample(32, given=given, mask=mask, rng=seed(1))
-display.grid(
+show.grid(
     torch.cat([validation.x[:8], drawn[8:]]), levels=17, given_mask=mask,
     rows=["original", "drawn 1", "drawn 2", "drawn 3"], cols=8, title="Three futures for each top half",
     alt="Eight validation digits and three completions of each from its top four rows: many are digits, often the "
@@ -542,7 +542,7 @@ report("what training with labels gains without using them", gain, claimed=2.16,
 
 # %%
 y = torch.arange(10).repeat_interleave(8)
-display.grid(
+show.grid(
     conditional.sample(80, y, rng=seed(0)), levels=17, rows=[str(k) for k in range(10)], cols=8,
     title="The class decides what is drawn",
     alt="Ten rows of eight samples, one row for each digit from 0 to 9; nearly all show the digit asked for.",
@@ -592,7 +592,7 @@ def rgb_center_mask(c_in: int, c_out: int, kind: str) -> Tensor:
     raise NotImplementedError("Replace this line with your answer.")
 
 # %%
-display.masks(
+show.masks(
     {f"kind {kind}, {n} -> {n}": rgb_center_mask(n, n, kind) for kind, n in (("A", 3), ("B", 3), ("B", 6))},
     title="At the center, colors are ordered too", center=False,
     alt="Center masks over colors: strictly lower triangular for kind A, lower triangular for kind B, "
@@ -609,7 +609,7 @@ print("the blue value of a pixel sees its red, green, blue:", inside.tolist())
 # Given a finished image, one pass gives every conditional, each with the true earlier pixels as its input; this is called *teacher forcing*. Move the slider: the image up to that pixel is on the left, the distribution of the next one on the right. Look for pixels where the model is certain and for those where it is not.
 
 # %% tags=["exact"]
-display.pixel_by_pixel(conditional, y=3, rng=seed(3))
+show.pixel_by_pixel(conditional, y=3, rng=seed(3))
 
 # %%
 with torch.no_grad():
@@ -635,7 +635,7 @@ broken_history = fit(
     broken, train, validation=validation, steps=budget(smoke=2, quick=200, full=200), batch_size=32, lr=1e-2,
     evaluate_every=budget(smoke=2, quick=20, full=20), label="broken PixelCNN",
 )  # fmt: skip
-display.curves(
+show.curves(
     {"first layer of kind A (section 6)": history.validation, "first layer of kind B": broken_history.validation},
     baselines={"recorded PixelCNN": records["pixelcnn"]["validation"]["nats"]},
     title="A curve that is too good",

@@ -45,16 +45,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
-from garm_course.autoregressive import speculative
-from garm_course.autoregressive.attention import CausalAttention, KeyValueCache
-from garm_course.autoregressive.causal_conv1d import CausalConv1d, RingBuffer
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
+from garm_course.autoregressive.sampling import speculative
+from garm_course.autoregressive.layers.attention import CausalAttention, KeyValueCache
+from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d, RingBuffer
 from garm_course.autoregressive.pixelcnn import PixelCNN
 from garm_course.datasets import load
 from garm_course.evaluation.audits import all_images
 from garm_course.evaluation.likelihood import evaluate
-from garm_course.filters import filter_logits
-from garm_course.training import fit
+from garm_course.distributions.filters import filter_logits
+from garm_course.training.likelihood import fit
+from garm_course.lessons import lesson06
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -85,7 +86,7 @@ print(f"16 images, nothing computed twice:          ≈ {cached:.2f} s")
 report("faster by a factor of at least 20", int(naive / cached >= 20), claimed=1, tolerance=0, exact=True)
 
 # %%
-display.grid(
+show.grid(
     model.sample(16, rng=seed(0)),
     levels=2,
     title="Sixteen glyphs, each pixel drawn from its exact conditional",
@@ -132,7 +133,7 @@ report("naive over cached, in operations", 784 * one_pass / drawing, claimed=808
 # with zeros before the beginning; $w_0$ meets the oldest input, $w_{k-1}$ the newest. Older inputs can be forgotten. So each layer keeps a buffer of $(k-1)d$ inputs, and a step reads a few of them, computes one output, and puts its input in the place of the oldest. Move the slider: orange is computed, dark blue is read, light blue waits for its turn. The blue squares of a row are the buffer of the layer *above*, which reads them.
 
 # %%
-display.ring_buffers(4, 2, length=24, time=17)
+lesson06.ring_buffers(4, 2, length=24, time=17)
 
 # %% [markdown]
 # Four layers see 16 inputs, and the buffers hold 15. In general $n$ layers with dilations $1, k, k^2, \dots$ see $k^n$ inputs and keep $k^n - 1$: memory grows with the receptive field, not with the length of the sequence.
@@ -178,7 +179,7 @@ report("largest error of 100 steps through six layers", error, claimed=0, tolera
 report("inputs that the buffers hold", sum(b.shape[-1] for b in buffers), claimed=63, tolerance=0, exact=True)
 
 # %% [markdown]
-# The exercise copies the buffer at every step, which is simple. The library's [`RingBuffer`](../garm_course/autoregressive/causal_conv1d.py) does not: input $t$ is written over input $t - (k-1)d$, at place $t \bmod (k-1)d$, just after this one was read for the last time, so nothing ever moves. In two dimensions ([`ConvCache`](../garm_course/autoregressive/causal_conv.py)) the buffer is a few rows of the image, and what the rows above contribute is computed for a whole row at once.
+# The exercise copies the buffer at every step, which is simple. The library's [`RingBuffer`](../garm_course/autoregressive/layers/causal_conv1d.py) does not: input $t$ is written over input $t - (k-1)d$, at place $t \bmod (k-1)d$, just after this one was read for the last time, so nothing ever moves. In two dimensions ([`ConvCache`](../garm_course/autoregressive/layers/causal_conv.py)) the buffer is a few rows of the image, and what the rows above contribute is computed for a whole row at once.
 #
 # ## 4 State and attention
 #
@@ -210,7 +211,7 @@ for name, kept in (
 #
 # ## 5 One loop for all of them
 #
-# In the library a model says only two things: `start`, what is kept before the first value, and `step`, what the next conditional is. The loop around them exists once, in [`sampling.py`](../garm_course/autoregressive/sampling.py). It draws by inverting the cumulative distribution function: with $u_i$ uniform in $[0, 1)$,
+# In the library a model says only two things: `start`, what is kept before the first value, and `step`, what the next conditional is. The loop around them exists once, in [`sampling/loop.py`](../garm_course/autoregressive/sampling/loop.py). It draws by inverting the cumulative distribution function: with $u_i$ uniform in $[0, 1)$,
 #
 # $$x_i = \min\{k : F_i(k) > u_i\}, \qquad F_i(k) = \sum_{l \le k} p(x_i = l \mid x_{<i}) \tag{6.4}$$
 #
@@ -237,7 +238,7 @@ report("pixels that differ, eight models", different, claimed=0, tolerance=0, ex
 # %%
 sizes = budget(smoke=(1, 4), quick=(1, 2, 4, 8, 16, 32, 64), full=(1, 2, 4, 8, 16, 32, 64, 128, 256))
 times = {n: seconds(lambda n=n: model.sample(n), budget(smoke=1, quick=2, full=5)) for n in sizes}
-display.curves(
+show.curves(
     {"cached": (list(times), [1e3 * s / n for n, s in times.items()])},
     xlabel="images drawn together",
     ylabel="ms per image",
@@ -342,7 +343,7 @@ settings = {
     "min-p 0.2": filter_logits(pixel, min_p=0.2),
 }
 bars = {name: {"the model": pixel.softmax(-1), "filtered": f.softmax(-1)} for name, f in settings.items()}
-display.histograms(
+show.histograms(
     bars,
     ymax=0.5,
     title="Four filters on one pixel",
@@ -390,7 +391,7 @@ report("total variation between the two", between, claimed=0.295, tolerance=0.00
 # **See it.** Move the sliders, on digits. The same uniforms are used throughout. Watch the upper histogram: how many nats the samples cost *under the model*, beside real digits. The entropy in the title is what they cost under the *filtered* sampler, their own law.
 
 # %%
-display.filtered_samples(painter, digits.x, temperature=0.5, top_p=1.0)
+lesson06.filtered_samples(painter, digits.x, temperature=0.5, top_p=1.0)
 
 # %%
 cool = painter.sample(200, temperature=0.5, rng=seed(0))
@@ -491,7 +492,7 @@ fewest = math.ceil(784 / 28)
 print(f"784 steps became ≈ {passes:.0f} passes (28 rows make {fewest} the fewest possible)")
 
 # %%
-display.panels(
+show.panels(
     {"speculative": images[:16], "as always": model.sample(16, rng=seed(9))},
     levels=2,
     title="The same law, drawn in a twelfth of the passes",
@@ -592,7 +593,7 @@ with torch.inference_mode():
     first_batch = draw(state, u1)
     stale, fresh = draw(state, u2), draw(painter.start(count), u2)
     costs = [-painter.log_prob(x).mean().item() for x in (fresh, stale)]
-display.panels(
+show.panels(
     {"A": fresh[:16], "B": stale[:16]},
     levels=17,
     title="Which of the two is broken?",
@@ -654,7 +655,7 @@ report("more with a stale cache", costs[1] - costs[0], claimed=4.5, tolerance=1,
 # - Leviathan, Kalman, Matias, *Fast Inference from Transformers via Speculative Decoding*, ICML 2023, arXiv 2211.17192; Chen et al., *Accelerating Large Language Model Decoding with Speculative Sampling*, 2023, arXiv 2302.01318.
 # - Wiggers, Hoogeboom, *Predictive Sampling with Forecasting Autoregressive Models*, ICML 2020, arXiv 2002.09928.
 # - van den Oord et al., *Parallel WaveNet: Fast High-Fidelity Speech Synthesis*, ICML 2018, arXiv 1711.10433.
-# - In the library, read [`sampling.py`](../garm_course/autoregressive/sampling.py), one loop for all models, and [`speculative.py`](../garm_course/autoregressive/speculative.py).
+# - In the library, read [`sampling/loop.py`](../garm_course/autoregressive/sampling/loop.py), one loop for all models, and [`speculative.py`](../garm_course/autoregressive/sampling/speculative.py).
 
 # %%
 claims()

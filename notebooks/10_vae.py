@@ -45,16 +45,17 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.datasets import load
-from garm_course.distributions import Gaussian
+from garm_course.distributions.heads import Gaussian
 from garm_course.evaluation.likelihood import evaluate, rate_distortion
 from garm_course.latent.ppca import PPCA
 from garm_course.latent.priors import StandardNormal
 from garm_course.latent.vae import MLPVAE, VAE, NegativeELBO
-from garm_course.recipes import recorded, recorded_on
-from garm_course.training import fit
+from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.training.likelihood import fit
 from garm_course.transforms import dequantize
+from garm_course.lessons import lesson10
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -63,7 +64,7 @@ from garm_course.transforms import dequantize
 
 # %%
 train, validation = load("digits", "train"), load("digits", "validation")
-display.grid(
+show.grid(
     validation.x, levels=17, title="A few decisions explain 64 pixels",
     alt="The first 16 validation digits, 8 by 8 pixels, in different sizes, slants and widths of stroke.",
 )  # fmt: skip
@@ -115,7 +116,7 @@ report("exact log p(x), mean of 200 images", exact.mean().item(), claimed=-142.4
 report("naive estimate with 16,384 draws", naive[-1], claimed=-254, tolerance=5, unit="nats")
 
 # %%
-display.curves(
+show.curves(
     {"average over draws from the prior": list(zip(draws.log2().tolist(), naive, strict=True))},
     baselines={"exact, (10.1)": exact.mean().item()}, title="Sixteen thousand draws, and still a hundred nats below",
     xlabel="binary logarithm of the number of draws", ylabel="log p(x), nats per image",
@@ -408,7 +409,7 @@ history = fit(
 deep = recorded("vae-digits")
 elbo_2, iwae_2 = evaluate(vae, validation), evaluate(vae, validation, k=500)
 parts = rate_distortion(vae, validation)
-display.curves(
+show.curves(
     {"negative ELBO, 2 latents": history.validation[budget(smoke=0, quick=2, full=2) :]},
     baselines={
         "class marginals": deep["baselines"]["class marginals"]["nats"],
@@ -428,7 +429,7 @@ report("tighter bound with 500 draws (lesson 11)", iwae_2.nats, claimed=96.2, to
 # **The map.** Walk over the plane of $z$ in 14 steps of equal probability, and decode. Look for the digits, and for what lies between two of them.
 
 # %%
-display.manifold(
+lesson10.manifold(
     vae, title="The plane of two latents, decoded: digits grow into each other",
     alt="14 by 14 decoded digits over quantiles of the prior, -1.8 to 1.8: regions of most digits, mixtures between.",
 )  # fmt: skip
@@ -440,7 +441,7 @@ display.manifold(
 with torch.no_grad():
     means = vae.encode(validation.x).mean
     cloud = vae.encode(train.x).sample(1, seed(0))[:, 0]
-display.latent_cloud(
+lesson10.latent_cloud(
     means, validation.y, drawn=cloud, title="Digits find their places without having been told their names",
     alt="Posterior means of 180 validation images in the plane of two latents, each shown as its digit: digits "
     "cluster, and overlap near the center; gray draws from posteriors of training images leave gaps within the circle "
@@ -459,7 +460,7 @@ for model in (vae, deep_vae):
         ends = model.encode(validation.x[[first, last]]).mean
     z = torch.stack([torch.lerp(ends[0], ends[1], w) for w in torch.linspace(0, 1, 8)])
     walks.append(model.draw(z, mean=True).round().long())
-display.grid(
+show.grid(
     torch.cat(walks), levels=17, rows=["2 latents", "16 latents"], cols=8, title="From a 0 to a 4",
     alt="Two rows of eight decoded images from a 0 to a 4, with 2 and with 16 latents: both pass shapes that look "
     "like a 6 on the way.",
@@ -469,7 +470,7 @@ display.grid(
 # **Draws.** And what are samples like? Expected images on the left, draws of pixels in the middle: the likelihood treats pixels as independent *given z*, so a draw has the noise of every pixel of its own.
 
 # %%
-display.panels(
+show.panels(
     {
         "expected image E[x | z]": deep_vae.sample(16, rng=seed(0), mean=True).round().long(),
         "draws from p(x | z)": deep_vae.sample(16, rng=seed(0)),
@@ -520,7 +521,7 @@ report("rate on the training images", posterior.kl().sum(1).mean().item(), claim
 # **Walk yourself.** Move the two sliders over the map. Where the aggregated posterior is far below the prior, look at the image that is decoded.
 
 # %% tags=["exact"]
-display.latent_map(vae, train.x, train.y, start=(0.0, -0.5))
+lesson10.latent_map(vae, train.x, train.y, start=(0.0, -0.5))
 
 # %% [markdown]
 # ## 8 Other priors, and conditions
@@ -550,7 +551,7 @@ report("recorded VAE, Poisson latents", poisson["validation"]["nats"], claimed=9
 # %%
 conditional = load_pretrained("conditional_vae-digits")
 asked = conditional.sample(30, torch.arange(30) % 10, rng=seed(0), mean=True).round().long()
-display.grid(
+show.grid(
     asked, levels=17, rows=3, cols=list(range(10)), title="One column for each class",
     alt="Thirty samples of the conditional VAE as expected images: three of each digit 0 to 9, in its own column.",
 )  # fmt: skip
@@ -559,7 +560,7 @@ display.grid(
 # **The ladder.** Bounds are marked: the NLL of a VAE is *at most* its figure.
 
 # %%
-display.likelihood_ladder(
+show.likelihood_ladder(
     recorded_on("digits", lesson=10), highlight=["vae", "conditional_vae", "poisson_vae"],
     title="The VAE's bound stands beside FVSBN, 9 nats above the Gated PixelCNN",
 )  # fmt: skip
@@ -601,7 +602,7 @@ report("what it leaves of a pixel, mean square", left, claimed=0.039, tolerance=
 
 # %%
 eight = validation.x[:8]
-display.panels(
+show.panels(
     {
         "validation": eight,
         "mean of squares + KL": broken.reconstruct(eight).round().long(),

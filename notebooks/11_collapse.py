@@ -44,19 +44,20 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.datasets import load
-from garm_course.display.rate_distortion import Sweep
-from garm_course.distributions import Gaussian
+from garm_course.lessons.lesson11.rate_distortion import Sweep
+from garm_course.distributions.heads import Gaussian
 from garm_course.evaluation.likelihood import rate_distortion
 from garm_course.latent.bounds import kl_diag_gaussian, leave_one_out, reparameterize
 from garm_course.latent.ppca import PPCA
 from garm_course.latent.priors import GaussianPosterior, StandardNormal
 from garm_course.latent.vae import MLPVAE, VAE, MLPEncoder, NegativeELBO
-from garm_course.recipes import recorded, recorded_on
-from garm_course.studies import recorded_study
-from garm_course.training import fit
+from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.recipes.studies import recorded_study
+from garm_course.training.likelihood import fit
+from garm_course.lessons import lesson11
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -118,7 +119,7 @@ for name, nats in (("vae", 89.66), ("gated_pixelcnn", 80.42)):
 with torch.no_grad():
     z = model.encode(validation.x).sample(1, seed(0))  # (180, 1, 8)
 drawn = model.draw(z[:, 0], rng=seed(3))
-display.panels(
+show.panels(
     {"validation digits": validation.x[:8], "drawn from their codes": drawn[:8]}, levels=17, rows=2, cols=4,
     title="The images drawn from the codes have nothing to do with the digits",
     alt="Left: eight validation digits. Right: eight images that were drawn from their codes; they have strokes, "
@@ -220,7 +221,7 @@ report("what the bad q lacks at k 256", behind["bad q"], claimed=0.13, tolerance
 report("what the worse q lacks at k 256", behind["worse q"], claimed=0.02, tolerance=0.02, unit="nats")
 
 # %%
-display.curves(
+show.curves(
     {name: ([math.log2(k) for k in values], list(values.values())) for name, values in bounds.items()},
     baselines={"log p(x)": log_p}, xlabel="log₂ k: doublings of the number of samples",
     ylabel="bound (nats per example)",
@@ -467,7 +468,7 @@ for name, options in (("annealed", {"warmup": 0.5}), ("free bits", {"lam": 1.0})
     runs[name] = train_pixel_vae(loss, name), loss
 
 # %%
-display.curves(
+show.curves(
     {name: (range(1, STEPS + 1), loss.kl) for name, (_, loss) in runs.items()}, ylabel="KL (nats per image)",
     title="The KL is gone at once; annealing delays that, free bits prevent it", ylim=(0, 16),
     alt="KL during training: the plain run falls to 0 within 20 steps; the annealed one first leaves the picture at "
@@ -505,7 +506,7 @@ healthy = runs["free bits"][0]
 with torch.no_grad():
     z = healthy.encode(validation.x[:8]).sample(2, seed(0))  # (8, 2, 8)
 rows = [healthy.draw(z[:, i], rng=seed(3 + i)) for i in (0, 1)]
-display.grid(
+show.grid(
     torch.cat([validation.x[:8], *rows]), levels=17, rows=["digits", "first draw", "second draw"], cols=8,
     title="With free bits the code hints at the digit, and no more",
     alt="Top: eight validation digits. Below: two draws from the code of each; some have the digit or its shape, "
@@ -587,7 +588,7 @@ report("distortion at beta 6, live", figures["distortion"], claimed=102.0, toler
 # Now the recorded curve, with a slider over the ten values. Look for three things: the dotted line of slope $-\beta$, which should touch the *training* curve (that is what was minimized); the bars of the latents, as they drown; and what is left of the digits.
 
 # %%
-display.beta_sweep(study, validation.x, levels=17, beta=6.0)
+lesson11.beta_sweep(study, validation.x, levels=17, beta=6.0)
 
 # %%
 sweep = Sweep(study, validation.x, 17)
@@ -675,7 +676,7 @@ report("exponent of k in the encoder's SNR", slopes[0], claimed=-0.48, tolerance
 report("exponent of k in the decoder's SNR", slopes[1], claimed=0.51, tolerance=0.04)
 
 # %%
-display.curves(
+show.curves(
     {name: ([math.log2(k) for k in ks], [math.log2(r[i]) for r in ratios])
      for i, name in enumerate(("encoder", "decoder"))},
     xlabel="log₂ k: doublings of the number of samples", ylabel="log₂ of the signal-to-noise ratio",
@@ -721,7 +722,7 @@ report("-ELBO: loss by training with k 5", elbos[1] - elbos[0], claimed=2.1, tol
 # On these data the training with $k = 5$ gains nothing in the figure that counts (.1 nats are lost, less than the seeds differ), and its ELBO is worse by 2 nats: its encoder proposes less well with a single draw, since it was trained to be used with five. Where the models stand among all others of the course so far:
 
 # %%
-display.likelihood_ladder(recorded_on("digits", lesson=11), highlight=["vae", "iwae"],
+show.likelihood_ladder(recorded_on("digits", lesson=11), highlight=["vae", "iwae"],
                           title="The VAE's bound lies above the PixelCNN's NLL; the truth lies lower")  # fmt: skip
 
 # %% [markdown]
@@ -732,7 +733,7 @@ display.likelihood_ladder(recorded_on("digits", lesson=11), highlight=["vae", "i
 # %%
 mistakes = {"right": iwae_bound, "no -log k": lambda t: t.logsumexp(1), "mean of logs": lambda t: t.mean(1)}
 curves = {name: [f(tables["bad q"].reshape(-1, k)).mean().item() for k in groups] for name, f in mistakes.items()}
-display.curves(
+show.curves(
     {name: ([math.log2(k) for k in groups], values) for name, values in curves.items()}, baselines={"log p(x)": log_p},
     xlabel="log₂ k: doublings of the number of samples", ylabel="“bound” (nats per example)",
     title="A bound that crosses the likelihood is none",

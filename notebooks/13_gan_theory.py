@@ -44,15 +44,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, display, report, seed
+from garm_course import budget, check, claims, report, seed, show
 from garm_course.adversarial.divergences import F_DIVERGENCES, kl_divergence
 from garm_course.adversarial.gan import GAN, MLPGAN, MLPCritic, MLPGenerator
 from garm_course.adversarial.losses import saturating_g_loss
-from garm_course.adversarial_training import fit_adversarial
+from garm_course.training.games import fit_adversarial
 from garm_course.datasets import load
-from garm_course.display import GameFrame
+from garm_course.show import GameFrame
 from garm_course.evaluation.samples import mode_counts
-from garm_course.studies import recorded_study
+from garm_course.recipes.studies import recorded_study
+from garm_course.lessons import lesson13
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -88,7 +89,7 @@ def players(s: int) -> tuple[nn.Module, nn.Module]:
 
 
 first = frame(*players(0), 0)
-display.game(
+lesson13.game(
     {"before the training": first},
     title="Two sets of draws, and a discriminator that cannot tell",
     alt="The data's density has two humps at -1.5 and 1.5; the untrained generator draws around 0.1 only; the "
@@ -191,7 +192,7 @@ def gaussian(center: float) -> Tensor:
 
 distances = [0.25 * k for k in range(41)]
 js = [js_divergence(gaussian(0.0), gaussian(d)).item() for d in distances]
-display.curves({"JS": (distances, js)}, floors={}, baselines={"ln 2": math.log(2)}, ylim=(0, 0.8),
+show.curves({"JS": (distances, js)}, floors={}, baselines={"ln 2": math.log(2)}, ylim=(0, 0.8),
                xlabel="distance of the centers, in standard deviations", ylabel="nats",
                title="Beyond six standard deviations the divergence is almost flat",
                alt="JS of two Gaussians rises from 0 with their distance and is flat at ln 2 = 0.693 from about six "
@@ -385,7 +386,7 @@ for step in range(1, steps + 1):
 
 # %%
 shown = [frames[min(k, len(frames) - 1)] for k in (1, 3, 8)] + [frames[-1]]
-display.game(
+lesson13.game(
     {f"step {f.step:,}": f for f in {f.step: f for f in shown}.values()},
     title="The generator moves to where the discriminator says data",
     alt="Four moments of the game: the generated histogram spreads from one place over both humps of the data; "
@@ -398,7 +399,7 @@ report("probability that data and generator share at the end", frames[-1].overla
 # Read the pictures in order. Where the *dotted* curve, the best discriminator, is above ½ there are too few draws, where it is below there are too many. The dashed one follows it late and roughly, since one step of the discriminator for each of the generator's is not enough to be at its best, and where nobody is it says anything. So the generator goes too far: at the end its humps are narrower than the data's. With constant learning rates the game does not come to rest (section 8). Step through all frames yourself:
 
 # %% tags=["exact"]
-display.game_steps(frames, start=min(4, len(frames) - 2))
+lesson13.game_steps(frames, start=min(4, len(frames) - 2))
 
 # %% [markdown]
 # **With a nearly best discriminator.** The theory of section 3 assumed $D = D^*$. So give the discriminator five steps for each of the generator's, and a three times larger learning rate. `fit_adversarial` is the same loop with checks around it; the fakes of the last discriminator step are the generator's too. (`decay` lowers both learning rates to 0 over the run, which our loop did not do. Section 7 compares with decay on both sides.) Before you run it: will the result be better?
@@ -424,7 +425,7 @@ print(f"value of the game: by D ≈ {played:.3f}, by (13.3) from the two densiti
 report("2 JS - log 4 minus the value that D reaches", measured - played, claimed=0.01, tolerance=0.05, unit="nats")
 
 # %%
-display.game(
+lesson13.game(
     {f"step {f.step:,}": f for f in (strong[0], end)},
     title="With a discriminator at its best, it may stay on one hump",
     alt="Two moments of the game with five discriminator steps for each of the generator's: the discriminator's curve "
@@ -507,14 +508,14 @@ examples = {
     setting: torch.tensor(rows[setting][0]["samples"])
     for setting in ("ring, minimax", "grid, non-saturating", "grid, fast generator")
 }
-display.points(
+show.points(
     {"ring, minimax": examples.pop("ring, minimax")},
     modes=load("ring", "train").centers,
     limits=(-1.6, 1.6),
     title="All eight modes, not yet narrow",
     alt="300 samples of the recorded seed 0 lie around a circle, on all eight modes and between neighbors.",
 )
-display.points(
+show.points(
     {**examples, "live, fast generator": x[:300]},
     modes=points.centers,
     limits=(-5.5, 5.5),
@@ -548,7 +549,7 @@ a, b = paths["in turn"][-1]
 report("change of the kept quantity in turn", a * a + b * b - eta * a * b - 1, claimed=0, tolerance=1e-9)
 
 # %%
-display.curves(
+show.curves(
     {name: (range(turns + 1), values) for name, values in radius.items()},
     ylabel="distance from the equilibrium",
     ylim=(0, 3),
@@ -664,7 +665,7 @@ report("saturating over non-saturating gradient", norms["saturating"] / norms["n
 # - Nowozin, Cseke, Tomioka, *f-GAN*, NIPS 2016, arXiv 1606.00709; Mao, Li, Xie, Lau, Wang, Smolley, *Least Squares Generative Adversarial Networks*, ICCV 2017, arXiv 1611.04076.
 # - Metz, Poole, Pfau, Sohl-Dickstein, *Unrolled Generative Adversarial Networks*, ICLR 2017, arXiv 1611.02163; Lin, Khetan, Fanti, Oh, *PacGAN: The power of two samples in generative adversarial networks*, NeurIPS 2018, arXiv 1712.04086: the ring and the grid.
 # - Arora, Zhang, *Do GANs actually learn the distribution? An empirical study*, 2017, arXiv 1706.08224: how few different faces a GAN draws.
-# - In the library, read [`losses.py`](../garm_course/adversarial/losses.py), [`divergences.py`](../garm_course/adversarial/divergences.py) and [`adversarial_training.py`](../garm_course/adversarial_training.py).
+# - In the library, read [`losses.py`](../garm_course/adversarial/losses.py), [`divergences.py`](../garm_course/adversarial/divergences.py) and [`training/games.py`](../garm_course/training/games.py).
 
 # %%
 claims()

@@ -44,16 +44,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.adversarial.losses import minimax_d_loss, nonsaturating_g_loss
 from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss
-from garm_course.adversarial_training import ScaledBatches, fit_vaegan
+from garm_course.training.games import ScaledBatches, fit_vaegan
 from garm_course.datasets import load
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
-from garm_course.studies import recorded_study
-from garm_course.training import fit
+from garm_course.recipes.studies import recorded_study
+from garm_course.training.likelihood import fit
 from garm_course.transforms import scale, unscale
+from garm_course.lessons import lesson15
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -69,7 +70,7 @@ def square(a: Tensor, b: Tensor) -> float:
     return (a - b).square().sum().item()
 
 
-display.grid(
+show.grid(
     torch.cat([stripe, shifted, blank]).long(),
     levels=2,
     rows=1,
@@ -295,14 +296,14 @@ print(f"{history.steps} steps")
 
 # %%
 samples = {"VAE": vae.sample(16, rng=seed(0)), "VAE-GAN": vaegan.sample(16, rng=seed(0))}
-display.panels({name: unscale(x, 17) for name, x in samples.items()} | {"real": validation.x[:16]}, levels=17,
+show.panels({name: unscale(x, 17) for name, x in samples.items()} | {"real": validation.x[:16]}, levels=17,
                title="Samples: the VAE's are soft, those of the VAE-GAN have edges",
                alt="Three panels of sixteen digits: the VAE's samples have many gray pixels, the VAE-GAN's fewer, real "
                "digits fewer still.")  # fmt: skip
 
 # %%
 rebuilt = {"VAE": vae.reconstruct(real), "VAE-GAN": vaegan.reconstruct(real)}
-display.grid(
+show.grid(
     torch.cat([validation.x[:8], *(unscale(x[:8], 17) for x in rebuilt.values())]),
     levels=17,
     rows=["originals", *rebuilt],
@@ -386,7 +387,7 @@ report("VAE, variance 0.3: error of a pixel", mean("pixels", "VAE, variance 0.3"
 report("VAE-GAN, gamma 0: read as the right digit", mean("same", "VAE-GAN, gamma 0"), claimed=0.79, tolerance=0.005)
 
 # %%
-display.runs(
+show.runs(
     {
         "Fréchet distance of samples (lower is better)": {n: [r["frechet"] for r in rows] for n, rows in runs.items()},
         "squared error of a reconstructed pixel (lower is better)": {
@@ -455,7 +456,7 @@ def between(first: int, second: int) -> Tensor:
 
 
 ways = {f"{validation.y[a]} to {validation.y[b]}": between(a, b) for a, b in ((1, 3), (0, 5))}
-display.grid(
+show.grid(
     torch.cat(list(ways.values())),
     levels=17,
     rows=list(ways),
@@ -473,7 +474,7 @@ report("gray pixels halfway from 4 to 9, over the mean of both ends", sum(grays[
 # Choose a digit with the slider, and compare what each of the two models makes of it:
 
 # %% tags=["exact"]
-display.beside({"original": validation.x, **{name: unscale(x, 17) for name, x in rebuilt.items()}}, levels=17, start=3)
+lesson15.beside({"original": validation.x, **{name: unscale(x, 17) for name, x in rebuilt.items()}}, levels=17, start=3)
 
 # %% [markdown]
 # ## 6 Break it
@@ -521,7 +522,7 @@ def by_hand(leak: str, steps: int) -> tuple[list[float], list[float], float]:
 
 short = budget(smoke=3, quick=400, full=400)
 by = {leak: by_hand(leak, short) for leak in ("no leak", "one side", "both sides")}
-display.curves(
+show.curves(
     {name: list(enumerate(sizes))[::3] for name, (_, sizes, _) in by.items()},
     ylabel="spread of the features over images",
     ylim=(0, 8),
@@ -601,7 +602,7 @@ report(
 # - Larsen, Sønderby, Larochelle, Winther, *Autoencoding beyond pixels using a learned similarity metric*, ICML 2016, arXiv 1512.09300: attributes as directions in the code.
 # - Dosovitskiy, Brox, *Generating Images with Perceptual Similarity Metrics based on Deep Networks*, NIPS 2016, arXiv 1602.02644: the same idea with features of a network trained before.
 # - Mescheder, Nowozin, Geiger, *Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks*, ICML 2017, arXiv 1701.04722; Rosca, Lakshminarayanan, Warde-Farley, Mohamed, *Variational Approaches for Auto-Encoding Generative Adversarial Networks*, 2017, arXiv 1706.04987: other marriages.
-# - Esser, Rombach, Ommer, *Taming Transformers for High-Resolution Image Synthesis*, CVPR 2021, arXiv 2012.09841: an autoencoder with discrete codes and a discriminator. In the library, read [`vaegan.py`](../garm_course/adversarial/vaegan.py) and `fit_vaegan` in [`adversarial_training.py`](../garm_course/adversarial_training.py).
+# - Esser, Rombach, Ommer, *Taming Transformers for High-Resolution Image Synthesis*, CVPR 2021, arXiv 2012.09841: an autoencoder with discrete codes and a discriminator. In the library, read [`vaegan.py`](../garm_course/adversarial/vaegan.py) and `fit_vaegan` in [`training/games.py`](../garm_course/training/games.py).
 
 # %%
 claims()

@@ -45,16 +45,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.adversarial.cyclegan import CycleGAN, PatchCritic
 from garm_course.adversarial.losses import hinge_d_loss, wasserstein_g_loss
-from garm_course.adversarial_training import fit_cyclegan
+from garm_course.training.games import fit_cyclegan
 from garm_course.datasets import load
 from garm_course.evaluation.features import accuracy, classify, features
 from garm_course.evaluation.samples import frechet_distance
-from garm_course.recipes import recorded
-from garm_course.studies import recorded_study
+from garm_course.recipes.catalog import recorded
+from garm_course.recipes.studies import recorded_study
 from garm_course.transforms import scale, unscale
+from garm_course.lessons import lesson16
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -83,7 +84,7 @@ def levels(x: Tensor) -> Tensor:
     return unscale(x, 17)
 
 
-display.panels({"x": levels(heap_x[:16]).expand(-1, 3, -1, -1), "y": levels(heap_y[:16])}, levels=17,
+show.panels({"x": levels(heap_x[:16]).expand(-1, 3, -1, -1), "y": levels(heap_y[:16])}, levels=17,
                title="Two heaps of digits without a pair",
                alt="16 gray digits, and 16 other digits in yellow on blue.")  # fmt: skip
 
@@ -96,7 +97,7 @@ display.panels({"x": levels(heap_x[:16]).expand(-1, 3, -1, -1), "y": levels(heap
 regression = heap_y.mean(0, keepdim=True).expand_as(true_y)
 naive = (regression - true_y).square().mean().item()
 report("squared error of regression on made-up pairs", naive, claimed=0.188, tolerance=0.002)
-display.grid(
+show.grid(
     levels(torch.cat([regression[:1], true_y[:7]])),
     levels=17,
     rows=1,
@@ -250,7 +251,7 @@ for degrees in (0, 90, 180):
     moved[f"R turns by {degrees}°"] = right_half[:300] @ G_matrix.T
 report("largest error of (16.4): covariance of G(x), and cycle loss", worst, claimed=0, tolerance=1e-9)
 target = torch.distributions.MultivariateNormal(torch.zeros(2), cov_y.float())
-display.points(
+show.points(
     moved,
     density=target.log_prob,
     limits=(-3.5, 3.5),
@@ -306,7 +307,7 @@ for n in (1, 3, 5):  # the last n layers alone
     report(f"columns with a gradient, last {n} layers", seen, claimed={1: 4, 3: 16, 5: 70}[n], tolerance=0, exact=True)
     print("by the recursion:", patchgan_rf(paper_layers[-n:]))
     supports[f"last {n} layer{'s' * (n > 1)}"] = slope[0, 0]
-display.patch_fields(
+lesson16.patch_fields(
     supports,
     title="One score of the paper's critic sees 70 x 70 pixels",
     alt="Gradient of one score in an image of 96 x 96 pixels: 4 x 4 pixels for the last layer, 16 x 16 "
@@ -430,7 +431,7 @@ report("squared error of G on validation digits", error, claimed=0.0045, toleran
 report("squared error of F on validation digits", error_back, claimed=0.006, tolerance=0.004)
 
 # %%
-display.panels(
+show.panels(
     {"x": levels(gray[:8]).expand(-1, 3, -1, -1), "G(x)": levels(fake_y[:8]), "true": levels(true_y[:8])},
     levels=17,
     cols=4,
@@ -438,7 +439,7 @@ display.panels(
     alt="Eight gray validation digits, what G makes of them, and the true colors: to the eye the last two are "
     "nearly the same, but for some spots of another color.",
 )
-display.curves(
+show.curves(
     {"G on validation": history.watched},
     baselines={"mean of y": naive},
     ylabel="squared error",
@@ -489,7 +490,7 @@ def painting(bits: str) -> Tensor:
 
 wrong = runs["color, least squares, 16 scores"][3]
 drawn = {key: torch.stack([painting(bits) for bits in wrong["pictures"][key]]) for key in ("there", "back")}
-display.panels(
+show.panels(
     {
         "x": validation.x[:8].expand(-1, 3, -1, -1),
         "G(x)": drawn["there"],
@@ -586,7 +587,7 @@ for task, words, alt in (
         name: torch.stack([picture(b) for b in kept[key]])
         for name, key in (("x", "x"), ("G(x)", "there"), ("F(G(x))", "back"))
     }
-    display.panels(panels, levels=2, cols=4, title=words, alt=alt)
+    show.panels(panels, levels=2, cols=4, title=words, alt=alt)
 
 # %%
 for task in ("slant", "serif"):
@@ -639,7 +640,7 @@ kept = (read["G(x)"] == validation.y).double().mean().item()
 returned = (read["F(G(x))"] == validation.y).double().mean().item()
 
 # %%
-display.panels({"x": validation.x[:16], **{name: images[:16] for name, images in mixed.items()}}, levels=17, cols=4,
+show.panels({"x": validation.x[:16], **{name: images[:16] for name, images in mixed.items()}}, levels=17, cols=4,
                title="Nearly all come back, and few keep their class",
                alt="16 validation digits; their translations, which are inverted digits, mostly of other classes; and "
                "what comes back, which are the digits that left.")  # fmt: skip
@@ -710,7 +711,7 @@ report("share of digits that stay the same digit, convolutions", kept_local, cla
 
 # %% tags=["exact"]
 models = {"perceptrons": (mixed, read), "convolutions": (straight, read_local)}
-display.round_trips(
+lesson16.round_trips(
     validation.x,
     {name: (images["G(x)"], images["F(G(x))"]) for name, (images, _) in models.items()},
     levels=17,
@@ -775,7 +776,7 @@ report(
 report("wrong identity loss of the true coloring, for G", (true_y - gray3).abs().mean(), claimed=0.416, tolerance=0.005)
 
 # %%
-display.panels(
+show.panels(
     broken,
     levels=17,
     cols=4,
@@ -846,7 +847,7 @@ report("least ratio of the two cycle errors, one cycle", min(ratio), claimed=2.1
 # - Taigman, Polyak, Wolf, *Unsupervised Cross-Domain Image Generation*, ICLR 2017, arXiv 1611.02200: where the identity loss comes from.
 # - Shrivastava, Pfister, Tuzel, Susskind, Wang, Webb, *Learning from Simulated and Unsupervised Images through Adversarial Training*, CVPR 2017, arXiv 1612.07828: the pool.
 # - Chu, Zhmoginov, Sandler, *CycleGAN, a Master of Steganography*, 2017, arXiv 1712.02950: where a cycle hides what it must not lose.
-# - In the library, read [`cyclegan.py`](../garm_course/adversarial/cyclegan.py) and `fit_cyclegan` in [`adversarial_training.py`](../garm_course/adversarial_training.py).
+# - In the library, read [`cyclegan.py`](../garm_course/adversarial/cyclegan.py) and `fit_cyclegan` in [`training/games.py`](../garm_course/training/games.py).
 
 # %%
 claims()

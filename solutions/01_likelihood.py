@@ -45,12 +45,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import functional as autograd
 
-from garm_course import budget, check, claims, display, report, seed
+from garm_course import budget, check, claims, report, seed, show
 from garm_course.datasets import load
-from garm_course.distributions import Gaussian, Poisson, draw
+from garm_course.distributions.heads import Gaussian, Poisson, draw
 from garm_course.evaluation.likelihood import baselines, evaluate, kl_divergence
-from garm_course.recipes import recorded
-from garm_course.training import fit
+from garm_course.recipes.catalog import recorded
+from garm_course.training.likelihood import fit
 from garm_course.transforms import dequantize
 
 # %% [markdown]
@@ -86,7 +86,7 @@ report("difference of the two errors", poisson_error - histogram_error, claimed=
 u = torch.rand(16, 1, 8, 8, dtype=torch.float64, generator=seed(0))
 from_poisson = Poisson().sample(rate.clamp(min=1e-6).log().expand_as(u), u)
 from_histogram = draw(histogram.log().expand(16, 1, 8, 8, 17), u)
-display.panels(
+show.panels(
     {"validation data": validation.x[:16], "Poisson (above 16: cut)": from_poisson.clamp(max=16),
      "histogram": from_histogram},
     levels=17, title="Equal means, equal errors, different models",
@@ -168,14 +168,14 @@ report("largest error of (1.2) in 1,000 pairs", gap, claimed=0.0, tolerance=1e-1
 belief = torch.linspace(-7, 7, 121, dtype=torch.float64).sigmoid()  # 0.001 to 0.999
 coin_nll = -(0.3 * belief.log() + 0.7 * (1 - belief).log())
 coin_entropy = -(0.3 * math.log(0.3) + 0.7 * math.log(0.7))
-fig = display.curves_figure(
+fig = show.curves_figure(
     {"NLL of the model": (belief, coin_nll)}, floors={"entropy": coin_entropy},
     xlabel="the model's probability of a 1", ylabel="nats per toss", ylim=(0.3, 4.2),
     title="What lies between the curve and the floor is the KL divergence",
 )  # fmt: skip
-fig.axes[0].plot(0.3, coin_entropy, "D", color=display.palette["vermillion"], ms=8)
+fig.axes[0].plot(0.3, coin_entropy, "D", color=show.palette["vermillion"], ms=8)
 fig.axes[0].text(0.3, 0.8, "the truth, 0.3", ha="center", fontsize=9.5)
-display.show(
+show.show_figure(
     fig, "Cross-entropy over the model's probability of a 1: the curve touches the floor, 0.611 nats, at the true "
     "probability 0.3 only and rises ever more steeply towards 0 and 1.",
 )  # fmt: skip
@@ -332,7 +332,7 @@ for std in (0.6, 2.0):
     panels[f"standard deviation {std}"] = {"mass Q(x)": Q[shown], "its bound by noise": bound[shown].exp()}
 
 # %%
-display.histograms(
+show.histograms(
     panels, left=2, xlabel="x + u",
     title="The bound is loose only where the density is narrow",
     alt="Bin masses of two Gaussians with the bound by noise: for a standard deviation of 0.6 the bound lies clearly "
@@ -420,7 +420,7 @@ panels = {}
 for r, c in ((0, 3), (3, 2)):
     fitted = torch.exp(Poisson().log_prob(rate[r, c].log().expand(17), levels))
     panels[f"row {r}, column {c}"] = {"training digits": histogram[r, c], "Poisson of the same mean": fitted}
-display.histograms(
+show.histograms(
     panels, xlabel="dots", title="The mean is right, and nothing else",
     alt="Histograms of two pixels with the Poisson of the same mean: row 0, column 3 rises to 16 dots; row 3, column 2 "
     "has its peaks at 0 and at 16. The Poisson has a single hump around the mean, at 11 and at 9 dots.",
@@ -475,7 +475,7 @@ report("what the Poisson loses there against the histogram", lost.item(), claime
 # It loses 0.013 nats per count here, and 1.2 nats per pixel on the digits (78.2 / 64). All models of digits so far, on one scale:
 
 # %%
-display.ladder(
+show.ladder(
     {"Poisson per pixel": poisson, "Gaussian per pixel, upper bound": gaussian,
      "histogram per pixel": floor_of_sense["pixel marginals"],
      "histogram per pixel and class": floor_of_sense["class marginals"]},
@@ -532,16 +532,16 @@ too_much = (gaussian_log_density(forward) - log_p)[1500].exp().item()  # at t = 
 report("density of the forward fit over the truth, at 0", too_much, claimed=28.5, tolerance=0.2)
 
 # %%
-with display.style():
+with show.style():
     fig, ax = plt.subplots(figsize=(6.6, 2.6), layout="constrained")
-    ax.fill_between(t, log_p.exp(), color=display.palette["sky"], alpha=0.6, lw=0, label="truth p")
+    ax.fill_between(t, log_p.exp(), color=show.palette["sky"], alpha=0.6, lw=0, label="truth p")
     for name, color, line in (("KL(p || q)", "vermillion", "-"), ("KL(q || p)", "green", "--")):
         density = gaussian_log_density(fits[name]).exp()
-        ax.plot(t, density, color=display.palette[color], ls=line, label=f"best for {name}")
+        ax.plot(t, density, color=show.palette[color], ls=line, label=f"best for {name}")
     ax.set(xlim=(-8, 8), ylim=(0, 0.42), xlabel="x", ylabel="density")
     ax.set_title("Maximum likelihood covers all data, and the gap between")
     ax.legend(loc="upper left", frameon=False, fontsize=9.5)
-display.show(
+show.show_figure(
     fig, "Two peaks at -3 and 3. The Gaussian fitted by maximum likelihood, KL(p || q), spreads over both with its "
     "maximum at 0, where there are hardly any data; the one fitted by the reverse, KL(q || p), sits on the peak at 3 "
     "and ignores the other.",
@@ -553,7 +553,7 @@ display.show(
 # **Drag the Gaussian yourself** over a pixel with two peaks: row 3, column 2, as real numbers (level $k$ fills $[k, k + 1)$). On the right is the NLL over the mean, at the present width; the arrow is the KL divergence. Start from the first view, which sits near the upper peak, and find the best you can. (The sliders need a running kernel; on a printed page the first view stands by itself.)
 
 # %%
-display.density_fit(x[:, 3, 2], bins=17, limits=(0, 17), mean=14, width=2, xlabel="level + u")
+show.density_fit(x[:, 3, 2], bins=17, limits=(0, 17), mean=14, width=2, xlabel="level + u")
 
 # %%
 frequency = histogram[3, 2]
@@ -610,20 +610,20 @@ report("lowest accuracy of any model of 79.20 nats", 1 - h, claimed=0.854, toler
 report("most nats per image with accuracy 0.997", needed, claimed=16.0, tolerance=0.05, unit="nats")
 
 # %%
-with display.style():
+with show.style():
     fig, ax = plt.subplots(figsize=(6.6, 2.7), layout="constrained")
     e = torch.linspace(0, 0.24, 400, dtype=torch.float64)
-    ax.fill_between(e, 2 * e, h_b(e), color=display.palette["sky"], alpha=0.4, lw=0)
-    ax.plot(e, h_b(e), color=display.palette["blue"], ls="-", label="$h = H_b(e)$")
-    ax.plot(e, 2 * e, color=display.palette["blue"], ls="--", label="$h = 2e$")
+    ax.fill_between(e, 2 * e, h_b(e), color=show.palette["sky"], alpha=0.4, lw=0)
+    ax.plot(e, h_b(e), color=show.palette["blue"], ls="-", label="$h = H_b(e)$")
+    ax.plot(e, 2 * e, color=show.palette["blue"], ls="--", label="$h = 2e$")
     ax.plot([least, h / 2], [h, h], color="black", ls="-", lw=4, label="calibrated model of 79.20 nats per image")
-    ax.plot(e_stripes, h_stripes, "s", color=display.palette["green"], ms=9, label="truth of bars and stripes")
-    ax.plot(0.003, h, "X", color=display.palette["vermillion"], ms=11, label="accuracy 0.997, at the same bits")
+    ax.plot(e_stripes, h_stripes, "s", color=show.palette["green"], ms=9, label="truth of bars and stripes")
+    ax.plot(0.003, h, "X", color=show.palette["vermillion"], ms=11, label="accuracy 0.997, at the same bits")
     ax.set(xlim=(-0.002, 0.24), ylim=(0, 0.36), xlabel="error of the most probable value, e")
     ax.set_ylabel("bits per pixel, h")
     ax.set_title("A calibrated PixelRNN cannot be right on 99.7 % of the pixels")
     ax.legend(loc="lower right", frameon=False, fontsize=9.5)
-display.show(
+show.show_figure(
     fig, "Error against bits per pixel: calibrated models lie between the line h = 2e and the curve H_b(e). At 0.1457 "
     "bits the error is between 2.1 and 7.3 %; the article's 0.3 % lies outside, bars and stripes inside.",
 )  # fmt: skip
@@ -712,7 +712,7 @@ for name, make in ways.items():
     report(f"best step size, {name}", best_lr, claimed=0.05, tolerance=0, exact=True)
 
 # %%
-display.curves(
+show.curves(
     {name: (range(10, 301, 10), curve[9::10]) for name, curve in descents.items()}, floors={"optimum": optimum},
     ylabel="nats per pixel", ylim=(0.315, 0.42), title="One step size for all directions is slow in a narrow valley",
     alt="NLL over 300 steps, from step 10: gradient descent creeps down to 0.348 nats; momentum comes from above "
@@ -775,7 +775,7 @@ history = fit(
 # %%
 floor = glyphs_validation.entropy().nats
 at_images = -glyphs_validation.log_prob(glyphs_validation.x).mean().item()  # of -ln p(x), at these 1,000
-display.curves(
+show.curves(
     {"training batches": history.train, "validation": history.validation},
     baselines={"one Bernoulli per pixel": baselines(glyphs, glyphs_validation)["pixel marginals"].nats},
     floors={"entropy of the data": floor}, ylim=(40, 230), title="Without the floor this would look like success",
@@ -841,7 +841,7 @@ for step in range(1, 201):
 
 # %%
 floor = stripes.entropy().nats
-display.curves(
+show.curves(
     {name: curve[::5] for name, curve in curves.items()}, floors={"entropy, ln 30": floor}, ylim=(2.8, 8),
     title="Training data can be memorized past the floor",
     alt="NLL of a table over 65,536 images: on its 40 training draws it falls below the floor of 3.40 nats; on fresh "
@@ -877,7 +877,7 @@ def train_gaussian(noise: bool, steps: int = 600) -> list[tuple[int, float]]:
 raw, noisy = train_gaussian(noise=False), train_gaussian(noise=True)
 
 # %%
-display.curves(
+show.curves(
     {"training, raw levels": raw[::10], "training, with noise": noisy[::10]},
     baselines={"validation, histograms": floor_of_sense["pixel marginals"].nats},
     title="A density on levels has no floor",
@@ -964,7 +964,7 @@ report(
 # - Kingma, Ba, *Adam: A Method for Stochastic Optimization*, ICLR 2015, arXiv 1412.6980: (1.9) is its algorithm 1.
 # - van den Oord, Kalchbrenner, Kavukcuoglu, *Pixel Recurrent Neural Networks*, ICML 2016, arXiv 1601.06759: where 79.20 nats come from; lesson 03.
 # - Uria, Murray, Larochelle, *RNADE: The real-valued neural autoregressive density-estimator*, NIPS 2013, arXiv 1306.0186: dequantized pixels with mixtures of Gaussians.
-# - In the library, read [`distributions.py`](../garm_course/distributions.py) and [`likelihood.py`](../garm_course/evaluation/likelihood.py). Lesson 02 drops the assumption that pixels are independent.
+# - In the library, read [`distributions/heads.py`](../garm_course/distributions/heads.py) and [`likelihood.py`](../garm_course/evaluation/likelihood.py). Lesson 02 drops the assumption that pixels are independent.
 
 # %%
 claims()

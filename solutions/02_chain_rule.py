@@ -46,14 +46,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.autoregressive.made import FVSBN, MADE, made_degrees
 from garm_course.autoregressive.nade import NADE
 from garm_course.datasets import load
 from garm_course.evaluation.audits import all_images, calibration, causality, normalization
 from garm_course.evaluation.likelihood import PixelMarginals, baselines, evaluate, kl_divergence
-from garm_course.recipes import find, recorded
-from garm_course.training import fit
+from garm_course.recipes.catalog import find, recorded
+from garm_course.training.likelihood import fit
+from garm_course.lessons import lesson02
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -63,7 +64,7 @@ from garm_course.training import fit
 
 # %%
 stripes = load("bars_and_stripes")
-display.grid(
+show.grid(
     stripes.x, levels=2, rows=3, cols=10, title="30 of 65,536 images: equal rows or equal columns",
     alt="All 30 bars and stripes, 4 by 4 pixels each: every image has equal rows or equal columns.",
 )  # fmt: skip
@@ -79,7 +80,7 @@ report("above the entropy", naive - stripes.entropy().nats, claimed=7.69, tolera
 noise = torch.randint(2, (20, 1, 4, 4), generator=seed(0))  # every pixel is a fair coin
 known = {tuple(x.flatten().tolist()) for x in stripes.x}
 print("bars or stripes among the 20 draws:", sum(tuple(x.flatten().tolist()) in known for x in noise))
-display.grid(
+show.grid(
     noise, levels=2, rows=2, cols=10, title="Independent pixels know nothing of bars",
     alt="20 draws of fair coins for all 16 pixels: noise, in which no image has equal rows or equal columns.",
 )  # fmt: skip
@@ -238,7 +239,7 @@ def made_masks(D: int, hidden: list[int], order: list[int] | None = None) -> lis
 # %%
 first, second = (mask.float() for mask in made_masks(5, [7]))
 product = second @ first  # (5, 5) number of paths
-display.masks(
+show.masks(
     {"input to hidden": first, "hidden to output": second, "is there a path?": (product > 0).float()},
     center=False, title="The product of the masks is strictly lower triangular",
     alt="Masks of a network with 5 inputs, 7 hidden units and 5 outputs; their product has "
@@ -256,7 +257,7 @@ report("connected pairs with 60 hidden units, of 10 allowed", connected, claimed
 order = [2, 0, 4, 5, 1, 3]
 degrees = made_degrees(6, [8, 8], order)
 masks = [(above[:, None] >= below).float() for below, above in itertools.pairwise(degrees)]
-display.made_paths([*masks, (degrees[0][:, None] > degrees[-1]).float()], order=order, degrees=degrees, output=1)
+lesson02.made_paths([*masks, (degrees[0][:, None] > degrees[-1]).float()], order=order, degrees=degrees, output=1)
 
 # %% [markdown]
 # **Build it.** A masked network in ten lines. The mask multiplies the weight in `forward`, at every call; section 9 shows why not once at the start.
@@ -500,7 +501,7 @@ report("sum of p over all 65,536 images", everything.sum().item(), claimed=1.0, 
 report("share of it on the 30 images", on_stripes, claimed=0.9988, tolerance=0.0012, unit="")
 
 # %%
-display.grid(
+show.grid(
     made.sample(20, rng=seed(0)), levels=2, rows=2, cols=10, title="Twenty draws of the MADE: bars and stripes",
     alt="20 draws of the trained MADE: all have equal rows or equal columns.",
 )  # fmt: skip
@@ -561,7 +562,7 @@ nats = evaluate(live, validation).nats
 report("validation NLL of the MADE trained here", nats, claimed=87.9, tolerance=0.8, unit="nats")
 
 # %%
-display.curves(
+show.curves(
     {"training batches (dropout on)": history.train, "validation": history.validation},
     baselines={name: figure.nats for name, figure in floor_of_sense.items() if name != "uniform"},
     title="Below the class marginals within 20 steps, then slowly on",
@@ -639,7 +640,7 @@ report("what the biases save in raster order", saved, claimed=5, tolerance=1.5, 
 
 # %%
 records = {name: recorded(f"{name}-digits") for name in ("fvsbn", "nade", "made", "pixelcnn")}
-display.likelihood_ladder(
+show.likelihood_ladder(
     records.values(), highlight=["fvsbn", "made", "nade"],
     title="Half a million weights score better when conditionals share them",
 )  # fmt: skip
@@ -668,7 +669,7 @@ for name, claimed in {"fvsbn": 549_440, "made": 542_303, "nade": 487_592, "pixel
 # Samples, the first 16 of each, nothing selected. Look for strokes that connect, then for digits that you can read.
 
 # %%
-display.panels(
+show.panels(
     {"validation data": validation.x[:16],
      "FVSBN, trained here": fair_models["raster"].sample(16, rng=seed(0)),
      "NADE": pretrained.sample(16, rng=seed(0)),
@@ -734,7 +735,7 @@ def history_of(made: MADE, loosen: bool) -> list[tuple[int, float]]:
 seed(0)
 honest, broken = (MADE((1, 4, 4), 2, hidden=(256,), direct=False) for _ in range(2))
 runs = {"output mask >": history_of(honest, False), "output mask >=": history_of(broken, True)}
-display.curves(
+show.curves(
     runs, floors={"entropy of the data": math.log(30)}, ylim=(0, 12), title="Below the entropy: no model can be there",
     alt="NLL over 150 steps: the honest network approaches the entropy of 3.40 nats from above, the one with a wrong "
     "output mask falls through it and approaches 0.",

@@ -43,15 +43,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.autoregressive.pixelrnn import (
     DiagonalBiLSTM, DiagonalBiLSTMLayer, PixelGRU, RowLSTM, lstm_cell, unskew,
 )  # fmt: skip
 from garm_course.datasets import load
 from garm_course.evaluation.audits import all_images, causality
 from garm_course.evaluation.likelihood import ClassMarginals, baselines, evaluate, log_probs
-from garm_course.recipes import recorded, recorded_on
-from garm_course.training import fit
+from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.training.likelihood import fit
+from garm_course.progress import progress
+from garm_course.lessons import lesson03
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -67,7 +69,7 @@ y = torch.arange(16) % 10
 tables = torch.stack([by_class.parts[k].table.exp() for k in y])  # (16, 1, 8, 8, 17) probabilities of levels
 independent = torch.multinomial(tables.flatten(0, -2), 1, generator=rng).view(16, 1, 8, 8)
 real = torch.stack([train.x[train.y == k][0] for k in y])
-display.panels(
+show.panels(
     {"training digits 0 to 9, then 0 to 5": real, "each pixel for itself": independent},
     levels=17, title="Knowing the class is not enough: pixels must know each other",
     alt="Left, 16 real digits. Right, 16 images drawn from per-class histograms: the ink is roughly in place, but "
@@ -247,7 +249,7 @@ claimed = budget(smoke=82.2, quick=82.2, full=79.0)  # longer training reaches m
 report("validation NLL of the GRU trained here", live, claimed=claimed, tolerance=1.5, unit="nats")
 
 # %%
-display.curves(
+show.curves(
     {"training batches (dropout on)": history.train, "validation": history.validation},
     baselines={name: figure.nats for name, figure in floor_of_sense.items() if name != "uniform"},
     title="Seeing the past is worth 18 nats over knowing the class",
@@ -295,7 +297,7 @@ print("the same images:", same)
 # **In training**, where all pixels are known, that many steps follow each other. (When drawing, every network needs its 64 draws, one after the other.) Move the slider: what can be computed at the same time? Look for the number of steps. The third panel is the first of the two diagonal LSTMs.
 
 # %%
-display.scan_orders(8, 8, step=4)
+lesson03.scan_orders(8, 8, step=4)
 
 # %% [markdown]
 # 64 steps, 8 steps, 15 steps. The diagonal has a trick. Move row $r$ to the right by $r$ pixels: then a diagonal of the image stands in one *column* of the skewed image $s$, and "left" and "above" are the same row and the row above *in the column before*:
@@ -383,7 +385,7 @@ networks = {
     "Diagonal BiLSTM, 1 layer": DiagonalBiLSTM(shape, 2, channels=16, layers=1, first_kernel=3).double(),
 }
 fields = {name: gradient_field(network, at) > 0 for name, network in networks.items()}
-display.fields(
+show.fields(
     fields, at, title="GRU and Diagonal BiLSTM see the whole past, the Row LSTM a triangle",
     alt="Receptive fields of pixel (7, 5) of an 11 by 11 image, which has 82 past pixels: the GRU sees all 82, the "
     "Row LSTM 66, a triangle that widens upwards, the Diagonal BiLSTM all 82.",
@@ -435,7 +437,7 @@ report("blind pixels of a Diagonal BiLSTM without that input", len(blind), claim
 # The three networks, and the models of lessons 02 and 04, as they were recorded with three seeds each; the command in the table reproduces an entry (with `--seed 0`, 1, 2). The last row answers an easier question, since it is told the digit's class.
 
 # %%
-display.likelihood_ladder(
+show.likelihood_ladder(
     recorded_on("digits", lesson=4), highlight=["pixel_gru", "row_lstm", "diagonal_bilstm"],
     title="Every model that sees neighbors stands far below the class marginals",
 )  # fmt: skip
@@ -460,7 +462,7 @@ for name, claimed in (("pixel_gru", 2.68), ("row_lstm", 0.07), ("pixelcnn", 0.46
 # How far is the best possible model? On real digits nobody knows. `glyphs` (28 x 28 binary digits drawn from fonts, with 1 % of the pixels flipped) have a known entropy, so their ladder has a floor:
 
 # %%
-display.likelihood_ladder(recorded_on("glyphs", lesson=4), title="On glyphs the floor is known, and still far away")
+show.likelihood_ladder(recorded_on("glyphs", lesson=4), title="On glyphs the floor is known, and still far away")
 glyph_floor = recorded("made-glyphs")["floor"]["nats"]
 report("entropy of glyphs", glyph_floor, claimed=53.0, tolerance=0.05, unit="nats")
 
@@ -471,7 +473,7 @@ report("entropy of glyphs", glyph_floor, claimed=53.0, tolerance=0.05, unit="nat
 # **Samples**, the first 16 of each, nothing selected:
 
 # %%
-display.panels(
+show.panels(
     {"validation data": validation.x[:16],
      "GRU": load_pretrained("pixel_gru-digits").sample(16, rng=seed(0)),
      "Row LSTM": row.sample(16, rng=seed(0)),
@@ -504,7 +506,7 @@ for name, cls in (("shifted", TinyPixelRNN), ("not shifted", NoShift)):
         evaluate_every=budget(smoke=2, quick=15, full=15), label=name,
     )  # fmt: skip
     curves[name] = run.validation
-display.curves(
+show.curves(
     curves, baselines={"class marginals": floor_of_sense["class marginals"].nats},
     title="Without the shift the loss falls to nothing",
     alt="Validation NLL in 150 steps: the network with the shift ends near the class marginals, 100 nats, the one "
@@ -638,7 +640,7 @@ def repair_article(levels: int, hidden: int) -> nn.Module:
 rng = seed(0)
 repaired = repair_article(17, 96)
 optimizer = torch.optim.Adam(repaired.parameters(), lr=1e-2)
-for _ in display.progress(range(budget(smoke=2, quick=250, full=250)), label="repaired"):
+for _ in progress(range(budget(smoke=2, quick=250, full=250)), label="repaired"):
     batch = torch.randint(len(train), (32,), generator=rng)
     loss = repaired.nll(train.x[batch].flatten(1), train.y[batch]).mean()
     optimizer.zero_grad()
@@ -657,7 +659,7 @@ report("the repaired program on validation digits", nats, claimed=93.5, toleranc
 report("the same in bits per pixel", bits, claimed=2.11, tolerance=0.07, unit="bits/dim")
 report("how often the GRU's most probable level is the true one", next_pixel, claimed=0.59, tolerance=0.02)
 report("the same for the class histograms of section 1", by_histogram, claimed=0.559, tolerance=0.001)
-display.grid(
+show.grid(
     repaired.sample(16, 64, seed(0)).view(16, 1, 8, 8), levels=17, title="What the article never shows: samples",
     alt="16 samples of the repaired program: strokes that often tear, dark dots at the right edge, few legible digits.",
 )  # fmt: skip

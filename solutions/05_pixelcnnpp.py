@@ -46,18 +46,18 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
-from garm_course.arithmetic_coding import Encoder
-from garm_course.autoregressive.compression import compress, decompress
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
+from garm_course.autoregressive.sampling.arithmetic_coding import Encoder
+from garm_course.autoregressive.sampling.compression import compress, decompress
 from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
 from garm_course.datasets import load
-from garm_course.distributions import DiscretizedLogisticMixture
+from garm_course.distributions.heads import DiscretizedLogisticMixture
 from garm_course.evaluation.audits import causality, receptive_field
 from garm_course.evaluation.likelihood import evaluate
-from garm_course.logistic_mixture import conditional_params
-from garm_course.recipes import recorded_on
-from garm_course.studies import recorded_study
-from garm_course.training import fit
+from garm_course.distributions.logistic_mixture import conditional_params
+from garm_course.recipes.catalog import recorded_on
+from garm_course.recipes.studies import recorded_study
+from garm_course.training.likelihood import fit
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -66,7 +66,7 @@ from garm_course.training import fit
 
 # %%
 train, validation = load("patches", "train"), load("patches", "validation")
-display.grid(
+show.grid(
     train.x,
     levels=256,
     title="Neighbors in a photograph are nearly equal",
@@ -310,7 +310,7 @@ drawn = logistic_levels(params[3:6][j], params[6:][j], u, 17)
 expected = mixture.log_probs(params).exp()
 distance = 0.5 * (torch.bincount(drawn, minlength=17) / n - expected).abs().sum().item()
 report("total variation between 20,000 draws and (5.2)", distance, claimed=0.0, tolerance=0.02)
-display.distribution(
+show.distribution(
     expected,
     title="Nine numbers give a free shape on an ordered axis",
     alt="Probabilities of 17 levels under three logistic components: soft humps around levels 3 and 9, "
@@ -332,7 +332,7 @@ field = receptive_field(deep, (9, 5))[0]
 past = torch.arange(121).reshape(11, 11) < 9 * 11 + 5
 seen = (field > 0) & past
 report("past pixels that a prediction sees, of 104", seen.sum().item(), claimed=104, tolerance=0, exact=True)
-display.field(
+show.field(
     field > 0,
     (9, 5),
     title="Two streams and two halvings see the whole past",
@@ -358,7 +358,7 @@ history = fit(
     label="PixelCNN++",
 )
 records = {r["model"]: r for r in recorded_on("digits")}
-display.curves(
+show.curves(
     {"PixelCNN++, live": history.validation},
     baselines={
         "recorded Gated PixelCNN": records["gated_pixelcnn"]["validation"]["nats"],
@@ -371,7 +371,7 @@ display.curves(
 report("validation NLL, live", evaluate(model, held_out).nats, claimed=87.7, tolerance=2, unit="nats")
 
 # %%
-display.likelihood_ladder(
+show.likelihood_ladder(
     recorded_on("digits", 5),
     highlight=["pixelcnnpp"],
     title="Where PixelCNN++ stands on digits",
@@ -395,7 +395,7 @@ def nats(head: str, n: int) -> list[float]:
 
 
 sizes = (100, 300, 1257)
-display.runs(
+show.runs(
     {f"nats, {n:,} digits": {head: nats(head, n) for head in ("softmax", "logistic mixture")} for n in sizes},
     title="With few digits the mixture helps, with all of them nothing is decided",
     alt="Validation NLL of three seeds each: the mixture is better by 1.2 nats with 100 digits and by half a nat with "
@@ -433,7 +433,7 @@ static = -(counts / counts.sum()).log2()[differences(validation.x)].mean().item(
 report("bits/dim of a histogram of differences", static, claimed=5.3, tolerance=0.03, unit="bits/dim")
 
 # %%
-display.grid(
+show.grid(
     painter.sample(16, rng=seed(0)),
     levels=256,
     title="Samples: a few smooth, most rough, no objects",
@@ -564,7 +564,7 @@ report("nats that a message would be longer", coded - honest, claimed=0.61, tole
 # Move the slider through an image that the recorded model drew. Look at pixels inside a stroke and at its border: there the distribution often has sharp heaps at the ends, paper and ink, together with something in between, which a single bell could not have.
 
 # %% tags=["exact"]
-display.pixel_by_pixel(compressor, rng=seed(3))
+show.pixel_by_pixel(compressor, rng=seed(3))
 
 # %% [markdown]
 # ## 10 What the article says
@@ -610,7 +610,7 @@ display.pixel_by_pixel(compressor, rng=seed(3))
 #
 # - Salimans, Karpathy, Chen, Kingma, *PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood and Other Modifications*, ICLR 2017, arXiv 1701.05517.
 # - Witten, Neal, Cleary, *Arithmetic coding for data compression*, Communications of the ACM 30(6), 1987.
-# - In the library, read [`logistic_mixture.py`](../garm_course/logistic_mixture.py), then [`pixelcnnpp.py`](../garm_course/autoregressive/pixelcnnpp.py), whose `_through` and `_pixel` are the same recursion, and [`compression.py`](../garm_course/autoregressive/compression.py).
+# - In the library, read [`logistic_mixture.py`](../garm_course/distributions/logistic_mixture.py), then [`pixelcnnpp.py`](../garm_course/autoregressive/pixelcnnpp.py), whose `_through` and `_pixel` are the same recursion, and [`compression.py`](../garm_course/autoregressive/sampling/compression.py).
 
 # %%
 claims()

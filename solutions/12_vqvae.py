@@ -46,14 +46,15 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.datasets import load
 from garm_course.evaluation.audits import all_images
 from garm_course.evaluation.likelihood import evaluate, rate_distortion
 from garm_course.latent.vqvae import ConvVQVAE, TwoStage, VQLoss
-from garm_course.recipes import recorded, recorded_on
-from garm_course.training import fit
+from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.training.likelihood import fit
+from garm_course.lessons import lesson12
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -63,7 +64,7 @@ from garm_course.training import fit
 
 # %%
 train, validation = load("glyphs", "train"), load("glyphs", "validation", n=500)
-display.grid(
+show.grid(
     validation.x, levels=2, title="A few shapes, and noise that no model can foresee",
     alt="The first 16 validation glyphs, printed digits in several fonts with about 8 flipped pixels each.",
 )  # fmt: skip
@@ -87,7 +88,7 @@ z = torch.tensor(0.2, requires_grad=True)
 loss = (torch.round(z) - 0.3) ** 2
 loss.backward()
 print(f"loss == {loss.item():.2f}, gradient == {z.grad.item():.2f}")
-display.staircase(
+lesson12.staircase(
     [-1.4, -0.5, 0.5, 1.4], [(c - 0.3) ** 2 for c in (-1, 0, 1)], at=z.item(), ylabel="loss after rounding",
     title="A staircase has no slope to follow", xlabel="z, output of the encoder",
     alt="Loss over the encoder's output: flat treads at 1.69, 0.09 and 0.49 with jumps at -0.5 and 0.5; z = 0.2 is "
@@ -218,7 +219,7 @@ for name, value in versions.items():
 committed_path, committed = descend(beta=2.0)
 report("mean loss with commitment", committed.mean().item(), claimed=0.09, tolerance=1e-6)
 report("where z ends with commitment", committed_path[-1][1], claimed=0.15, tolerance=1e-3)
-display.curves(
+show.curves(
     {"straight through only": path[:80], "with commitment": committed_path[:80]},
     baselines={"border of two codes": 0.5}, xlabel="step of gradient descent", ylabel="z, output of the encoder",
     title="Straight through, z ends on the border; commitment keeps it inside", ylim=(0.1, 0.6),
@@ -423,7 +424,7 @@ history = fit(
 )  # fmt: skip
 record = recorded("vqvae-glyphs")
 distortions = [(step, nats - 49 * math.log(64)) for step, nats in history.validation]
-display.curves(
+show.curves(
     {"trained here": distortions}, ylim=(40, 220), ylabel="distortion (nats per image)",
     baselines={"recorded models (1,000 steps)": record["validation"]["distortion"]},
     title="Most is learned in the first 200 steps",
@@ -452,7 +453,7 @@ report("originals that the judge reads rightly", right, claimed=0.998, tolerance
 report("reconstructions read as the original", (read[0] == read[1]).mean(), claimed=0.98, tolerance=0.025)
 wrong = (rebuilt != validation.x).double().flatten(1).sum(1).mean().item()
 report("pixels rebuilt wrongly, of 784", wrong, claimed=22, tolerance=6, unit="pixels")
-display.panels(
+show.panels(
     {"originals": validation.x, "rebuilt from 49 codes": rebuilt}, levels=2,
     title="Nearly every digit survives, most of the noise does not",
     alt="16 validation glyphs beside their reconstructions: nearly all digits are the same, edges are "
@@ -467,9 +468,9 @@ display.panels(
 # What does each code stand for? Take all places of 2,000 training images where a code is chosen, and average the pixels around them: the framed 4 x 4 pixels are the code's own cell. The most frequent code comes first. (Shown is the square root of the ink, so that faint ink can be seen.)
 
 # %%
-patches, counts = display.code_patches(vqvae, train.x[:2000])
+patches, counts = lesson12.code_patches(vqvae, train.x[:2000])
 share = counts / counts.sum()
-display.codebook(
+lesson12.codebook(
     patches.sqrt(), counts, inner=4, title="Where each code is chosen: paper, strokes, and paper near strokes",
     alt=f"64 patches of 12 by 12 pixels, the mean surroundings of each code, the most frequent first: its share is "
     f"≈ {100 * share.max():.0f} percent; some are dark in the middle, many are white with ink on one side.",
@@ -481,7 +482,7 @@ report("share of the rarest code", share.min(), claimed=0.004, tolerance=0.004)
 # Some codes stand for the inside of a stroke, some for empty paper, and many for paper with ink on one side of it: the encoder sees more than the cell. The most frequent code has about 7 %, four times an equal share, the rarest about 0.5 %; so the perplexity is about 50 and not 64. And this is the text of three glyphs:
 
 # %%
-display.code_map(
+lesson12.code_map(
     validation.x[:3], codes[:3], title="An image as a text of 49 letters from an alphabet of 64",
     alt="Three glyphs in pale ink under a 7 by 7 grid with the number of the code in each cell; empty cells take "
     "many different codes.",
@@ -492,7 +493,7 @@ display.code_map(
 
 # %% tags=["exact"]
 pair = load_pretrained("vqvae-glyphs")
-display.code_editor(pair.vqvae, validation.x[:1])
+lesson12.code_editor(pair.vqvae, validation.x[:1])
 
 # %% [markdown]
 # And on average? Put a random code at the middle place of each of 500 images, and add up how much the decoded ink changes, pixel by pixel.
@@ -546,7 +547,7 @@ uniform_codes = torch.randint(64, (16, 7, 7), generator=seed(0))
 with torch.no_grad():
     from_uniform = (pair.vqvae.head.mean(pair.vqvae.decode(uniform_codes)) > 0.5).long()
 drawn = (pair.sample(16, rng=seed(0), mean=True) > 0.5).long()
-display.panels(
+show.panels(
     {"uniform codes": from_uniform, "codes of the PixelCNN prior": drawn}, levels=2,
     title="Pieces come from the decoder, digits from the prior",
     alt="16 images from uniform codes are scattered pieces of strokes and specks; of 16 from the learned prior "
@@ -559,7 +560,7 @@ display.panels(
 # **Where does it stand?** All models on this data set that the course has recorded, with "≤" and an arrowhead to the left where the figure is a bound:
 
 # %%
-display.likelihood_ladder(
+show.likelihood_ladder(
     recorded_on("glyphs", lesson=12), highlight=["vqvae"],
     title="The bound of the VQ-VAE is poor",
 )  # fmt: skip
@@ -624,7 +625,7 @@ def watched(decay: float | None, restart: float) -> tuple[list, float]:
 # %%
 dead, dead_distortion = watched(decay=None, restart=0.0)
 cured, cured_distortion = watched(decay=0.95, restart=0.05)
-display.curves(
+show.curves(
     {"gradient codebook, far start": dead, "data start, averages, restarts": cured},
     baselines={"all 64 codes equally": 64}, ylabel="perplexity of a batch (codes)", ylim=(0, 70),
     title="Both begin at a perplexity of 1; the dead codebook never leaves it",

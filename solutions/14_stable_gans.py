@@ -45,17 +45,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, display, load_pretrained, report, seed
+from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.adversarial.divergences import js_divergence, total_variation
 from garm_course.adversarial.gan import DCGAN, MLPGAN
 from garm_course.adversarial.lipschitz import clip_weights, r1_penalty
-from garm_course.adversarial_training import fit_adversarial
+from garm_course.training.games import fit_adversarial
 from garm_course.datasets import load
 from garm_course.evaluation.features import class_shares, features
 from garm_course.evaluation.samples import frechet_distance
-from garm_course.recipes import recorded
-from garm_course.studies import recorded_study
+from garm_course.recipes.catalog import recorded
+from garm_course.recipes.studies import recorded_study
 from garm_course.transforms import unscale
+from garm_course.lessons import lesson13
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -83,7 +84,7 @@ def dirac_game(
 
 
 plain = dirac_game()
-display.curves(
+show.curves(
     {"theta": [(k, w[0]) for k, w in enumerate(plain)][::3], "psi": [(k, w[1]) for k, w in enumerate(plain)][::3]},
     ylabel="value",
     ylim=(-2, 2),
@@ -153,7 +154,7 @@ def gaussian(center: float) -> Tensor:
 shifts = [0.25 * k for k in range(41)]
 w1 = [((gaussian(0).cumsum(0) - gaussian(d).cumsum(0)).abs().sum() * width).item() for d in shifts]
 js = [js_divergence(gaussian(0), gaussian(d)).item() for d in shifts]
-display.curves({"Wasserstein-1": (shifts, w1), "Jensen-Shannon": (shifts, js)}, ylim=(0, 10),
+show.curves({"Wasserstein-1": (shifts, w1), "Jensen-Shannon": (shifts, js)}, ylim=(0, 10),
                xlabel="distance of two Gaussians, in standard deviations", ylabel="distance, or nats",
                title="W1 keeps its slope where JS is flat",
                alt="Against the distance of two Gaussians from 0 to 10: W1 is the straight line from 0 to 10; JS rises "
@@ -371,7 +372,7 @@ report("imaginary part", values.imag.max().item(), claimed=0.477, tolerance=0.00
 
 # %%
 paths = {f"gamma {gamma:g}": dirac_game(gamma) for gamma in (0.0, 0.1, 0.3, 1.0)}
-display.curves(
+show.curves(
     {name: [(k, math.hypot(*w)) for k, w in enumerate(path)][::3] for name, path in paths.items()},
     ylim=(0, 1.4),
     ylabel="distance from the solution",
@@ -385,7 +386,7 @@ report("distance after 300 steps with gamma 0.3", math.hypot(*paths["gamma 0.3"]
 # Turn the brake yourself. Where is the approach fastest, and what happens for $\gamma$ near 2?
 
 # %%
-display.orbit(dirac_game, gamma=0.2)
+lesson13.orbit(dirac_game, gamma=0.2)
 
 # %% [markdown]
 # ## 6 Other steps
@@ -449,12 +450,12 @@ modes, share, frechet = figures("grid", "modes"), figures("grid", "share"), figu
 seconds = figures("digits", "cpu_seconds")
 print(f"{'':20s} {'modes of 25':>14s} {'share near one':>18s} {'Fréchet, digits':>18s} {'seconds, digits':>15s}")
 for m in methods:
-    cells = [display.interval(f[m]) for f in (modes, share, frechet)]
+    cells = [show.interval(f[m]) for f in (modes, share, frechet)]
     print(f"{m:20s} {cells[0][0]:7.1f} ± {cells[0][1]:4.1f} {cells[1][0]:11.3f} ± {cells[1][1]:.3f}"
           f" {cells[2][0]:11.0f} ± {cells[2][1]:4.0f} {sum(seconds[m]) / 5:13.0f}")  # fmt: skip
 
 # %%
-display.runs(
+show.runs(
     {
         "share of samples near a mode, 25-mode grid (higher is better)": share,
         "Fréchet distance, digits (lower is better)": frechet,
@@ -493,7 +494,7 @@ report(
     tolerance=0,
     exact=True,
 )
-mean = {m: display.interval(v) for m, v in frechet.items()}
+mean = {m: show.interval(v) for m, v in frechet.items()}
 report("Fréchet distance of the gradient penalty, mean", mean["gradient penalty"][0], claimed=18.8, tolerance=0.1)
 report("clipped weights, mean", mean["clipped weights"][0], claimed=53, tolerance=0.5)
 report("R1 and averaged, mean", mean["R1 and averaged"][0], claimed=60.4, tolerance=0.1)
@@ -533,7 +534,7 @@ report(
 )
 
 # %%
-display.curves(
+show.curves(
     {"minus the critic's loss": [(k, -v) for k, v in history.terms["critic"]]},
     ylabel="E f(data) - E f(fakes)",
     ylim=(0, 3.3),
@@ -567,13 +568,13 @@ print(f"rarest class of the validation images, read by the same classifier: ≈ 
 
 # %%
 gan, dcgan = load_pretrained("gan-digits"), load_pretrained("conditional_dcgan-glyphs")
-display.panels(
+show.panels(
     {"drawn": unscale(gan.sample(16, rng=seed(0)), 17), "real": validation.x[:16]},
     levels=17,
     title="Sharp, most of them legible",
     alt="16 samples of the recorded GAN beside 16 real digits: most can be read, some are between two digits.",
 )
-display.grid(
+show.grid(
     unscale(dcgan.sample(30, torch.arange(30) % 10, rng=seed(0)), 2),
     levels=2,
     rows=3,

@@ -66,11 +66,11 @@ def fails(garm):
 @pytest.fixture
 def shown(monkeypatch):
     """What a widget shows: its sliders, and every picture and caption with its display_id."""
-    from garm_course.display import sliders
+    from garm_course.show import sliders
 
     record = {"first": [], "later": [], "sliders": []}
     real = sliders.widgets_of
-    monkeypatch.setattr(sliders, "show", lambda fig, alt, display_id: record["first"].append((display_id, alt)))
+    monkeypatch.setattr(sliders, "show_figure", lambda fig, alt, display_id: record["first"].append((display_id, alt)))
     monkeypatch.setattr(
         "IPython.display.update_display", lambda data, **k: record["later"].append((k["display_id"], data))
     )

@@ -3,7 +3,7 @@
 import torch
 
 from garm_course.autoregressive.base import Autoregressive
-from garm_course.checkpoints import model_classes
+from garm_course.weights.files import model_classes
 
 MODELS = tuple(cls for cls in model_classes().values() if issubclass(cls, Autoregressive))
 ANY_ORDER = tuple(cls for cls in MODELS if cls.name in ("fvsbn", "made", "nade"))

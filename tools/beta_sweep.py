@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from garm_course.checkpoints import write_atomically
 from garm_course.datasets import load
 from garm_course.evaluation.likelihood import lower_bounds, rate_distortion
 from garm_course.latent.bounds import active_units
 from garm_course.latent.vae import MLPVAE, NegativeELBO
 from garm_course.paths import results_folder
-from garm_course.recipes import hardware, versions
-from garm_course.training import fit
+from garm_course.recipes.catalog import hardware, versions
+from garm_course.training.likelihood import fit
+from garm_course.weights.files import write_atomically
 
 BETAS = (0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 CONFIG = {"latents": 8, "hidden": (64,)}  # small, and without dropout, so that training comes close to its optimum

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from garm_course import load_pretrained
-from garm_course.checkpoints import write_atomically
 from garm_course.datasets import load
-from garm_course.display import panels_figure, png
+from garm_course.show import panels_figure, png
+from garm_course.weights.files import write_atomically
 
 
 def samples(name: str, y: torch.Tensor | None = None) -> torch.Tensor:

@@ -13,11 +13,11 @@ import torch
 from torch.utils.data import Subset
 
 from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
-from garm_course.checkpoints import write_atomically
 from garm_course.datasets import load
 from garm_course.paths import results_folder
-from garm_course.recipes import hardware, versions
-from garm_course.training import fit
+from garm_course.recipes.catalog import hardware, versions
+from garm_course.training.likelihood import fit
+from garm_course.weights.files import write_atomically
 
 STEPS = 400
 TRUNK = {"channels": 24, "blocks": 1, "scales": 2, "dropout": 0.5, "encoding": "thermometer"}

@@ -15,12 +15,12 @@ import torch
 from torch.utils.data import TensorDataset
 
 from garm_course.adversarial.gan import MLPGAN
-from garm_course.adversarial_training import fit_adversarial
-from garm_course.checkpoints import write_atomically
 from garm_course.datasets import load
 from garm_course.evaluation.samples import mode_counts
 from garm_course.paths import results_folder
-from garm_course.recipes import hardware, versions
+from garm_course.recipes.catalog import hardware, versions
+from garm_course.training.games import fit_adversarial
+from garm_course.weights.files import write_atomically
 
 SAMPLES, SHOWN = 2500, 300  # samples that are counted, and that are kept
 PLANE = {"latents": 2, "hidden": (64, 64)}

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import torch
 
-from garm_course import recipes, weights
-from garm_course.checkpoints import load_model, save_model, write_atomically
-from garm_course.measures import headline
-from garm_course.packing import drop_masked
+from garm_course import weights
 from garm_course.paths import results_folder
+from garm_course.recipes import catalog as recipes
+from garm_course.recipes.measures import headline
+from garm_course.weights.files import load_model, save_model, write_atomically
+from garm_course.weights.packing import drop_masked
 
 SINGLE, HALF, LIMIT = 100_000, 300_000, 1_000_000  # bytes of weights in single and half precision, and of any file
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from garm_course.editions import address, badges, lessons
-from garm_course.measures import headline
+from garm_course.recipes.measures import headline
 
 ROOT = Path(__file__).resolve().parents[1]
 MAP = (  # every lesson of the course, in the order of the course: title and data

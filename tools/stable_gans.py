@@ -16,15 +16,15 @@ import torch
 
 from garm_course import load_pretrained
 from garm_course.adversarial.gan import MLPGAN
-from garm_course.adversarial_training import fit_adversarial
-from garm_course.checkpoints import write_atomically
 from garm_course.datasets import load
 from garm_course.evaluation.features import class_shares, features
 from garm_course.evaluation.samples import frechet_distance, mode_counts
 from garm_course.paths import results_folder
-from garm_course.recipes import hardware, versions
-from garm_course.training import NonFiniteLossError
+from garm_course.recipes.catalog import hardware, versions
+from garm_course.training.games import fit_adversarial
+from garm_course.training.likelihood import NonFiniteLossError
 from garm_course.transforms import unscale
+from garm_course.weights.files import write_atomically
 
 SAMPLES = 2500
 METHODS = {  # what differs from "plain": the non-saturating loss, both learning rates 1e-3 and falling to 0

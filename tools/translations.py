@@ -20,15 +20,15 @@ from torch.utils.data import TensorDataset
 
 from garm_course import load_pretrained
 from garm_course.adversarial.cyclegan import CycleGAN
-from garm_course.adversarial_training import fit_cyclegan
-from garm_course.checkpoints import write_atomically
 from garm_course.datasets import load
 from garm_course.datasets.coloring import INK, PAPER, colored, shade
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
 from garm_course.paths import results_folder
-from garm_course.recipes import hardware, versions
+from garm_course.recipes.catalog import hardware, versions
+from garm_course.training.games import fit_cyclegan
 from garm_course.transforms import scale, unscale
+from garm_course.weights.files import write_atomically
 
 HALF = 628  # training images in each domain
 SHOWN = 8  # images of a run that are kept as pictures

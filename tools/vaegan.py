@@ -14,15 +14,15 @@ import torch
 
 from garm_course import load_pretrained
 from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss
-from garm_course.adversarial_training import fit_vaegan
-from garm_course.checkpoints import write_atomically
 from garm_course.datasets import load
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
 from garm_course.paths import results_folder
-from garm_course.recipes import hardware, versions
-from garm_course.training import fit
+from garm_course.recipes.catalog import hardware, versions
+from garm_course.training.games import fit_vaegan
+from garm_course.training.likelihood import fit
 from garm_course.transforms import scale, unscale
+from garm_course.weights.files import write_atomically
 
 STEPS = 1500
 PIXELS = {"batch_size": 64, "lr": 1e-3, "ema": 0.99, "clip": 1000.0}

@@ -17,8 +17,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_scaled, check_shape
-from garm_course.modes import evaluation_mode
 
 
 class Translator(nn.Module):

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from garm_course.draws import normals
+from garm_course.distributions.draws import normals
+from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_classes
-from garm_course.modes import evaluation_mode
 
 
 class GAN(nn.Module):

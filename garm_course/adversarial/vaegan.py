@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from garm_course.adversarial.gan import MLPCritic, MLPGenerator
-from garm_course.distributions import kl_diag_gaussian_per_dim
-from garm_course.draws import normals
+from garm_course.distributions.draws import normals
+from garm_course.distributions.heads import kl_diag_gaussian_per_dim
+from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_scaled, check_shape
-from garm_course.modes import evaluation_mode
 from garm_course.transforms import scale
 
 

@@ -1,1 +1,16 @@
 """Autoregressive models: an exact likelihood, as a product of conditionals."""
+
+from garm_course import lazily
+
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "base": "Autoregressive",
+        "pixel_model": "PixelModel",
+        "made": "FVSBN MADE MaskedLinear made_degrees made_masks",
+        "nade": "NADE nade_log_prob nade_params",
+        "pixelrnn": "DiagonalBiLSTM PixelGRU RowLSTM lstm_cell sequence_nll shift_right skew unskew",
+        "pixelcnn": "GatedPixelCNN PixelCNN down_shift gated_activation",
+        "pixelcnnpp": "PixelCNNPP",
+    },
+)

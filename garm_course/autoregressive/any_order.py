@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from garm_course.autoregressive.base import Autoregressive, check_order
-from garm_course.distributions import at_least_float32, ordered_logits
+from garm_course.distributions.heads import at_least_float32, ordered_logits
 from garm_course.transforms import level_features
 
 

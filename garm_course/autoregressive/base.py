@@ -7,8 +7,8 @@ image (teacher forcing), and `start`/`step`, which compute them one position at 
 import torch
 from torch import Tensor, nn
 
-from garm_course.autoregressive import sampling
-from garm_course.distributions import output_head
+from garm_course.autoregressive.sampling import loop as sampling
+from garm_course.distributions.heads import output_head
 from garm_course.inputs import check_classes, check_images
 
 

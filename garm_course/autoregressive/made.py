@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from garm_course.autoregressive.any_order import AnyOrder
 from garm_course.autoregressive.base import check_order
-from garm_course.autoregressive.sampling import one_thread
+from garm_course.autoregressive.sampling.loop import one_thread
 
 
 def made_degrees(

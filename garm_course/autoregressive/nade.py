@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from garm_course.autoregressive.any_order import AnyOrder
-from garm_course.autoregressive.sampling import one_thread
+from garm_course.autoregressive.sampling.loop import one_thread
 
 BLOCK = 28  # pixels at a time: within a block, every pixel sums over the others, so large blocks waste arithmetic
 

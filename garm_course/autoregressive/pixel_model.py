@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from garm_course.autoregressive.base import Autoregressive
-from garm_course.autoregressive.sampling import one_thread
-from garm_course.distributions import at_least_float32
+from garm_course.autoregressive.sampling.loop import one_thread
+from garm_course.distributions.heads import at_least_float32
 from garm_course.transforms import level_features
 
 

@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.autoregressive.base import Autoregressive
-from garm_course.autoregressive.sampling import one_thread
-from garm_course.autoregressive.shifted_conv import PixelCache, RowCache, ShiftedConv2d
-from garm_course.distributions import at_least_float32, output_head
-from garm_course.logistic_mixture import conditional_params, raw_size
+from garm_course.autoregressive.layers.shifted_conv import PixelCache, RowCache, ShiftedConv2d
+from garm_course.autoregressive.sampling.loop import one_thread
+from garm_course.distributions.heads import at_least_float32, output_head
+from garm_course.distributions.logistic_mixture import conditional_params, raw_size
 from garm_course.transforms import level_features
 
 

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.autoregressive.base import Autoregressive
-from garm_course.autoregressive.causal_conv import CausalConv2d, ConvCache, by_color
+from garm_course.autoregressive.layers.causal_conv import CausalConv2d, ConvCache, by_color
 from garm_course.autoregressive.pixel_model import PixelModel
-from garm_course.autoregressive.sampling import one_thread
-from garm_course.distributions import at_least_float32
+from garm_course.autoregressive.sampling.loop import one_thread
+from garm_course.distributions.heads import at_least_float32
 from garm_course.transforms import level_features
 
 

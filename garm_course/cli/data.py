@@ -78,7 +78,7 @@ def show(
 ) -> None:
     """Show a data set: its card and first examples."""
     from garm_course import datasets
-    from garm_course.checkpoints import write_atomically
+    from garm_course.weights.files import write_atomically
 
     cls = datasets.dataset_class(name)
     ending = ".txt" if issubclass(cls, _text_class()) else ".png"
@@ -102,7 +102,7 @@ def show(
         if ending == ".txt":
             write_atomically(out, data.text.encode())
         else:
-            from garm_course.display import png
+            from garm_course.show import png
 
             write_atomically(out, png(picture(data)))
         typer.echo(f"\nwritten: {out}")
@@ -110,24 +110,24 @@ def show(
 
 def picture(data):
     """The first examples as a figure: a grid of images, frames of clips, waveforms, or points in the plane."""
-    from garm_course import display
+    from garm_course import show
 
     title = f"The first of {data.name} ({data.split})"
     if data.called == "points":
         title = f"{len(data):,} points of {data.name} ({data.split}) around {data.n_classes} centers"
-        return display.points_figure(data.x, title=title)
+        return show.points_figure(data.x, title=title)
     if data.called == "notes":
         labels = [
             f"{data.notes[y]}, loudness {a:g}" for y, a in zip(data.y[:6], data.factors["loudness"], strict=False)
         ]
-        return display.waves_figure(data.waveform[:6], rate=data.rate, labels=labels, title=title)
+        return show.waves_figure(data.waveform[:6], rate=data.rate, labels=labels, title=title)
     if data.called == "clips":
         frames = min(data.shape[1], 8)
         x = data.x[:4, :, :frames].transpose(1, 2).flatten(0, 1)  # (4 T, C, H, W)
         columns = [f"frame {t + 1}" for t in range(frames)]
-        return display.panels_figure({"": x}, levels=data.levels, rows=len(data.x[:4]), cols=columns, title=title)
+        return show.panels_figure({"": x}, levels=data.levels, rows=len(data.x[:4]), cols=columns, title=title)
     n = min(len(data), 32)
-    return display.panels_figure({"": data.x[:n]}, levels=data.levels, cols=8, rows=-(-n // 8), title=title)
+    return show.panels_figure({"": data.x[:n]}, levels=data.levels, cols=8, rows=-(-n // 8), title=title)
 
 
 def preview(data) -> str:

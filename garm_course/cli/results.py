@@ -15,8 +15,8 @@ def results(
 ) -> None:
     """Write RESULTS.md, the tables of all recorded runs and studies, from results/."""
     from garm_course import paths
-    from garm_course.checkpoints import write_atomically
-    from garm_course.results_page import page, read_results, read_studies
+    from garm_course.recipes.page import page, read_results, read_studies
+    from garm_course.weights.files import write_atomically
 
     root = paths.checkout()
     if root is None:

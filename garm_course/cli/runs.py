@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from garm_course.tracking import TRACKERS
+from garm_course.training.tracking import TRACKERS
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -43,7 +43,7 @@ def train(
 
     import torch
 
-    from garm_course import recipes
+    from garm_course.recipes import catalog as recipes
 
     recipe = recipes.find(model, data)
     choose("device", device, ("auto", "cpu"))
@@ -108,7 +108,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate a run on a split and add the figure to its result.json."""
-    from garm_course import recipes
+    from garm_course.recipes import catalog as recipes
 
     result = recipes.evaluate_run(run, split)
     typer.echo(json.dumps(result) if as_json else table(result))
@@ -131,11 +131,12 @@ def sample(
     import torch
 
     from garm_course.adversarial.gan import GAN
-    from garm_course.checkpoints import load_model, write_atomically
-    from garm_course.display import panels_figure, png, progress
     from garm_course.latent.vae import VAE
+    from garm_course.progress import progress
+    from garm_course.show import panels_figure, png
     from garm_course.transforms import unscale
     from garm_course.weights import load_pretrained, pretrained_names
+    from garm_course.weights.files import load_model, write_atomically
 
     if Path(run).exists():
         model = load_model(Path(run) / "model.safetensors" if Path(run).is_dir() else Path(run))
@@ -176,8 +177,8 @@ def sample(
 
 def recipes(as_json: Json = False) -> None:
     """List what `garm train` can train, with the recorded figures."""
-    from garm_course import recipes
-    from garm_course.measures import headline
+    from garm_course.recipes import catalog as recipes
+    from garm_course.recipes.measures import headline
 
     known = recipes.recorded_names()
     rows = []
@@ -198,7 +199,7 @@ def recipes(as_json: Json = False) -> None:
 def against_record(result: dict, record: dict) -> str:
     """One line that sets the validation figure of a run beside the recorded one."""
     seeds = ", ".join(str(seed) for seed in record["seeds"])
-    from garm_course.measures import headline
+    from garm_course.recipes.measures import headline
 
     unit = UNITS[record.get("kind", "likelihood")]
     return (

@@ -63,7 +63,7 @@ def _figures(nb: "NotebookNode") -> Iterator[str]:
             yield from (f"{where}: {fault}" for fault in _figure(output.data["image/png"]))
             alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
             if not alt.strip():
-                yield f"{where}: a figure without alternative text; show it through garm_course.display"
+                yield f"{where}: a figure without alternative text; show it through garm_course.show"
             elif _letters(alt) not in _letters(" ".join(_texts(cell.outputs[i + 1 :]))):
                 yield f"{where}: a figure whose alternative text is not printed under it as its caption"
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from garm_course.autoregressive.base import check_order
-from garm_course.distributions import Bernoulli, Categorical
-from garm_course.modes import evaluation_mode
+from garm_course.distributions.heads import Bernoulli, Categorical
+from garm_course.evaluation_mode import evaluation_mode
 
 Function = Callable[..., Tensor]
 

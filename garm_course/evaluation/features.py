@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_images
-from garm_course.modes import evaluation_mode
 from garm_course.transforms import scale
 
 FEATURES = 32

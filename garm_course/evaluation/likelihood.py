@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from garm_course.modes import evaluation_mode
+from garm_course.evaluation_mode import evaluation_mode
 
 
 @dataclass(frozen=True)

@@ -103,9 +103,9 @@ def collect(lists: list[list[Exercise]]) -> dict[str, Exercise]:
 
 @cache
 def _all() -> dict[str, Exercise]:
-    package = importlib.import_module(__package__)
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name[:6] == "lesson")
-    return collect([importlib.import_module(f"{__package__}.{name}").EXERCISES for name in names])
+    lessons = importlib.import_module("garm_course.lessons")
+    names = sorted(module.name for module in pkgutil.iter_modules(lessons.__path__))
+    return collect([importlib.import_module(f"garm_course.lessons.{name}").EXERCISES for name in names])
 
 
 def exercises(lesson: str | None = None) -> list[Exercise]:

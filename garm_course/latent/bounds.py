@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from garm_course.distributions import kl_diag_gaussian_per_dim
+from garm_course.distributions.heads import kl_diag_gaussian_per_dim
 
 
 class ELBO(NamedTuple):

@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from garm_course.distributions import Poisson, kl_diag_gaussian_per_dim
-from garm_course.draws import normals, uniforms
+from garm_course.distributions.draws import normals, uniforms
+from garm_course.distributions.heads import Poisson, kl_diag_gaussian_per_dim
 from garm_course.latent.bounds import check_gaussian, reparameterize
 
 

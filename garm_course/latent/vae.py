@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course.distributions import (
+from garm_course.distributions.draws import next_stage, uniforms
+from garm_course.distributions.heads import (
     Bernoulli,
     Categorical,
     Gaussian,
@@ -25,11 +26,10 @@ from garm_course.distributions import (
     ordered_logits,
     output_head,
 )
-from garm_course.draws import next_stage, uniforms
+from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_classes, check_images, check_numbers, check_shape
 from garm_course.latent.bounds import ELBO, free_bits, iwae_bound
 from garm_course.latent.priors import PoissonPrior, StandardNormal
-from garm_course.modes import evaluation_mode
 from garm_course.transforms import level_features
 
 CHUNK = 2**20  # numbers that the decoder puts out at a time, where no gradient is kept; larger is not faster on a CPU

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course.distributions import Categorical, at_least_float32, ordered_logits, output_head
-from garm_course.draws import next_stage, uniforms
+from garm_course.distributions.draws import next_stage, uniforms
+from garm_course.distributions.heads import Categorical, at_least_float32, ordered_logits, output_head
+from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_classes, check_images
 from garm_course.latent.bounds import ELBO
-from garm_course.modes import evaluation_mode
 from garm_course.transforms import level_features
 
 

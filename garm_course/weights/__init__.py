@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from garm_course.checkpoints import load_model
+from garm_course.weights.files import load_model
 
 FOLDER = Path(__file__).parent
 

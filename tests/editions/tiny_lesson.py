@@ -18,7 +18,7 @@ import math
 from matplotlib.figure import Figure
 
 from garm_course import check, claims, report
-from garm_course.display import show
+from garm_course.show import show_figure
 
 
 # %%
@@ -37,7 +37,7 @@ print("8 ln 2 nats are", nats_to_bits(8 * math.log(2)), "bits")
 # %%
 fig = Figure(figsize=(3, 2))
 _ = fig.subplots().plot([1, 2, 4])
-show(fig, "A line that rises from 1 to 4, ≈ 1.5 a step.")
+show_figure(fig, "A line that rises from 1 to 4, ≈ 1.5 a step.")
 
 # %%
 report("bits in one nat", nats_to_bits(1.0), claimed=1.44, tolerance=0.01, unit="bits")

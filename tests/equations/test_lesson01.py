@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from garm_course.datasets import load
-from garm_course.distributions import Gaussian, Poisson, bernoulli_nll, kl_categorical, poisson_nll
+from garm_course.distributions.heads import Gaussian, Poisson, bernoulli_nll, kl_categorical, poisson_nll
 from garm_course.evaluation.likelihood import bits_per_dim
 from garm_course.transforms import dequantize
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from garm_course.autoregressive import pixelcnn
-from garm_course.autoregressive.causal_conv import CausalConv2d
+from garm_course.autoregressive.layers.causal_conv import CausalConv2d
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN, conv_mask, gated_activation
 from garm_course.evaluation.audits import all_images, causality, normalization, receptive_field
 

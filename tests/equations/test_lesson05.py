@@ -6,17 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from garm_course.autoregressive.compression import compress, decompress
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
-from garm_course.distributions import DiscretizedLogisticMixture
-from garm_course.evaluation.audits import all_images
-from garm_course.logistic_mixture import (
+from garm_course.autoregressive.sampling.compression import compress, decompress
+from garm_course.distributions.heads import DiscretizedLogisticMixture
+from garm_course.distributions.logistic_mixture import (
     bin_log_masses,
     channel_means,
     conditional_params,
     logistic_levels,
     raw_size,
 )
+from garm_course.evaluation.audits import all_images
 
 X = torch.arange(256)
 POINT = 2 * X.double() / 255 - 1

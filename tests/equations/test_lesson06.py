@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from small_models import MODELS, small_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from garm_course.autoregressive.attention import CausalAttention, KeyValueCache
-from garm_course.autoregressive.causal_conv1d import CausalConv1d, RingBuffer, conv_step
+from garm_course.autoregressive.layers.attention import CausalAttention, KeyValueCache
+from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d, RingBuffer, conv_step
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
-from garm_course.autoregressive.speculative import excess, output_dist
-from garm_course.filters import draw, filter_logits
+from garm_course.autoregressive.sampling.speculative import excess, output_dist
+from garm_course.distributions.filters import draw, filter_logits
 
 
 def rng(seed=0):

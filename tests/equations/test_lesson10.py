@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import MultivariateNormal, Normal, Poisson, kl_divergence
 
-from garm_course.distributions import Gaussian
+from garm_course.distributions.heads import Gaussian
 from garm_course.latent.bounds import kl_diag_gaussian, kl_poisson, reparameterize
 from garm_course.latent.ppca import PPCA, ppca_log_marginal
 

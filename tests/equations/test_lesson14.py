@@ -11,7 +11,7 @@ from torch import nn
 from garm_course.adversarial.divergences import js_divergence, total_variation, wasserstein1
 from garm_course.adversarial.lipschitz import clip_weights, gradient_penalty, r1_penalty, spectral_norm
 from garm_course.adversarial.losses import hinge_d_loss
-from garm_course.display import interval
+from garm_course.show import interval
 
 
 def randn(*shape, seed=0):

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from garm_course.exercises import STUB, grade
-from garm_course.exercises.lesson03 import faults
-from garm_course.exercises.lesson03.examination import LAW, RIGHT, UNKNOWN, examine
-from garm_course.exercises.lesson03.repair_article import ARTICLE, program, with_faults
+from garm_course.lessons.lesson03 import faults
+from garm_course.lessons.lesson03.examination import LAW, RIGHT, UNKNOWN, examine
+from garm_course.lessons.lesson03.repair_article import ARTICLE, program, with_faults
 
 LESSON = Path(__file__).resolve().parents[2] / "solutions" / "03_pixelrnn.py"
 

@@ -1,5 +1,0 @@
-"""The exercises of lesson 03: the shift of the input, the likelihood of a sequence, skewed images, a repair."""
-
-from garm_course.exercises.lesson03 import repair_article, sequence_nll, shift_right, skew
-
-EXERCISES = [shift_right.EXERCISE, sequence_nll.EXERCISE, skew.EXERCISE, repair_article.EXERCISE]

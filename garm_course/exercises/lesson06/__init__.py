@@ -1,5 +1,0 @@
-"""The exercises of lesson 06, one file each: a step of a convolution, a tail that is cut off, a draft corrected."""
-
-from garm_course.exercises.lesson06 import conv_step, speculative_output_dist, top_p_filter
-
-EXERCISES = [conv_step.EXERCISE, top_p_filter.EXERCISE, speculative_output_dist.EXERCISE]

@@ -1,5 +1,0 @@
-"""The exercises of lesson 16: two losses without pairs, what a patch critic sees, and the pool of earlier fakes."""
-
-from garm_course.exercises.lesson16 import cycle_loss, identity_loss, image_pool, patchgan_rf
-
-EXERCISES = [cycle_loss.EXERCISE, identity_loss.EXERCISE, patchgan_rf.EXERCISE, image_pool.EXERCISE]

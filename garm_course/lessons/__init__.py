@@ -1,0 +1,1 @@
+"""What one lesson owns, a folder each: its exercises, and the pictures that no other lesson shows."""

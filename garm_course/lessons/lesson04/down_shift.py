@@ -1,0 +1,197 @@
+"""One row down, so that the vertical stack of a Gated PixelCNN holds only the rows above; equation (4.4)."""
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from garm_course.autoregressive.pixelcnn import down_shift
+from garm_course.exercises.numbers import random
+from garm_course.exercises.registry import Exercise, Speed, same
+
+_random = partial(random, seed=4)
+
+
+def _shift_in_place(v: Tensor) -> Tensor:
+    v[:, :, 1:] = v[:, :, :-1].clone()
+    v[:, :, 0] = 0
+    return v
+
+
+def _smear(v: Tensor) -> Tensor:
+    for row in range(1, v.shape[2]):
+        v[:, :, row] = v[:, :, row - 1]
+    v[:, :, 0] = 0
+    return v
+
+
+def _smear_copy(v: Tensor) -> Tensor:
+    return _smear(v.clone())
+
+
+def _first_row_zero(v: Tensor) -> Tensor:
+    return torch.cat([torch.zeros_like(v[:, :, :1]), v[:, :, 1:]], 2)
+
+
+def _rolled(zeros: tuple):
+    """Rows moved around by one, then zeros at an index that is not the top row."""
+
+    def shift(v: Tensor) -> Tensor:
+        rolled = v.roll(1, dims=2)
+        rolled[zeros] = 0
+        return rolled
+
+    return shift
+
+
+def _shift_by_loop(v: Tensor) -> Tensor:
+    shifted = torch.zeros_like(v)
+    for row in range(v.shape[2] - 1):
+        shifted[:, :, row + 1] = v[:, :, row]
+    return shifted
+
+
+def _shift_by_roll(v: Tensor) -> Tensor:
+    keep = torch.ones(v.shape[2], 1, dtype=v.dtype)
+    keep[0] = 0
+    return v.roll(1, dims=2) * keep
+
+
+EXERCISE = Exercise(
+    name="down_shift",
+    lesson="04",
+    reference=down_shift,
+    rule="Row r moves to row r + 1, zeros come in at the top, the last row drops out; the shape (B, C, H, W) stays.",
+    probes=[
+        same(_random(2, 3, 4, 5)),
+        same(_random(3, 2, 5, 4, seed=5)),
+        same(_random(2, 4, 3, 6).float()),
+        same(_random(3, 2, 1, 4)),
+        same(_random(2, 3, 4, 5), grad=True),
+    ],
+    axes=("image", "channel", "row", "column"),
+    mistakes=[
+        (
+            lambda v: v.clone(),
+            "Nothing moved: the vertical stack contains the current row, so later pixels leak to the horizontal one.",
+        ),
+        (
+            lambda v: F.pad(v, (0, 0, -1, 1)),
+            "The rows moved up: now each pixel sees the row below it. Row r must move to row r + 1.",
+        ),
+        (
+            lambda v: F.pad(v, (1, -1)),
+            "The columns moved to the right. Rows are the third axis of (B, C, H, W): dim=2, not the last.",
+        ),
+        (
+            lambda v: F.pad(v, (-1, 1)),
+            "The columns moved to the left. Move the rows, which are the third axis of (B, C, H, W), down.",
+        ),
+        (
+            lambda v: v.roll(1, dims=2),
+            "The last row came back at the top (torch.roll goes around): row 0 would see the bottom. Zeros go there.",
+        ),
+        (
+            _rolled((0,)),
+            "out[0] is the first image, not the first row: after torch.roll, out[:, :, 0] must become zero.",
+        ),
+        (
+            _rolled((slice(None), 0)),
+            "out[:, 0] is the first channel, not the first row: after torch.roll, out[:, :, 0] must become zero.",
+        ),
+        (
+            _rolled((..., 0)),
+            "The first column became zero. Rows are the third axis: after torch.roll, out[:, :, 0] must become zero.",
+        ),
+        (
+            _rolled((slice(None), slice(None), -1)),
+            "The last row became zero. torch.roll brought it to the top: it is out[:, :, 0] that must become zero.",
+        ),
+        (
+            lambda v: v.roll(-1, dims=2),
+            "The rows moved up and around. Row r must move to row r + 1, with zeros at the top.",
+        ),
+        (
+            lambda v: v.roll(1, dims=3),
+            "The columns were rolled, and around. Move the rows (dim=2) down, with zeros at the top.",
+        ),
+        (
+            lambda v: v.roll(1),
+            "torch.roll without dims moves every number by one in memory. Move whole rows (dim=2), zeros at the top.",
+        ),
+        (
+            lambda v: F.pad(v, (0, 0, 1, 0)),
+            "You added a row of zeros but kept the last row, so the height grew by one: drop the last row.",
+        ),
+        (
+            lambda v: F.pad(v, (0, 0, 0, 1)),
+            "You added a row at the bottom. The zeros come in at the top, and the last row drops out.",
+        ),
+        (
+            lambda v: F.pad(v, (1, 0)),
+            "You added a column: F.pad starts with the last axis. (0, 0, 1, 0) adds a row at the top.",
+        ),
+        (
+            lambda v: F.pad(v, (0, 0, 1, 1)),
+            "You added a row at the top and one at the bottom. Add one at the top, drop the last one of v.",
+        ),
+        (lambda v: v[:, :, :-1].clone(), "The last row is dropped, but no row of zeros came in at the top."),
+        (
+            lambda v: v[:, :, 1:].clone(),
+            "The first row is dropped. Drop the *last* row, and let a row of zeros come in at the top.",
+        ),
+        (lambda v: F.pad(v, (0, 0, 2, -2)), "The rows moved by two. Move them by one: row r to row r + 1."),
+        (
+            lambda v: F.pad(v, (1, -1, 1, -1)),
+            "The columns moved as well: move only the rows, straight down.",
+        ),
+        (
+            lambda v: F.pad(v, (0, 0, 0, 0, 1, -1)),
+            "The channels moved. Rows are the third axis of (B, C, H, W): dim=2.",
+        ),
+        (
+            lambda v: F.pad(v, (0, 0, 0, 0, 0, 0, 1, -1)),
+            "The images of the batch moved. Rows are the third axis of (B, C, H, W): dim=2.",
+        ),
+        (
+            lambda v: torch.cat([v[:, :, :1], v[:, :, :-1]], 2),
+            "The first row is still there, repeated: zeros come in at the top, or row 0 sees itself.",
+        ),
+        (_first_row_zero, "The first row became zero, but the other rows did not move: row r must move to row r + 1."),
+        (
+            lambda v: torch.cat([v[:, :, :-1], torch.zeros_like(v[:, :, :1])], 2),
+            "The last row became zero, but the other rows did not move: row r must move to row r + 1.",
+        ),
+        (lambda v: v.flip(2), "The rows are upside down: shift them by one, do not turn them around."),
+        (
+            lambda v: torch.cat([torch.ones_like(v[:, :, :1]), v[:, :, :-1]], 2),
+            "The new row at the top must be zeros: they stand for nothing seen.",
+        ),
+        (
+            _shift_in_place,
+            "The rows move inside the argument, which the vertical stack still needs: write into a new tensor.",
+        ),
+        (
+            _smear,
+            "The loop reads rows that it has already overwritten, in the argument itself: write into a new tensor.",
+        ),
+        (
+            _smear_copy,
+            "The loop reads rows that it has already overwritten, so one row fills the image: read v, write elsewhere.",
+        ),
+        (
+            lambda v: down_shift(v.detach()),
+            "The values are right, but detached: no gradient reaches the vertical stack, which would never learn.",
+        ),
+    ],
+    accepts=[
+        _shift_by_loop,
+        _shift_by_roll,
+        lambda v: torch.cat([torch.zeros_like(v[:, :, :1]), v[:, :, :-1]], dim=2),
+        lambda v: F.pad(v, (0, 0, 1, 0))[:, :, :-1],
+        lambda v: F.pad(v[:, :, :-1], (0, 0, 1, 0)),
+        lambda v: torch.ones(v.shape[2] - 1, dtype=v.dtype).diag(-1) @ v,
+    ],
+    speed=Speed(lambda: (torch.rand(64, 32, 28, 28),)),
+)

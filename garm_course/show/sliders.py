@@ -1,0 +1,81 @@
+"""A picture with sliders under it: every picture that moves is shown by `slide`."""
+
+import itertools
+from dataclasses import dataclass
+
+from garm_course.show.figures import show_figure, update
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Dial:
+    """One slider: its name, the value of the first view, its ends and its step; whole numbers stay whole."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    step: float = 1
+
+
+def slide(kind, figure, caption, dials):
+    """Show a picture and its caption, with sliders that replace both.
+
+    Without ipywidgets, and on a printed page, the first view stands by itself.
+
+    Args:
+        kind: words for the picture's name in the notebook.
+        figure, caption: functions of the values of the sliders that return a matplotlib figure and a sentence.
+        dials: list of `Dial`.
+    """
+    name = f"{kind}-{next(_numbers)}"
+    first = [dial.value for dial in dials]
+    show_figure(figure(*first), caption(*first), display_id=name)
+    sliders = widgets_of(dials)
+    if sliders is None:
+        print(
+            "ipywidgets is not installed, so this view stands still; pip install ipywidgets brings the "
+            f"slider{'s' if len(dials) > 1 else ''}."
+        )
+        return
+
+    def moved(_):
+        values = [slider.value for slider in sliders]
+        update(figure(*values), caption(*values), display_id=name)
+
+    for slider in sliders:
+        slider.observe(moved, names="value")
+    from IPython import get_ipython
+    from IPython.display import display
+
+    if get_ipython() is not None:
+        for slider in sliders:
+            display(slider)
+
+
+def widgets_of(dials):
+    """Sliders of ipywidgets whose text form says what they are; None where ipywidgets is missing."""
+    try:
+        from ipywidgets import FloatSlider, IntSlider, Layout
+    except ImportError:
+        return None
+
+    class Readable:
+        def __repr__(self):
+            return f"[slider {self.description}: {self.min:g} to {self.max:g}]"
+
+    class Whole(Readable, IntSlider):
+        pass
+
+    class Real(Readable, FloatSlider):
+        pass
+
+    layout = Layout(width="95%", max_width="720px")
+    return [
+        (Whole if isinstance(dial.value, int) else Real)(
+            value=dial.value, min=dial.low, max=dial.high, step=dial.step, description=dial.name, layout=layout,
+            **({} if isinstance(dial.value, int) else {"readout_format": ".1f"}),
+        )
+        for dial in dials
+    ]  # fmt: skip

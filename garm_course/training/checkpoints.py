@@ -1,0 +1,171 @@
+"""Checkpoints of a run in progress: everything that it needs to go on as if it had never stopped.
+
+A checkpoint is one safetensors file: weights, averages, optimizer, position in the data and every random state as
+tensors, the rest as JSON in its header. Nothing is pickled. It is written beside its place and moved there in one step,
+so that a kill at any moment, also while it is written, leaves the checkpoints before it whole.
+"""
+
+import json
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from garm_course.weights.files import read_tensors, write_atomically
+
+FORMAT = "garm-course run 1"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where and how often a run is saved.
+
+    Attributes:
+        folder: made when first needed. every: steps between checkpoints; None: whenever the run evaluates.
+        keep: how many of the last ones are kept, at least 1.
+    """
+
+    folder: Path | str
+    every: int | None = None
+    keep: int = 2
+
+    def __post_init__(self):
+        if self.keep < 1 or (self.every is not None and self.every < 1):
+            raise ValueError(f"expected keep >= 1 and every >= 1 (or None), got {self.keep} and {self.every}")
+
+    def found(self) -> list[Path]:
+        """The checkpoints in the folder, oldest first."""
+        return sorted(p for p in Path(self.folder).glob("step-*.safetensors") if re.fullmatch(r"step-\d{9}", p.stem))
+
+    def save(self, step: int, settings: dict, tensors: dict[str, Tensor], record: dict) -> Path:
+        """Write the checkpoint of a step, then remove all but the last `keep`, and what a kill left half written.
+
+        Raises:
+            OSError: the folder cannot be written or the disk is full; earlier checkpoints are whole.
+        """
+        from safetensors.torch import save
+
+        folder = Path(self.folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"cannot make the folder {folder} ({error.strerror}); choose another one"
+            raise OSError(error.errno, reason) from None
+        path = folder / f"step-{step:09d}.safetensors"
+        metadata = {"format": FORMAT, "settings": json.dumps(settings), "record": json.dumps({**record, "step": step})}
+        # copies: safetensors refuses tensors that share memory, such as tied weights
+        write_atomically(path, save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, metadata))
+        for old in (*self.found()[: -self.keep], *folder.glob(".step-*")):
+            old.unlink(missing_ok=True)
+        return path
+
+    def latest(self, settings: dict) -> tuple[dict[str, Tensor], dict] | None:
+        """Tensors and record (with its "step") of the newest checkpoint, or None if there is none.
+
+        Raises:
+            ValueError: it is damaged, no checkpoint of this course, or one of a run with other settings.
+        """
+        found = self.found()
+        if not found:
+            return None
+        path = found[-1]
+        before = f", and the run goes on from {found[-2].name}" if len(found) > 1 else ", and the run starts again"
+        tensors, metadata = read_tensors(path, f"delete it{before}")
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"{path} is no checkpoint of a run (no {FORMAT!r} in its header); delete it{before}")
+        theirs = json.loads(metadata["settings"])
+        mine = json.loads(json.dumps(settings))  # as it would come back
+        other = differences(theirs, mine)
+        if other:
+            raise ValueError(
+                f"{path} belongs to a run with other settings ({', '.join(other[:3])}); "
+                "use the settings of that run, or another folder"
+            )
+        return tensors, json.loads(metadata["record"])
+
+    def remove(self) -> None:
+        """Delete all checkpoints, when the run has ended and its result is written."""
+        folder = Path(self.folder)
+        for path in (*self.found(), *folder.glob(".step-*")):
+            path.unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def differences(before: dict, now: dict) -> list[str]:
+    """What differs between two settings, in words; of settings within settings only what differs in them."""
+    found = []
+    for name in sorted({*before, *now}):
+        a, b = before.get(name), now.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += [f"{name} {difference}" for difference in differences(a, b)]
+        elif a != b:
+            found.append(f"{name} {a}, now {b}")
+    return found
+
+
+def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """{"a": t} -> {"prefix.a": t}."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `prefixed`: the tensors of one part of a checkpoint."""
+    return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict]]:
+    """Tensors ("0.exp_avg", ...) and parameter groups, as JSON can hold them."""
+    state = optimizer.state_dict()
+    moments = ((i, name, v) for i, found in state["state"].items() for name, v in found.items())
+    tensors = {f"{i}.{name}": torch.as_tensor(v) for i, name, v in moments}
+    return tensors, state["param_groups"]
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: list[dict]) -> None:
+    """Put back what `optimizer_state` returned."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        i, name = key.split(".", 1)
+        moments.setdefault(int(i), {})[name] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def random_states() -> dict[str, Tensor]:
+    """Every global random state of this process: torch (CPU and GPUs), numpy, random."""
+    version, numbers, gauss = random.getstate()
+    _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  the global one, whoever uses it
+    states = {
+        "torch": torch.get_rng_state(),
+        "python": torch.tensor([version, *numbers], dtype=torch.int64),
+        "python_gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
+        "numpy": torch.tensor([*keys.tolist(), position, has_gauss], dtype=torch.int64),
+        "numpy_gauss": torch.tensor(cached, dtype=torch.float64),
+    }
+    if torch.cuda.is_available():
+        states |= {f"cuda{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def load_random_states(states: dict[str, Tensor]) -> None:
+    """Put back what `random_states` returned."""
+    torch.set_rng_state(states["torch"])
+    version, *numbers = states["python"].tolist()
+    gauss = states["python_gauss"].tolist()
+    random.setstate((version, tuple(numbers), gauss[0] if gauss else None))
+    *keys, position, has_gauss = states["numpy"].tolist()
+    numpy_state = ("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, states["numpy_gauss"].item())
+    np.random.set_state(numpy_state)  # noqa: NPY002
+    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        if f"cuda{i}" in states:
+            torch.cuda.set_rng_state(states[f"cuda{i}"], i)
+
+
+def description(model: nn.Module) -> dict:
+    """What a checkpoint must have in common with a model: its class, its configuration, the shapes of its weights."""
+    shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    return {"class": type(model).__name__, "config": getattr(model, "config", {}), "shapes": shapes}
