@@ -595,7 +595,7 @@ def draw(state: object, u: Tensor) -> Tensor:
     x = torch.zeros(64, count, dtype=torch.long)
     for i in range(64):
         x[i] = painter.head.sample(painter.step(state, i, x[i - 1] if i else None), u[i])
-    return painter.to_image(x.T).clone()
+    return painter.from_sequence(x.T).clone()
 
 
 with torch.inference_mode():

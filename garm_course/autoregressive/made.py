@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.autoregressive.any_order import AnyOrder
-from garm_course.autoregressive.base import check_order
 from garm_course.autoregressive.sampling.loop import one_thread
+from garm_course.inputs import check_order
 
 
 def made_degrees(
@@ -210,7 +210,7 @@ class MADE(AnyOrder):
         Returns:
             (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
         """
-        self.check_images(x)
+        self.check_examples(x)
         self.check_classes(y, len(x))
         if self.training and self.orders * self.connectivities > 1:
             self.select(int(torch.randint(self.orders, ())), int(torch.randint(self.connectivities, ())))
@@ -286,7 +286,7 @@ class MADE(AnyOrder):
         """
         with one_thread(state.n * self.out.in_features):
             if i:
-                state.inputs[:, self.place(i - 1)] = self.table[x_prev]
+                state.inputs[:, self.raster(i - 1)] = self.table[x_prev]
             h, extra = state.inputs.flatten(1), state.to_hidden
             for layer, units, of_degree in zip(self.hidden, state.units, state.of_degree, strict=True):
                 new = of_degree[i]
@@ -294,7 +294,7 @@ class MADE(AnyOrder):
                     a = F.linear(h, layer.weight[new], layer.bias[new])
                     units[:, new] = F.relu(a if extra is None else a + extra[:, new])
                 h, extra = units, None
-            place, size = self.place(i), self.head.n_params
+            place, size = self.raster(i), self.head.n_params
             rows = slice(place * size, (place + 1) * size)
             params = F.linear(h, self.out.weight[rows], self.out.bias[rows])
             if self.direct is not None:

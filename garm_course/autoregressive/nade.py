@@ -132,7 +132,7 @@ class NADE(AnyOrder):
         Returns:
             (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
         """
-        self.check_images(x)
+        self.check_examples(x)
         self.check_classes(y, len(x))
         features, W, V = self.features(x), self.W, self.V  # (B, D, F), (D, F, H), (D, H, P)
         if self.order is not None:
@@ -166,7 +166,7 @@ class NADE(AnyOrder):
         """
         with one_thread(state.a.numel()):
             if i:
-                state.a += self.table[x_prev] @ self.W[self.place(i - 1)]
-            place = self.place(i)
+                state.a += self.table[x_prev] @ self.W[self.raster(i - 1)]
+            place = self.raster(i)
             params = torch.addmm(self.b[place], torch.sigmoid(state.a), self.V[place])
         return self.parameters_of(params)

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.autoregressive.layers.causal_conv import CausalConv2d, ConvCache, conv_mask, rgb_center_mask
-from garm_course.autoregressive.pixel_model import PixelModel
+from garm_course.autoregressive.images import PixelModel
 
 __all__ = ["GatedPixelCNN", "PixelCNN", "conv_mask", "down_shift", "gated_activation", "rgb_center_mask"]
 
@@ -79,7 +79,7 @@ class PixelCNN(PixelModel):
     """
 
     name = "pixelcnn"
-    looks_ahead = True
+    several_columns = True
 
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,
@@ -117,7 +117,7 @@ class PixelCNN(PixelModel):
         Returns:
             (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
         """
-        self.check_images(x)
+        self.check_examples(x)
         self.check_classes(y, len(x))
         h = self.first(self.embed(x))  # (B, 2h, H, W)
         if y is not None:
@@ -217,7 +217,7 @@ class GatedPixelCNN(PixelModel):
     """
 
     name = "gated_pixelcnn"
-    looks_ahead = True
+    several_columns = True
 
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,
@@ -266,7 +266,7 @@ class GatedPixelCNN(PixelModel):
         Returns:
             (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
         """
-        self.check_images(x)
+        self.check_examples(x)
         self.check_classes(y, len(x))
         v = h = self.embed(x)
         for i, layer in enumerate(self.layers):

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course.autoregressive.base import Autoregressive
+from garm_course.autoregressive.images import ImageModel
 from garm_course.autoregressive.layers.shifted_conv import PixelCache, RowCache, ShiftedConv2d
 from garm_course.autoregressive.sampling.loop import one_thread
 from garm_course.distributions.heads import at_least_float32, output_head
@@ -96,7 +96,7 @@ class Stage(nn.Module):
             self.grow_h = nn.ConvTranspose2d(channels, channels, 2, stride=2)
 
 
-class PixelCNNPP(Autoregressive):
+class PixelCNNPP(ImageModel):
     """PixelCNN++ for gray and color images of any size, conditional on a class on request.
 
     Args:
@@ -176,7 +176,7 @@ class PixelCNNPP(Autoregressive):
         Returns:
             (B, C, H, W, 3 mixtures), or what `output_head` takes where `mixtures` is 0.
         """
-        self.check_images(x)
+        self.check_examples(x)
         self.check_classes(y, len(x))
         image = self.table[x].movedim(-1, 2).flatten(1, 2)  # (B, C * features, H, W)
         u = F.pad(self.first_u(image), (0, 0, 1, -1))  # shifted down: rows r - 2 and r - 1

@@ -17,9 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course.autoregressive.base import Autoregressive
+from garm_course.autoregressive.images import ImageModel, PixelModel
 from garm_course.autoregressive.layers.causal_conv import CausalConv2d, ConvCache, by_color
-from garm_course.autoregressive.pixel_model import PixelModel
 from garm_course.autoregressive.sampling.loop import one_thread
 from garm_course.distributions.heads import at_least_float32
 from garm_course.transforms import level_features
@@ -107,7 +106,7 @@ def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sigmoid(o) * torch.tanh(c), c
 
 
-class PixelGRU(Autoregressive):
+class PixelGRU(ImageModel):
     """A GRU over the values of an image in raster order; it sees the value before, the one above, and where it is.
 
     Args:
@@ -142,7 +141,7 @@ class PixelGRU(Autoregressive):
             raise ValueError(f"expected hidden >= 1 and layers >= 1, got hidden={hidden}, layers={layers}")
         self.register_buffer("table", level_features(levels, encoding), persistent=False)
         width = min(hidden, 32)
-        self.place = nn.Parameter(torch.randn(self.positions, width) / math.sqrt(width))
+        self.places = nn.Parameter(torch.randn(self.positions, width) / math.sqrt(width))
         self.classes = nn.Embedding(n_classes, width) if n_classes else None
         self.gru = nn.GRU(
             2 * self.table.shape[1] + width, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
@@ -160,7 +159,7 @@ class PixelGRU(Autoregressive):
         Returns:
             (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
         """
-        self.check_images(x)
+        self.check_examples(x)
         self.check_classes(y, len(x))
         return self.from_features(self.table[x], y)
 
@@ -169,16 +168,21 @@ class PixelGRU(Autoregressive):
         sequence = self.to_sequence(features)  # (B, D, F)
         row = self.shape[2] * self.shape[0]  # positions of one row
         above = F.pad(sequence, (0, 0, row, 0))[:, : self.positions]
-        place = self.place if y is None else self.place + self.classes(y).unsqueeze(1)
+        place = self.places if y is None else self.places + self.classes(y).unsqueeze(1)
         h, _ = self.gru(torch.cat([shift_right(sequence), above, place.expand(len(features), -1, -1)], 2))
-        params = self.to_image(at_least_float32(self.out(self.dropout(h))))
+        params = self.from_sequence(at_least_float32(self.out(self.dropout(h))))
         return params.squeeze(-1) if self.head.n_params == 1 else params
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        if f"{prefix}place" in state_dict:  # what files of version 0.1 call it
+            state_dict[f"{prefix}places"] = state_dict.pop(f"{prefix}place")
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
         """The zero state for n images of classes y; see `step`."""
         self.check_classes(y, n)
-        zeros = self.place.new_zeros
+        zeros = self.places.new_zeros
         row = self.shape[2] * self.shape[0]
         return SimpleNamespace(
             n=n,
@@ -204,7 +208,7 @@ class PixelGRU(Autoregressive):
             if i:
                 state.values[row + i - 1] = self.table[x_prev]
             before = state.values[row + i - 1] if i else torch.zeros_like(state.values[0])
-            place = self.place[i] if state.classes is None else self.place[i] + state.classes
+            place = self.places[i] if state.classes is None else self.places[i] + state.classes
             features = torch.cat([before, state.values[i], place.expand(state.n, -1)], 1)
             h, state.h = self.gru(features.unsqueeze(1), state.h)
             params = at_least_float32(self.out(h[:, 0]))
@@ -410,7 +414,7 @@ class PixelLSTM(PixelModel):
         Returns:
             (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
         """
-        self.check_images(x)
+        self.check_examples(x)
         self.check_classes(y, len(x))
         return self.from_features(self.table[x], y)
 

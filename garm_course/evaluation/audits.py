@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from garm_course.autoregressive.base import check_order
 from garm_course.distributions.heads import Bernoulli, Categorical
 from garm_course.evaluation_mode import evaluation_mode
+from garm_course.inputs import check_order
 
 Function = Callable[..., Tensor]
 

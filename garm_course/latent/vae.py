@@ -27,7 +27,7 @@ from garm_course.distributions.heads import (
     output_head,
 )
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_classes, check_images, check_numbers, check_shape
+from garm_course.inputs import check_classes, check_levels, check_numbers, check_shape
 from garm_course.latent.bounds import ELBO, free_bits, iwae_bound
 from garm_course.latent.priors import PoissonPrior, StandardNormal
 from garm_course.transforms import level_features
@@ -282,7 +282,7 @@ class VAE(nn.Module):
 
     def _check(self, x: Tensor, y: Tensor | None) -> None:
         if self.levels is not None:
-            check_images(x, self.shape, self.levels)
+            check_levels(x, self.shape, self.levels)
         elif isinstance(self.head, Gaussian):
             check_numbers(x, self.shape)
         else:

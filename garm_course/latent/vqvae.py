@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from garm_course.distributions.draws import next_stage, uniforms
 from garm_course.distributions.heads import Categorical, at_least_float32, ordered_logits, output_head
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_classes, check_images
+from garm_course.inputs import check_classes, check_levels
 from garm_course.latent.bounds import ELBO
 from garm_course.transforms import level_features
 
@@ -277,7 +277,7 @@ class VQVAE(nn.Module):
             TypeError, ValueError: for images that do not fit, or an encoder whose output does not.
             FloatingPointError: an encoder output that is not finite.
         """
-        check_images(x, self.shape, self.levels)
+        check_levels(x, self.shape, self.levels)
         z = at_least_float32(self.encoder(x))
         expected = (len(x), self.quantizer.codebook.shape[1], *self.grid)
         if tuple(z.shape) != expected:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from small_models import ANY_ORDER, MODELS, small_model
 
-from garm_course.autoregressive.base import check_order
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, RowLSTM
 from garm_course.evaluation.audits import calibration, causality, dependence, normalization
+from garm_course.inputs import check_order
 from garm_course.weights.files import load_model, save_model
 
 ENUMERABLE = [((1, 2, 3), 3, 0), ((1, 3, 2), 2, 2), ((3, 2, 1), 2, 0), ((2, 1, 2), 3, 2), ((1, 1, 5), 3, 0)]

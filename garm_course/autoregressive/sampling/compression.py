@@ -50,7 +50,7 @@ def compress(
     Raises:
         TypeError, ValueError: for images or classes that do not fit the model.
     """
-    model.check_images(x)
+    model.check_examples(x)
     model.check_classes(y, len(x))
     sequence = model.to_sequence(x).cpu()
     encoders = [Encoder() for _ in x]
@@ -118,7 +118,7 @@ def decompress(
         starts, ends = counts.gather(1, value)[:, 0].tolist(), counts.gather(1, value + 1)[:, 0].tolist()
         for decoder, start, end in zip(decoders, starts, ends, strict=True):
             decoder.consume(start, end)
-    x = model.to_image(sequence).contiguous()
+    x = model.from_sequence(sequence).contiguous()
     if _checksum(x) != checksum:
         raise ValueError(
             "the decoded images do not have the checksum of the encoded ones: arithmetic rounds differently here "

@@ -72,13 +72,13 @@ def sample(
         positions = range(model.positions)
         for i in positions if progress is None else progress(positions):
             if naive:
-                params = model.to_sequence(model(model.to_image(x.T), y))[:, i]
+                params = model.to_sequence(model(model.from_sequence(x.T), y))[:, i]
             else:
                 params = model.step(state, i, x[i - 1] if i else None)
             value = draw_value(model, params, u[i], filters)
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
     # copied outside the block: an ordinary tensor, fit for autograd and for editing
-    return model.to_image(x.T).clone(memory_format=torch.contiguous_format)
+    return model.from_sequence(x.T).clone(memory_format=torch.contiguous_format)
 
 
 def draw_value(model: nn.Module, params: Tensor, u: Tensor, filters: dict) -> Tensor:
@@ -157,7 +157,7 @@ def _completion(
         raise TypeError(f"expected `given` as a LongTensor of levels, got a {type(given).__name__}")
     given = given.expand(n, *model.shape) if tuple(given.shape) == model.shape else given
     mask = mask.expand(n, *model.shape) if tuple(mask.shape) == model.shape else mask
-    model.check_images(given.where(mask, 0) if given.shape == mask.shape and given.dtype == torch.long else given)
+    model.check_examples(given.where(mask, 0) if given.shape == mask.shape and given.dtype == torch.long else given)
     if len(given) != n or given.shape != mask.shape:
         raise ValueError(
             f"expected `given` and `mask` of shape {model.shape} or {(n, *model.shape)}, "

@@ -140,7 +140,7 @@ def sample(
                     x[t] = torch.where(keep[right], x[t], corrected)
                     kept += keep[right].sum().item()
                 i += min(right + 1, m)
-    return Speculation(target.to_image(x.T).clone(), passes, guesses, kept / x.numel())
+    return Speculation(target.from_sequence(x.T).clone(), passes, guesses, kept / x.numel())
 
 
 def _check_pair(target: Autoregressive, draft: Autoregressive) -> None:

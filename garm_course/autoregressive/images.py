@@ -1,4 +1,4 @@
-"""What the pixel networks share: how a gray level enters, how parameters leave, and how a row is drawn.
+"""What image models share: their shape, how a gray level enters, how parameters leave, and how a row is drawn.
 
 PixelCNN, Gated PixelCNN, Row LSTM and Diagonal BiLSTM compute features of a pixel from features of earlier ones. While
 an image is being drawn they work a row at a time where they can, and a pixel at a time where they must.
@@ -15,16 +15,42 @@ from garm_course.distributions.heads import at_least_float32
 from garm_course.transforms import level_features
 
 
-class PixelModel(Autoregressive):
-    """The frame of these models: gray levels in, parameters of the output head out, and the walk over a row.
+class ImageModel(Autoregressive):
+    """A model of images (C, H, W), in raster order or in another one.
 
-    A subclass defines `forward`, `start`, and three pieces of a step: `write_input`, `start_row`, `step_pixel`.
+    Raster position i is row i // (W C), column (i // C) mod W, channel i mod C.
 
-    Attributes:
-        looks_ahead: whether the pieces of a step take several columns at once, see `look_ahead`.
+    Args:
+        shape: (C, H, W) of the images.
+        levels: number of gray levels of a pixel.
+        n_classes: 0, or the number of classes of a class-conditional model.
     """
 
-    looks_ahead = False
+    def __init__(self, shape: tuple[int, int, int], levels: int, n_classes: int = 0, **config):
+        if len(shape) != 3 or min(shape) < 1:
+            raise ValueError(f"expected an image shape (C, H, W) of positive sizes, got {tuple(shape)}")
+        super().__init__(shape, levels, n_classes, **config)
+
+    def block_end(self, i: int) -> int:
+        """The position before which a `look_ahead` from position i must end: at the latest where its row ends."""
+        row = self.shape[2] * self.shape[0]  # positions of one row
+        return min(super().block_end(i), (i // row + 1) * row)
+
+
+class PixelModel(ImageModel):
+    """The frame of the pixel networks: gray levels in, parameters of the output head out, and the walk over a row.
+
+    A subclass defines `forward`, `start`, and three pieces of a step: `write_input`, `start_row`, `step_pixel`. Where
+    these pieces take a slice of columns as well as one, `several_columns` says so, and the model of gray images looks
+    ahead.
+    """
+
+    several_columns = False
+
+    @property
+    def looks_ahead(self) -> int:
+        """A row, for gray images."""
+        return self.shape[2] if self.several_columns and self.shape[0] == 1 else 0
 
     def __init__(self, shape, levels, n_classes, *, channels, layers, encoding, **config):
         super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding, **config)
@@ -48,16 +74,7 @@ class PixelModel(Autoregressive):
 
     @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """Parameters of position i; `step` must be called for i = 0, 1, 2, ... in this order. It keeps no gradient.
-
-        Args:
-            state: from `start`; it is advanced in place.
-            i: position in raster order, channel innermost.
-            x_prev: LongTensor (n,), the values at position i - 1 (None for i = 0).
-
-        Returns:
-            (n, levels), or (n,) for binary pixels.
-        """
+        """See `Autoregressive.step`: a row is prepared where it begins, then each of its pixels takes a few products."""
         self._arrive(state, i, x_prev)
         channels, _, width = self.shape
         with one_thread(state.n * self.config["channels"]):
@@ -66,34 +83,16 @@ class PixelModel(Autoregressive):
 
     @torch.no_grad()
     def look_ahead(self, state: SimpleNamespace, i: int, x_prev: Tensor | None, guesses: Tensor) -> Tensor:
-        """Parameters of positions i .. i + m in one pass, each as it is if the guesses before it are right.
-
-        A pass over a few pixels calls as many operations as a pass over one. What it leaves in the state does no harm
-        where a guess is wrong: `look_ahead` and `step` may go on at any of the positions i + 1 .. i + m + 1, with the
-        value that was drawn in place of the guess, and replace what stands there.
-
-        Args:
-            state, i, x_prev: as for `step`.
-            guesses: LongTensor (m, n), values of positions i .. i + m - 1, m >= 0.
-
-        Returns:
-            (m + 1, n, levels), or (m + 1, n) for binary pixels.
-
-        Raises:
-            TypeError: for a model that cannot go back: one of another class, or of color images.
-            ValueError: for guesses beyond the row of position i.
-        """
+        """See `Autoregressive.look_ahead`: a pass over a few pixels calls as many operations as a pass over one."""
         channels, _, width = self.shape
-        if not self.looks_ahead or channels > 1:
+        if not self.looks_ahead:
             raise TypeError(
                 "looking ahead needs a PixelCNN or GatedPixelCNN of images with one channel, "
                 f"got {type(self).__name__} with {channels}"
             )
-        column, m = i % width, len(guesses)
-        if column + m >= width:
-            raise ValueError(
-                f"expected at most {width - 1 - column} guesses, to the end of the row of position {i}, got {m}"
-            )
+        column, m, most = i % width, len(guesses), self.block_end(i) - i - 1
+        if m > most:
+            raise ValueError(f"expected at most {most} guesses, to the end of the row of position {i}, got {m}")
         self._arrive(state, i, x_prev)
         with one_thread(state.n * (m + 1) * self.config["channels"]):
             if m:
