@@ -74,7 +74,7 @@ class PixelModel(ImageModel):
 
     @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """See `Autoregressive.step`: a row is prepared where it begins, then each of its pixels takes a few products."""
+        """See `Autoregressive.step`: a row is prepared where it begins, then each pixel takes a few products."""
         self._arrive(state, i, x_prev)
         channels, _, width = self.shape
         with one_thread(state.n * self.config["channels"]):
