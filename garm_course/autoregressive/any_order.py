@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from garm_course.autoregressive.images import ImageModel
-from garm_course.distributions.heads import at_least_float32, ordered_logits
+from garm_course.distributions.heads import ordered_logits
 from garm_course.inputs import check_order
 from garm_course.transforms import from_raster, level_features, to_raster
 
@@ -39,12 +39,8 @@ class AnyOrder(ImageModel):
 
     def parameters_of(self, outputs: Tensor) -> Tensor:
         """(..., n_params) outputs of the network -> (..., levels) logits, or (...,) for binary pixels."""
-        outputs = at_least_float32(outputs)
-        if self.head.n_params == 1:
-            return outputs.squeeze(-1)
-        if self.config["encoding"] == "thermometer":
-            return ordered_logits(outputs)
-        return outputs
+        params = self.head.of(outputs)
+        return ordered_logits(params) if self.head.n_params > 1 and self.config["encoding"] == "thermometer" else params
 
     def read_out(self, outputs: Tensor) -> Tensor:
         """(B, D, n_params) outputs in raster order -> parameters (B, C, H, W, levels), or (B, C, H, W)."""

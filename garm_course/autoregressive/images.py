@@ -11,7 +11,6 @@ from torch import Tensor
 
 from garm_course.autoregressive.base import Autoregressive
 from garm_course.autoregressive.sampling.loop import one_thread
-from garm_course.distributions.heads import at_least_float32
 from garm_course.transforms import level_features
 
 
@@ -69,8 +68,9 @@ class PixelModel(ImageModel):
 
     def read_out(self, features: Tensor) -> Tensor:
         """(B, C * n_params, H, W) -> (B, C, H, W, levels), or (B, C, H, W) for binary pixels; at least float32."""
-        params = at_least_float32(features).unflatten(1, (self.shape[0], -1)).movedim(2, -1)
-        return params.squeeze(-1) if self.head.n_params == 1 else params
+        return self.head.of(features.unflatten(1, (self.shape[0], -1)).movedim(2, -1))
+
+    # While an image is drawn
 
     @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
@@ -78,8 +78,7 @@ class PixelModel(ImageModel):
         self._arrive(state, i, x_prev)
         channels, _, width = self.shape
         with one_thread(state.n * self.config["channels"]):
-            params = at_least_float32(self.step_pixel(state, i // channels % width, i % channels))
-        return params.squeeze(-1) if self.head.n_params == 1 else params
+            return self.head.of(self.step_pixel(state, i // channels % width, i % channels))
 
     @torch.no_grad()
     def look_ahead(self, state: SimpleNamespace, i: int, x_prev: Tensor | None, guesses: Tensor) -> Tensor:
@@ -97,9 +96,8 @@ class PixelModel(ImageModel):
         with one_thread(state.n * (m + 1) * self.config["channels"]):
             if m:
                 self.write_input(state, slice(column, column + m), 0, self.table[guesses].flatten(0, 1))
-            params = at_least_float32(self.step_pixel(state, slice(column, column + m + 1), 0))
-        params = params.unflatten(0, (m + 1, state.n))
-        return params.squeeze(-1) if self.head.n_params == 1 else params
+            params = self.step_pixel(state, slice(column, column + m + 1), 0)
+        return self.head.of(params.unflatten(0, (m + 1, state.n)))
 
     def _arrive(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> None:
         """Store what was drawn at position i - 1, and prepare the row if position i begins one."""

@@ -168,6 +168,23 @@ class MADE(AnyOrder):
         self.dropout, self.input_dropout = nn.Dropout(dropout), nn.Dropout(input_dropout)
         self.select()
 
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """See `Autoregressive.forward`; in training, each pass draws one of the orders and of the connectivities."""
+        self.check_examples(x)
+        self.check_classes(y, len(x))
+        if self.training and self.orders * self.connectivities > 1:
+            self.select(int(torch.randint(self.orders, ())), int(torch.randint(self.connectivities, ())))
+        inputs = self.input_dropout(self.features(x).flatten(1))  # (B, D * F)
+        to_hidden, to_out = self.class_bias(y)
+        h = inputs
+        for layer in self.hidden:
+            h = layer(h) if to_hidden is None else layer(h) + to_hidden
+            h, to_hidden = self.dropout(F.relu(h)), None  # the class enters the first hidden layer
+        params = self.out(h) if to_out is None else self.out(h) + to_out
+        if self.direct is not None:
+            params = params + self.direct(inputs)
+        return self.read_out(params.unflatten(1, (self.positions, -1)))
+
     def select(self, order: int = 0, connectivity: int = 0) -> None:
         """Use this one of the orders and this one of the sets of hidden degrees from now on (0: those of evaluation).
 
@@ -200,31 +217,6 @@ class MADE(AnyOrder):
             self.select()
         return super().train(mode)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
-        self.check_examples(x)
-        self.check_classes(y, len(x))
-        if self.training and self.orders * self.connectivities > 1:
-            self.select(int(torch.randint(self.orders, ())), int(torch.randint(self.connectivities, ())))
-        inputs = self.input_dropout(self.features(x).flatten(1))  # (B, D * F)
-        to_hidden, to_out = self.class_bias(y)
-        h = inputs
-        for layer in self.hidden:
-            h = layer(h) if to_hidden is None else layer(h) + to_hidden
-            h, to_hidden = self.dropout(F.relu(h)), None  # the class enters the first hidden layer
-        params = self.out(h) if to_out is None else self.out(h) + to_out
-        if self.direct is not None:
-            params = params + self.direct(inputs)
-        return self.read_out(params.unflatten(1, (self.positions, -1)))
-
     def class_bias(self, y: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """What the class adds to the first hidden layer and to the output: (B, units) each, or None."""
         if y is None:
@@ -250,6 +242,8 @@ class MADE(AnyOrder):
         self.train(was)
         return torch.stack(parts).logsumexp(0) - math.log(len(parts))
 
+    # While an image is drawn
+
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
         """The state before the first pixel of n images: nothing is known, no hidden unit computed; see `step`."""
@@ -271,18 +265,10 @@ class MADE(AnyOrder):
 
     @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """Parameters of the i-th position of the order; call it for i = 0, 1, 2, ... in this order.
+        """See `Autoregressive.step`.
 
         A hidden unit of degree m is computed once, when the m-th value is known. What it must not see is still zero
         then, so no mask is needed: drawing an image costs as many multiplications as one forward pass.
-
-        Args:
-            state: from `start`; it is advanced in place.
-            i: position in the model's order.
-            x_prev: LongTensor (n,), the values at position i - 1 (None for i = 0).
-
-        Returns:
-            (n, levels), or (n,) for binary pixels.
         """
         with one_thread(state.n * self.out.in_features):
             if i:

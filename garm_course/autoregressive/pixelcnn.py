@@ -108,15 +108,7 @@ class PixelCNN(PixelModel):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
+        """See `Autoregressive.forward`: one stack of masked convolutions."""
         self.check_examples(x)
         self.check_classes(y, len(x))
         h = self.first(self.embed(x))  # (B, 2h, H, W)
@@ -126,6 +118,8 @@ class PixelCNN(PixelModel):
             z = conv(F.relu(down(F.relu(h))))  # (B, h, H, W)
             h = h + up(self.dropout(F.relu(z)))
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
+
+    # While an image is drawn
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
@@ -243,29 +237,8 @@ class GatedPixelCNN(PixelModel):
         self.head_out = CausalConv2d(2 * channels, colors * self.head.n_params, 1, "B", colors=colors)
         self.dropout = nn.Dropout(dropout)
 
-    def check_classes(self, y: Tensor | None, n: int) -> None:
-        """Refuse a `y` that does not fit: classes, or the vectors of a model with a `context`."""
-        if not self.context:
-            super().check_classes(y, n)
-            return
-        expected = f"y: a FloatTensor ({n}, {self.context}), since the model is conditioned on a vector"
-        if not isinstance(y, Tensor) or not y.is_floating_point():
-            got = f"a tensor of {y.dtype}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-            raise TypeError(f"expected {expected}; got {got}: pass the vectors as floats")
-        if tuple(y.shape) != (n, self.context):
-            raise ValueError(f"expected {expected}; got shape {tuple(y.shape)}: give one vector per image")
-
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model, FloatTensor (B, context) for a model with a
-                context.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
+        """See `Autoregressive.forward`: two stacks. With a context, y is a FloatTensor (B, context)."""
         self.check_examples(x)
         self.check_classes(y, len(x))
         v = h = self.embed(x)
@@ -286,6 +259,20 @@ class GatedPixelCNN(PixelModel):
                     v_new += v
                 v = v_new
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
+
+    def check_classes(self, y: Tensor | None, n: int) -> None:
+        """Refuse a `y` that does not fit: classes, or the vectors of a model with a `context`."""
+        if not self.context:
+            super().check_classes(y, n)
+            return
+        expected = f"y: a FloatTensor ({n}, {self.context}), since the model is conditioned on a vector"
+        if not isinstance(y, Tensor) or not y.is_floating_point():
+            got = f"a tensor of {y.dtype}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+            raise TypeError(f"expected {expected}; got {got}: pass the vectors as floats")
+        if tuple(y.shape) != (n, self.context):
+            raise ValueError(f"expected {expected}; got shape {tuple(y.shape)}: give one vector per image")
+
+    # While an image is drawn
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:

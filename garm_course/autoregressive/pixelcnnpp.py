@@ -167,15 +167,7 @@ class PixelCNNPP(ImageModel):
             self._start_from_neighbors()
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, 3 mixtures), or what `output_head` takes where `mixtures` is 0.
-        """
+        """See `Autoregressive.forward`: parameters (B, C, H, W, 3 mixtures), or those of a softmax where that is 0."""
         self.check_examples(x)
         self.check_classes(y, len(x))
         image = self.table[x].movedim(-1, 2).flatten(1, 2)  # (B, C * features, H, W)
@@ -186,7 +178,9 @@ class PixelCNNPP(ImageModel):
         _, h = self._through(0, u, h, y)
         raw = linear + self.scale[:, None, None] * self.out(F.elu(h))
         raw = at_least_float32(raw).movedim(1, -1)  # (B, H, W, raw)
-        return self._params(raw, x.movedim(1, -1)).movedim(-2, 1) if self.config["mixtures"] else self._softmax(raw, 1)
+        if not self.config["mixtures"]:
+            return self.head.of(raw).unsqueeze(1)
+        return conditional_params(raw, x.movedim(1, -1), self.head).movedim(-2, 1)
 
     def _through(self, s: int, u: Tensor, h: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Both streams (B, channels, H, W) through stage s and all coarser ones."""
@@ -206,6 +200,8 @@ class PixelCNNPP(ImageModel):
             u = upper(u, skip_u, y=y)
             h = left(h, u, skip_h, y=y)
         return u, h
+
+    # While an image is drawn
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
@@ -236,16 +232,7 @@ class PixelCNNPP(ImageModel):
 
     @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """Parameters of position i; `step` must be called for i = 0, 1, 2, ... in this order. It keeps no gradient.
-
-        Args:
-            state: from `start`; it is advanced in place.
-            i: position in raster order, channel innermost. The network runs for the first color of a pixel only.
-            x_prev: LongTensor (n,), the values at position i - 1 (None for i = 0).
-
-        Returns:
-            (n, 3 mixtures), or what `output_head` takes where `mixtures` is 0.
-        """
+        """See `Autoregressive.step`; the network runs for the first color of a pixel only."""
         channels, _, width = self.shape
         if i:
             color = (i - 1) % channels
@@ -267,9 +254,9 @@ class PixelCNNPP(ImageModel):
                 h = self._pixel(state, 0, row, column, h)
                 state.raw = at_least_float32(torch.addmm(raw, F.elu(h), state.out))
         if not self.config["mixtures"]:
-            return self._softmax(state.raw, 0)
+            return self.head.of(state.raw)
         with one_thread(state.n * self.config["mixtures"] * 10):
-            return self._params(state.raw, state.values)[:, color]
+            return conditional_params(state.raw, state.values, self.head)[:, color]
 
     def _start_row(self, state: SimpleNamespace, row: int) -> None:
         """All that the rows above say about this row, for both streams."""
@@ -327,15 +314,6 @@ class PixelCNNPP(ImageModel):
         for _, left in cache.up:
             h = left.step(column, h, skips.pop())
         return h
-
-    def _params(self, raw: Tensor, x: Tensor) -> Tensor:
-        """(..., raw) outputs of the network and levels (..., C) -> parameters (..., C, 3 mixtures)."""
-        return conditional_params(raw, x, self.head)
-
-    def _softmax(self, raw: Tensor, axis: int) -> Tensor:
-        """(..., n_params) -> the same with a color axis where there is one, without the last axis for one parameter."""
-        raw = raw.unsqueeze(1) if axis else raw
-        return raw.squeeze(-1) if self.head.n_params == 1 else raw
 
     @torch.no_grad()
     def _start_from_neighbors(self) -> None:

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from garm_course.autoregressive.images import ImageModel, PixelModel
 from garm_course.autoregressive.layers.causal_conv import CausalConv2d, ConvCache, by_color
 from garm_course.autoregressive.sampling.loop import one_thread
-from garm_course.distributions.heads import at_least_float32
 from garm_course.transforms import level_features
 
 
@@ -150,15 +149,7 @@ class PixelGRU(ImageModel):
         self.out = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, self.head.n_params))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
+        """See `Autoregressive.forward`: the GRU reads all values, each of them one step late."""
         self.check_examples(x)
         self.check_classes(y, len(x))
         return self.from_features(self.table[x], y)
@@ -170,13 +161,14 @@ class PixelGRU(ImageModel):
         above = F.pad(sequence, (0, 0, row, 0))[:, : self.positions]
         place = self.places if y is None else self.places + self.classes(y).unsqueeze(1)
         h, _ = self.gru(torch.cat([shift_right(sequence), above, place.expand(len(features), -1, -1)], 2))
-        params = self.from_sequence(at_least_float32(self.out(self.dropout(h))))
-        return params.squeeze(-1) if self.head.n_params == 1 else params
+        return self.from_sequence(self.head.of(self.out(self.dropout(h))))
 
     def _load_from_state_dict(self, state_dict, prefix, *rest):
         if f"{prefix}place" in state_dict:  # what files of version 0.1 call it
             state_dict[f"{prefix}places"] = state_dict.pop(f"{prefix}place")
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    # While an image is drawn
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
@@ -193,16 +185,7 @@ class PixelGRU(ImageModel):
 
     @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """Parameters of position i: one step of the GRU; call it for i = 0, 1, 2, ... in this order.
-
-        Args:
-            state: from `start`; it is advanced in place.
-            i: position in raster order, channel innermost.
-            x_prev: LongTensor (n,), the values at position i - 1 (None for i = 0).
-
-        Returns:
-            (n, levels), or (n,) for binary pixels.
-        """
+        """See `Autoregressive.step`: one step of the GRU."""
         row = self.shape[2] * self.shape[0]
         with one_thread(state.h.numel()):
             if i:
@@ -211,8 +194,7 @@ class PixelGRU(ImageModel):
             place = self.places[i] if state.classes is None else self.places[i] + state.classes
             features = torch.cat([before, state.values[i], place.expand(state.n, -1)], 1)
             h, state.h = self.gru(features.unsqueeze(1), state.h)
-            params = at_least_float32(self.out(h[:, 0]))
-        return params.squeeze(-1) if self.head.n_params == 1 else params
+            return self.head.of(self.out(h[:, 0]))
 
 
 class RowLSTMLayer(nn.Module):
@@ -243,6 +225,8 @@ class RowLSTMLayer(nn.Module):
             h = h.transpose(1, 2)
             rows.append(h)
         return torch.stack(rows, 2)
+
+    # While an image is drawn
 
     def start(self, n: int, width: int, colors: int, y: Tensor | None) -> SimpleNamespace:
         """Empty caches for n images."""
@@ -321,6 +305,8 @@ class DiagonalBiLSTMLayer(nn.Module):
     def join(self, ahead: Tensor, back: Tensor) -> Tensor:
         """Add the states (B, channels, H, W) of both ways, those of the way back moved down by one row."""
         return ahead + F.pad(back, (0, 0, 1, -1))
+
+    # While an image is drawn
 
     def start(self, n: int, width: int, colors: int, y: Tensor | None) -> SimpleNamespace:
         """Empty caches for n images."""
@@ -405,15 +391,7 @@ class PixelLSTM(PixelModel):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
+        """See `Autoregressive.forward`: a masked convolution, then LSTM layers."""
         self.check_examples(x)
         self.check_classes(y, len(x))
         return self.from_features(self.table[x], y)
@@ -425,6 +403,8 @@ class PixelLSTM(PixelModel):
         for layer, up in zip(self.layers, self.up, strict=True):
             h = h + up(self.dropout(layer(h, pixels, y)))
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
+
+    # While an image is drawn
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:

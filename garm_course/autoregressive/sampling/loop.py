@@ -201,12 +201,12 @@ def _completion(
         raise TypeError(f"expected `given` as a LongTensor of levels, got a {type(given).__name__}")
     given = given.expand(n, *shape) if tuple(given.shape) == shape else given
     mask = mask.expand(n, *shape) if tuple(mask.shape) == shape else mask
-    model.check_examples(given.where(mask, 0) if given.shape == mask.shape and given.dtype == torch.long else given)
     if tuple(given.shape) != (n, *shape) or given.shape != mask.shape:
         raise ValueError(
             f"expected `given` and `mask` of shape {shape} or {(n, *shape)}, "
             f"got {tuple(given.shape)} and {tuple(mask.shape)}"
         )
+    model.check_examples(given.where(mask, 0) if given.dtype == torch.long else given)
     return model.to_sequence(given), model.to_sequence(mask)
 
 
