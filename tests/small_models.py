@@ -9,6 +9,7 @@ from torch import nn
 from garm_course.autoregressive.images import ImageModel
 from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d
 from garm_course.autoregressive.sequences import SequenceModel
+from garm_course.models import configured
 from garm_course.weights.files import model_classes
 
 
@@ -18,8 +19,9 @@ class TokenConv(SequenceModel):
     name = "token_conv"
     looks_ahead = 5
 
+    @configured
     def __init__(self, shape, levels, n_classes=0, *, width=6, taps=4, dropout=0.0):
-        super().__init__(shape, levels, n_classes, width=width, taps=taps, dropout=dropout)
+        super().__init__(shape, levels, n_classes)
         self.reach = taps
         self.embed = nn.Embedding(levels + 1, width)
         self.conv = CausalConv1d(width, width, taps)
@@ -39,7 +41,9 @@ class TokenConv(SequenceModel):
     def start(self, n, y=None, *, length=None):
         self.check_classes(y, n)
         self.shape_of(length)
-        slots = self.conv.reach + max(self.looks_ahead, 1)  # a guess must not replace what the row of guesses still reads
+        slots = self.conv.reach + max(
+            self.looks_ahead, 1
+        )  # a guess must not replace what the row of guesses still reads
         ring = self.embed.weight.detach().new_zeros(slots, n, self.embed.embedding_dim)
         return SimpleNamespace(ring=ring, classes=0 if y is None else self.classes(y))
 

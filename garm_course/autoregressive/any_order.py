@@ -20,12 +20,10 @@ class AnyOrder(ImageModel):
             order.
     """
 
-    def __init__(self, shape, levels, n_classes=0, *, encoding="thermometer", order=None, **config):
-        if order is not None:
-            order = check_order(order, shape[0] * shape[1] * shape[2])
-            config["order"] = order.tolist()
-        super().__init__(shape, levels, n_classes, encoding=encoding, **config)
-        self.order = order
+    def __init__(self, shape, levels, n_classes=0, *, encoding="thermometer", order=None):
+        super().__init__(shape, levels, n_classes)
+        self.encoding = encoding
+        self.order = None if order is None else check_order(order, self.positions)
         # without the constant feature: these models have no padding, and their biases serve
         self.register_buffer("table", level_features(levels, encoding)[:, :-1], persistent=False)
 
@@ -40,7 +38,7 @@ class AnyOrder(ImageModel):
     def parameters_of(self, outputs: Tensor) -> Tensor:
         """(..., n_params) outputs of the network -> (..., levels) logits, or (...,) for binary pixels."""
         params = self.head.of(outputs)
-        return ordered_logits(params) if self.head.n_params > 1 and self.config["encoding"] == "thermometer" else params
+        return ordered_logits(params) if self.head.n_params > 1 and self.encoding == "thermometer" else params
 
     def read_out(self, outputs: Tensor) -> Tensor:
         """(B, D, n_params) outputs in raster order -> parameters (B, C, H, W, levels), or (B, C, H, W)."""

@@ -27,7 +27,7 @@ class Autoregressive(nn.Module):
         n_classes: 0 for a model without classes.
         order: None for raster order, or LongTensor (D,): the i-th value drawn is at raster position order[i].
         head: the output distribution.
-        config: constructor arguments, ready for JSON.
+        config: constructor arguments, ready for JSON, of a model whose constructor is `configured`.
         elastic: whether the length may be chosen when sampling, see `shape_of`.
         looks_ahead: the most positions that one `look_ahead` covers; 0 for a model that cannot look ahead.
     """
@@ -36,7 +36,7 @@ class Autoregressive(nn.Module):
     elastic = False
     looks_ahead = 0
 
-    def __init__(self, shape: tuple[int, ...], levels: int, n_classes: int = 0, **config):
+    def __init__(self, shape: tuple[int, ...], levels: int, n_classes: int = 0):
         super().__init__()
         if not 1 <= len(shape) <= 4 or min(shape) < 1:
             raise ValueError(f"expected a shape of 1 to 4 positive sizes, got {tuple(shape)}")
@@ -45,7 +45,6 @@ class Autoregressive(nn.Module):
         self.shape, self.levels, self.n_classes = tuple(shape), levels, n_classes
         self.head = output_head(levels)
         self.register_buffer("order", None, persistent=False)  # a model of another order sets it
-        self.config = {"shape": list(shape), "levels": levels, "n_classes": n_classes, **config}
 
     @property
     def positions(self) -> int:

@@ -25,10 +25,10 @@ class ImageModel(Autoregressive):
         n_classes: 0, or the number of classes of a class-conditional model.
     """
 
-    def __init__(self, shape: tuple[int, int, int], levels: int, n_classes: int = 0, **config):
+    def __init__(self, shape: tuple[int, int, int], levels: int, n_classes: int = 0):
         if len(shape) != 3 or min(shape) < 1:
             raise ValueError(f"expected an image shape (C, H, W) of positive sizes, got {tuple(shape)}")
-        super().__init__(shape, levels, n_classes, **config)
+        super().__init__(shape, levels, n_classes)
 
     def block_end(self, i: int) -> int:
         """The position before which a `look_ahead` from position i must end: at the latest where its row ends."""
@@ -51,8 +51,8 @@ class PixelModel(ImageModel):
         """A row, for gray images."""
         return self.shape[2] if self.several_columns and self.shape[0] == 1 else 0
 
-    def __init__(self, shape, levels, n_classes, *, channels, layers, encoding, **config):
-        super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding, **config)
+    def __init__(self, shape, levels, n_classes, *, channels, layers, encoding):
+        super().__init__(shape, levels, n_classes)
         if channels < 1 or layers < 0:
             raise ValueError(f"expected channels >= 1 and layers >= 0, got channels={channels}, layers={layers}")
         if channels % shape[0]:
@@ -60,6 +60,7 @@ class PixelModel(ImageModel):
                 f"expected channels divisible by {shape[0]}, one group of features for each color, got {channels}; "
                 f"{-(-channels // shape[0]) * shape[0]} would do"
             )
+        self.channels = channels
         self.register_buffer("table", level_features(levels, encoding), persistent=False)
 
     def embed(self, x: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ class PixelModel(ImageModel):
         """See `Autoregressive.step`: a row is prepared where it begins, then each pixel takes a few products."""
         self._arrive(state, i, x_prev)
         channels, _, width = self.shape
-        with one_thread(state.n * self.config["channels"]):
+        with one_thread(state.n * self.channels):
             return self.head.of(self.step_pixel(state, i // channels % width, i % channels))
 
     @torch.no_grad()
@@ -93,7 +94,7 @@ class PixelModel(ImageModel):
         if m > most:
             raise ValueError(f"expected at most {most} guesses, to the end of the row of position {i}, got {m}")
         self._arrive(state, i, x_prev)
-        with one_thread(state.n * (m + 1) * self.config["channels"]):
+        with one_thread(state.n * (m + 1) * self.channels):
             if m:
                 self.write_input(state, slice(column, column + m), 0, self.table[guesses].flatten(0, 1))
             params = self.step_pixel(state, slice(column, column + m + 1), 0)
@@ -106,5 +107,5 @@ class PixelModel(ImageModel):
             column, color = (i - 1) // channels % width, (i - 1) % channels
             self.write_input(state, column, color, self.table[x_prev])
         if i // channels % width == 0 and i % channels == 0:
-            with one_thread(state.n * self.config["channels"] * width):  # features of a row in all images
+            with one_thread(state.n * self.channels * width):  # features of a row in all images
                 self.start_row(state, first=i == 0)

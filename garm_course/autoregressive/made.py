@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from garm_course.autoregressive.any_order import AnyOrder
 from garm_course.autoregressive.sampling.loop import one_thread
 from garm_course.inputs import check_order
+from garm_course.models import configured
 
 
 def made_degrees(
@@ -146,14 +147,12 @@ class MADE(AnyOrder):
 
     name = "made"
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, hidden=(512, 512), direct=True, dropout=0.0, input_dropout=0.0, orders=1,
         connectivities=1, encoding="thermometer", order=None,
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, hidden=list(hidden), direct=direct, dropout=dropout, input_dropout=input_dropout,
-            orders=orders, connectivities=connectivities, encoding=encoding, order=order,
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes, encoding=encoding, order=order)
         if orders < 1 or connectivities < 1:
             raise ValueError(f"expected orders >= 1 and connectivities >= 1, got {orders} and {connectivities}")
         made_degrees(self.positions, hidden)  # refuses a layer without units
@@ -202,7 +201,7 @@ class MADE(AnyOrder):
         else:
             self.order = self.first_order
         rng = torch.Generator().manual_seed(connectivity) if connectivity else None
-        self.degrees = made_degrees(self.positions, self.config.get("hidden", []), self.order, rng)
+        self.degrees = made_degrees(self.positions, [layer.out_features for layer in self.hidden], self.order, rng)
         features, params = self.table.shape[1], self.head.n_params
         for k, (layer, mask) in enumerate(zip([*self.hidden, self.out], masks_of(self.degrees), strict=True)):
             mask = mask if k else mask.repeat_interleave(features, 1)  # a pixel is several inputs
@@ -307,9 +306,8 @@ class FVSBN(MADE):
 
     name = "fvsbn"
 
+    @configured
     def __init__(self, shape, levels, n_classes=0, *, dropout=0.0, encoding="thermometer", order=None):
         super().__init__(
             shape, levels, n_classes, hidden=(), direct=False, input_dropout=dropout, encoding=encoding, order=order
         )
-        used = ("shape", "levels", "n_classes", "encoding", "order")
-        self.config = {key: self.config[key] for key in used if key in self.config} | {"dropout": dropout}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from garm_course.autoregressive.any_order import AnyOrder
 from garm_course.autoregressive.sampling.loop import one_thread
+from garm_course.models import configured
 
 BLOCK = 28  # pixels at a time: within a block, every pixel sums over the others, so large blocks waste arithmetic
 
@@ -106,12 +107,11 @@ class NADE(AnyOrder):
 
     name = "nade"
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, hidden=256, dropout=0.0, encoding="thermometer", order=None
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, hidden=hidden, dropout=dropout, encoding=encoding, order=order
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes, encoding=encoding, order=order)
         if not isinstance(hidden, int) or hidden < 1:
             raise ValueError(f"expected hidden >= 1 (a whole number of units), got {hidden}")
         D, F = self.positions, self.table.shape[1]

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from garm_course.autoregressive.images import PixelModel
 from garm_course.autoregressive.layers.causal_conv import CausalConv2d, ConvCache, conv_mask, rgb_center_mask
+from garm_course.models import configured
 
 __all__ = ["GatedPixelCNN", "PixelCNN", "conv_mask", "down_shift", "gated_activation", "rgb_center_mask"]
 
@@ -81,14 +82,12 @@ class PixelCNN(PixelModel):
     name = "pixelcnn"
     several_columns = True
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,
         encoding="thermometer",
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, kernel=kernel,
-            dropout=dropout, encoding=encoding,
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding)
         colors = shape[0]
         stream = 2 * channels
         self.first = CausalConv2d(colors * self.table.shape[1], stream, first_kernel, "A", colors=colors)
@@ -213,14 +212,12 @@ class GatedPixelCNN(PixelModel):
     name = "gated_pixelcnn"
     several_columns = True
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,
         encoding="thermometer", context=0,
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, kernel=kernel,
-            dropout=dropout, encoding=encoding, **({"context": context} if context else {}),
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding)
         if context < 0 or (context and n_classes):
             raise ValueError(f"expected context >= 0, and 0 beside classes, got {context}; append one-hot classes to y")
         self.context = context

@@ -24,6 +24,7 @@ from garm_course.autoregressive.layers.shifted_conv import PixelCache, RowCache,
 from garm_course.autoregressive.sampling.loop import one_thread
 from garm_course.distributions.heads import at_least_float32, output_head
 from garm_course.distributions.logistic_mixture import conditional_params, raw_size
+from garm_course.models import configured
 from garm_course.transforms import level_features
 
 
@@ -128,14 +129,12 @@ class PixelCNNPP(ImageModel):
 
     name = "pixelcnnpp"
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, blocks=2, scales=2, mixtures=5, dropout=0.0,
         encoding="scaled", contrast=1,
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, channels=channels, blocks=blocks, scales=scales, mixtures=mixtures,
-            dropout=dropout, encoding=encoding, **({} if contrast == 1 else {"contrast": contrast}),
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes)
         if min(channels, blocks, scales) < 1 or mixtures < 0:
             got = f"channels={channels}, blocks={blocks}, scales={scales}, mixtures={mixtures}"
             raise ValueError(f"expected channels, blocks, scales >= 1 and mixtures >= 0, got {got}")
@@ -147,7 +146,7 @@ class PixelCNNPP(ImageModel):
                 f"expected contrast >= 1, and 1 without mixtures, without the encoding 'scaled' or with fewer channels "
                 f"than colors, got {contrast}"
             )
-        self.contrast = contrast
+        self.channels, self.mixtures, self.contrast = channels, mixtures, contrast
         self.head = output_head(levels, mixtures)
         self.register_buffer("table", level_features(levels, encoding), persistent=False)
         features = colors * self.table.shape[1]
@@ -178,7 +177,7 @@ class PixelCNNPP(ImageModel):
         _, h = self._through(0, u, h, y)
         raw = linear + self.scale[:, None, None] * self.out(F.elu(h))
         raw = at_least_float32(raw).movedim(1, -1)  # (B, H, W, raw)
-        if not self.config["mixtures"]:
+        if not self.mixtures:
             return self.head.of(raw).unsqueeze(1)
         return conditional_params(raw, x.movedim(1, -1), self.head).movedim(-2, 1)
 
@@ -240,7 +239,7 @@ class PixelCNNPP(ImageModel):
             if color == channels - 1:  # the pixel is complete
                 state.first_left.write((i - 1) // channels % width, self.table[state.values].flatten(1))
         pixel, color = divmod(i, channels)
-        size = state.n * self.config["channels"]
+        size = state.n * self.channels
         if color == 0:
             row, column = divmod(pixel, width)
             if column == 0:
@@ -253,9 +252,9 @@ class PixelCNNPP(ImageModel):
                 raw = torch.addmm(state.bias, h, state.direct) if self.direct else state.bias
                 h = self._pixel(state, 0, row, column, h)
                 state.raw = at_least_float32(torch.addmm(raw, F.elu(h), state.out))
-        if not self.config["mixtures"]:
+        if not self.mixtures:
             return self.head.of(state.raw)
-        with one_thread(state.n * self.config["mixtures"] * 10):
+        with one_thread(state.n * self.mixtures * 10):
             return conditional_params(state.raw, state.values, self.head)[:, color]
 
     def _start_row(self, state: SimpleNamespace, row: int) -> None:
@@ -268,7 +267,7 @@ class PixelCNNPP(ImageModel):
             state.first_base = self.first_above(above).squeeze(2).permute(2, 0, 1).contiguous().unbind()
             state.first_left.end_row()
         else:
-            u = line.new_zeros(n, self.config["channels"], 1, width)
+            u = line.new_zeros(n, self.channels, 1, width)
             state.first_base = u.squeeze(2).permute(2, 0, 1).unbind()
         state.first_left.start_row()
         self._row(state, 0, row, u)
@@ -323,11 +322,11 @@ class PixelCNNPP(ImageModel):
         g + 0.9 (x_R - r), and B follows G. Without the encoding "scaled" there is no value to copy, and components
         start side by side over [-1, 1].
         """
-        k, colors, follow = self.config["mixtures"], self.shape[0], 0.9
+        k, colors, follow = self.mixtures, self.shape[0], 0.9
         means, log_scales = (slice(k + j * colors * k, k + (j + 1) * colors * k) for j in (0, 1))
         self.out.weight.mul_(0.1)
         self.out.bias.zero_()
-        if self.direct is None or self.config["channels"] < colors:  # side by side over [-1, 1]
+        if self.direct is None or self.channels < colors:  # side by side over [-1, 1]
             self.out.bias[means] = ((2 * torch.arange(k) + 1) / k - 1).repeat(colors)
             self.out.bias[log_scales] = math.log(0.6 / k)
             return

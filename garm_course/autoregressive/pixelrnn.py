@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from garm_course.autoregressive.images import ImageModel, PixelModel
 from garm_course.autoregressive.layers.causal_conv import CausalConv2d, ConvCache, by_color
 from garm_course.autoregressive.sampling.loop import one_thread
+from garm_course.models import configured
 from garm_course.transforms import level_features
 
 
@@ -130,12 +131,11 @@ class PixelGRU(ImageModel):
 
     name = "pixel_gru"
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, hidden=192, layers=1, dropout=0.0, encoding="thermometer"
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, hidden=hidden, layers=layers, dropout=dropout, encoding=encoding
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes)
         if hidden < 1 or layers < 1:
             raise ValueError(f"expected hidden >= 1 and layers >= 1, got hidden={hidden}, layers={layers}")
         self.register_buffer("table", level_features(levels, encoding), persistent=False)
@@ -371,14 +371,12 @@ class PixelLSTM(PixelModel):
 
     layer: type[nn.Module]
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=2, first_kernel=7, kernel=3, dropout=0.0,
         encoding="thermometer",
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, kernel=kernel,
-            dropout=dropout, encoding=encoding,
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding)
         colors, stream = shape[0], 2 * channels
         pixel = colors * self.table.shape[1]  # features of a pixel
         self.first = CausalConv2d(pixel, stream, first_kernel, "A", colors=colors)
@@ -484,6 +482,7 @@ class DiagonalBiLSTM(PixelLSTM):
     name = "diagonal_bilstm"
     layer = DiagonalBiLSTMLayer
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=2, first_kernel=7, dropout=0.0, encoding="thermometer"
     ):
@@ -491,4 +490,3 @@ class DiagonalBiLSTM(PixelLSTM):
             shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, dropout=dropout,
             encoding=encoding,
         )  # fmt: skip
-        del self.config["kernel"]

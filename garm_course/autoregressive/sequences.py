@@ -24,10 +24,10 @@ class SequenceModel(Autoregressive):
     elastic = True
     reach: int | None = None
 
-    def __init__(self, shape: tuple[int], levels: int, n_classes: int = 0, **config):
+    def __init__(self, shape: tuple[int], levels: int, n_classes: int = 0):
         if len(shape) != 1:
             raise ValueError(f"expected a shape (T,), the length of a sequence, got {tuple(shape)}")
-        super().__init__(shape, levels, n_classes, **config)
+        super().__init__(shape, levels, n_classes)
 
     @property
     def length(self) -> int:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_levels
+from garm_course.models import configured
 from garm_course.transforms import scale
 
 FEATURES = 32
@@ -32,6 +33,7 @@ class DigitClassifier(nn.Module):
 
     name = "classifier"
 
+    @configured
     def __init__(self, shape, levels, n_classes=10, *, channels=16, dropout=0.3):
         super().__init__()
         if n_classes < 2 or channels < 1:
@@ -45,9 +47,6 @@ class DigitClassifier(nn.Module):
             nn.Linear(units, FEATURES), nn.ReLU(),
         )  # fmt: skip
         self.logits = nn.Sequential(nn.Dropout(dropout), nn.Linear(FEATURES, n_classes))
-        self.config = {
-            "shape": list(shape), "levels": levels, "n_classes": n_classes, "channels": channels, "dropout": dropout,
-        }  # fmt: skip
 
     def features(self, x: Tensor) -> Tensor:
         """LongTensor (B, C, H, W) of levels -> (B, 32), not negative."""
