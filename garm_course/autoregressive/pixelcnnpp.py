@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from garm_course.autoregressive.images import ImageModel
 from garm_course.autoregressive.layers.shifted_conv import PixelCache, RowCache, ShiftedConv2d
 from garm_course.autoregressive.sampling.loop import one_thread
+from garm_course.autoregressive.start_from_neighbors import start_from_neighbors
 from garm_course.distributions.heads import at_least_float32, output_head
 from garm_course.distributions.logistic_mixture import conditional_params, raw_size
 from garm_course.models import configured
@@ -47,7 +48,9 @@ class GatedBlock(nn.Module):
     """A residual block of one stream: two shifted convolutions, a gate, and what comes from elsewhere.
 
     Args:
-        channels: features of the stream. kernel, direction: see `ShiftedConv2d`.
+        channels: features of the stream.
+        kernel: see `ShiftedConv2d`.
+        direction: see `ShiftedConv2d`.
         sides: number of inputs from elsewhere (the other stream, a short cut), each of `channels` features.
         dropout: probability of dropping a feature between the convolutions.
         n_classes: 0, or the number of classes whose embedding enters the gate.
@@ -101,7 +104,9 @@ class PixelCNNPP(ImageModel):
     """PixelCNN++ for gray and color images of any size, conditional on a class on request.
 
     Args:
-        shape: (C, H, W) of the images. levels: number of gray levels. n_classes: 0, or the number of classes.
+        shape: (C, H, W) of the images.
+        levels: number of gray levels of a pixel.
+        n_classes: 0, or the number of classes of a class-conditional model.
         channels: features of each stream. blocks: residual blocks at each resolution, on the way down.
         scales: number of resolutions; each halves the size of the one before (3 in the paper).
         mixtures: logistic components of a pixel (10 in the paper); 0 for a softmax over the levels, which needs gray
@@ -109,17 +114,15 @@ class PixelCNNPP(ImageModel):
         dropout: probability of dropping a feature inside the blocks (0.5 in the paper).
         encoding: see `level_features`.
         contrast: with mixtures and the encoding "scaled", how many times larger than the values the first features
-            start, most of them as differences of neighbors. Neighbors differ by few levels, which is little beside
-            [-1, 1]: larger features show it, and what is read out of them is divided again, so that a step of the
-            optimizer moves a mean by a fraction of a level.
+            start, see `start_from_neighbors.py`.
 
     Raises:
         ValueError: for sizes out of range, or a softmax with color.
 
     Source:
         Salimans et al. (2017), arXiv 1701.05517. Different here: upsampling of the upper stream does not overlap,
-        weights are not normalized, and with the encoding "scaled" the first features reach the output directly as well.
-        That path starts as left + above - above left: to pass a value on exactly is what a network learns slowly.
+        weights are not normalized, and with the encoding "scaled" the first features reach the output directly as well
+        (`start_from_neighbors.py`).
 
     Example:
         >>> model = PixelCNNPP((3, 5, 4), levels=256, channels=8, blocks=1, scales=2, mixtures=2)
@@ -159,11 +162,19 @@ class PixelCNNPP(ImageModel):
         self.out = nn.Conv2d(channels, raw_size(colors, mixtures) if mixtures else self.head.n_params, 1)
         # values that must be passed on to the third digit; a thermometer has none
         self.direct = nn.Conv2d(channels, self.out.out_channels, 1, bias=False) if encoding == "scaled" else None
+        means = slice(mixtures, (1 + colors) * mixtures)
+        self.log_scales = slice(means.stop, (1 + 2 * colors) * mixtures)
         scale = torch.ones(self.out.out_channels)  # of what `out` says
-        scale[mixtures : (1 + colors) * mixtures] = 1 / contrast  # means
+        scale[means] = 1 / contrast
         self.register_buffer("scale", scale, persistent=False)
         if mixtures:
-            self._start_from_neighbors()
+            with torch.no_grad():  # components side by side over [-1, 1]
+                self.out.weight.mul_(0.1)
+                self.out.bias.zero_()
+                self.out.bias[means] = ((2 * torch.arange(mixtures) + 1) / mixtures - 1).repeat(colors)
+                self.out.bias[self.log_scales] = math.log(0.6 / mixtures)
+        if mixtures and self.direct is not None and channels >= colors:
+            start_from_neighbors(self)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """See `Autoregressive.forward`: parameters (B, C, H, W, 3 mixtures), or those of a softmax where that is 0."""
@@ -313,52 +324,6 @@ class PixelCNNPP(ImageModel):
         for _, left in cache.up:
             h = left.step(column, h, skips.pop())
         return h
-
-    @torch.no_grad()
-    def _start_from_neighbors(self) -> None:
-        """Start with components around what the neighbors suggest, colors that follow each other, several scales.
-
-        The mean of R starts at r = left + above - above left (what lies outside counts as 0), that of G likewise at
-        g + 0.9 (x_R - r), and B follows G. Without the encoding "scaled" there is no value to copy, and components
-        start side by side over [-1, 1].
-        """
-        k, colors, follow = self.mixtures, self.shape[0], 0.9
-        means, log_scales = (slice(k + j * colors * k, k + (j + 1) * colors * k) for j in (0, 1))
-        self.out.weight.mul_(0.1)
-        self.out.bias.zero_()
-        if self.direct is None or self.channels < colors:  # side by side over [-1, 1]
-            self.out.bias[means] = ((2 * torch.arange(k) + 1) / k - 1).repeat(colors)
-            self.out.bias[log_scales] = math.log(0.6 / k)
-            return
-        self.out.bias[log_scales] = torch.linspace(-3.5, -0.5, k + 2)[1:-1].repeat(colors)
-        self.direct.weight.mul_(0.1)
-        features = self.table.shape[1]
-        if self.contrast > 1:
-            self._start_from_differences()
-        for c in range(colors):
-            for conv in (self.first_left, self.first_above):  # feature c of the stream predicts color c
-                conv.weight[c], conv.bias[c] = 0, 0
-            self.first_left.weight[c, c * features, :, 0] = torch.tensor([-1.0, 1.0]) * self.contrast
-            self.first_above.weight[c, c * features, 0, 1] = self.contrast
-            rows = slice(k + c * k, k + (c + 1) * k)
-            self.direct.weight[rows] = 0
-            self.direct.weight[rows, c] = self.contrast
-            if c:
-                self.direct.weight[rows, c - 1] = -follow * self.contrast
-                coef = c * (c - 1) // 2 + c - 1  # of channel c for the channel before it
-                start = k + 2 * colors * k + coef * k
-                self.out.bias[start : start + k] = math.atanh(follow)
-
-    def _start_from_differences(self) -> None:
-        """The kernels of the first features sum to zero over the pixels of a color, and are larger by the contrast."""
-        values = slice(0, None, self.table.shape[1])  # the inputs that are values; the others are the constant 1
-        for convs in ([self.first_left, self.first_above], [self.first_u]):
-            weights = [conv.weight[:, values] for conv in convs]  # views
-            total = sum(weight.sum((2, 3), keepdim=True) for weight in weights)
-            taps = sum(weight[0, 0].numel() for weight in weights)
-            for weight in weights:
-                weight.sub_(total / taps).mul_(self.contrast)
-        self.direct.weight.zero_()
 
 
 class UpperCache:
