@@ -12,7 +12,9 @@ class AnyOrder(ImageModel):
     """An image as D = C·H·W values, each turned into F features; the order of the chain rule is the caller's choice.
 
     Args:
-        shape, levels, n_classes: see `Autoregressive`.
+        shape: see `Autoregressive`.
+        levels: see `Autoregressive`.
+        n_classes: see `Autoregressive`.
         encoding: how a level enters: "thermometer", "one_hot" or "scaled", see `level_features`. With a thermometer it
             also leaves in this way: output k says by how much level k is more likely than level k - 1, so that a weight
             speaks for all levels from k on, which few data reward.

@@ -69,7 +69,10 @@ def made_masks(
     """The masks of a MADE: hidden unit k sees unit j if m(k) >= m(j), output d sees unit j if m(d) > m(j); (2.4).
 
     Args:
-        D, hidden, order, rng: see `made_degrees`.
+        D: see `made_degrees`.
+        hidden: see `made_degrees`.
+        order: see `made_degrees`.
+        rng: see `made_degrees`.
 
     Returns:
         One mask (units out, units in) of 0 and 1 for each layer of weights, the last one with D rows.
@@ -128,9 +131,12 @@ class MADE(AnyOrder):
         n_classes: 0, or the number of classes of a class-conditional model.
         hidden: units of each hidden layer.
         direct: also connect the input to the output directly (an FVSBN beside the hidden layers).
-        dropout: probability of dropping a hidden unit. input_dropout: the same for an input feature.
-        orders: number of orders (order-agnostic training). connectivities: number of sets of hidden degrees.
-        encoding, order: see `AnyOrder`; `order` is the first of the orders, the others are random.
+        dropout: probability of dropping a hidden unit.
+        input_dropout: the same for an input feature.
+        orders: number of orders (order-agnostic training).
+        connectivities: number of sets of hidden degrees.
+        encoding: see `AnyOrder`.
+        order: see `AnyOrder`; the first of the orders, the others are random.
 
     Raises:
         ValueError: for a hidden layer without units, an order that is no permutation, or counts below 1.
@@ -188,7 +194,8 @@ class MADE(AnyOrder):
         """Use this one of the orders and this one of the sets of hidden degrees from now on (0: those of evaluation).
 
         Args:
-            order: 0..orders-1. connectivity: 0..connectivities-1.
+            order: 0..orders-1.
+            connectivity: 0..connectivities-1.
         """
         if not (0 <= order < self.orders and 0 <= connectivity < self.connectivities):
             raise ValueError(
@@ -229,7 +236,8 @@ class MADE(AnyOrder):
         """log of the mean of p_k(x) over all orders and connectivities k: itself a normalized model, in nats (B,).
 
         Args:
-            x, y: see `forward`.
+            x: see `forward`.
+            y: see `forward`.
         """
         was, parts = self.training, []
         self.eval()
@@ -293,7 +301,11 @@ class FVSBN(MADE):
     """Fully visible sigmoid belief network: one (softmax) regression for each pixel, on the pixels before it.
 
     Args:
-        shape, levels, n_classes, encoding, order: see `MADE`.
+        shape: see `MADE`.
+        levels: see `MADE`.
+        n_classes: see `MADE`.
+        encoding: see `MADE`.
+        order: see `MADE`.
         dropout: probability of dropping an input feature.
 
     Source:

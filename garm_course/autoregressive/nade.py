@@ -30,7 +30,10 @@ def nade_log_prob(x: Tensor, W: Tensor, V: Tensor, b: Tensor, c: Tensor) -> Tens
 
     Args:
         x: (B, D) of 0 and 1, any dtype.
-        W: (H, D). V: (D, H). b: (D,). c: (H,).
+        W: (H, D).
+        V: (D, H).
+        b: (D,).
+        c: (H,).
 
     Returns:
         (B,) nats, summed over the D pixels.
@@ -62,7 +65,10 @@ def nade_params(
     pixel sees of its block; from block to block, the sum over whole blocks is carried.
 
     Args:
-        features: (B, D, F), in the order of the chain rule. W: (D, F, H). V: (D, H, P). start: (H,) or (B, H).
+        features: (B, D, F), in the order of the chain rule.
+        W: (D, F, H).
+        V: (D, H, P).
+        start: (H,) or (B, H).
         dropout: applied to the hidden units.
         block: pixels of a block; it changes the speed, not the result.
 
@@ -92,7 +98,8 @@ class NADE(AnyOrder):
         n_classes: 0, or the number of classes of a class-conditional model.
         hidden: number H of hidden units.
         dropout: probability of dropping a hidden unit.
-        encoding, order: see `AnyOrder`.
+        encoding: see `AnyOrder`.
+        order: see `AnyOrder`.
 
     Raises:
         ValueError: for hidden < 1, or an order that is no permutation.

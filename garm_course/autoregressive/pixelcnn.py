@@ -66,7 +66,8 @@ class PixelCNN(PixelModel):
         n_classes: 0, or the number of classes of a class-conditional model.
         channels: width h of the bottleneck; the residual stream has 2 h features (divisible by C).
         layers: number of residual blocks.
-        first_kernel: kernel of the first layer (7 in the paper). kernel: kernel inside the blocks.
+        first_kernel: kernel of the first layer (7 in the paper).
+        kernel: kernel inside the blocks.
         dropout: probability of dropping a feature map's value in the blocks.
         encoding: see `level_features`.
 
@@ -193,7 +194,8 @@ class GatedPixelCNN(PixelModel):
         n_classes: 0, or the number of classes of a class-conditional model.
         channels: features of each stack (divisible by C).
         layers: gated layers after the first one.
-        first_kernel: kernel of the first layer. kernel: kernel of the others.
+        first_kernel: kernel of the first layer.
+        kernel: kernel of the others.
         dropout: probability of dropping a gated feature.
         encoding: see `level_features`.
         context: 0, or the size d of a vector on which the model is conditioned in place of a class: every `y` is then a

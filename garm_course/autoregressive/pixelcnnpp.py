@@ -107,7 +107,8 @@ class PixelCNNPP(ImageModel):
         shape: (C, H, W) of the images.
         levels: number of gray levels of a pixel.
         n_classes: 0, or the number of classes of a class-conditional model.
-        channels: features of each stream. blocks: residual blocks at each resolution, on the way down.
+        channels: features of each stream.
+        blocks: residual blocks at each resolution, on the way down.
         scales: number of resolutions; each halves the size of the one before (3 in the paper).
         mixtures: logistic components of a pixel (10 in the paper); 0 for a softmax over the levels, which needs gray
             images.

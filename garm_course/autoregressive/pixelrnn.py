@@ -449,7 +449,8 @@ class RowLSTM(PixelLSTM):
         n_classes: 0, or the number of classes of a class-conditional model.
         channels: size h of the states; the residual stream has 2 h features (divisible by C).
         layers: number of LSTM layers.
-        first_kernel: kernel of the first convolution (7 in the paper). kernel: width of the LSTM's convolutions.
+        first_kernel: kernel of the first convolution (7 in the paper).
+        kernel: width of the LSTM's convolutions.
         dropout: probability of dropping a state on its way into the residual stream.
         encoding: see `level_features`.
 
@@ -469,7 +470,14 @@ class DiagonalBiLSTM(PixelLSTM):
     """PixelRNN with Diagonal BiLSTM layers: parallel along a diagonal, its context is the whole past.
 
     Args:
-        shape, levels, n_classes, channels, layers, first_kernel, dropout, encoding: see `RowLSTM`.
+        shape: see `RowLSTM`.
+        levels: see `RowLSTM`.
+        n_classes: see `RowLSTM`.
+        channels: see `RowLSTM`.
+        layers: see `RowLSTM`.
+        first_kernel: see `RowLSTM`.
+        dropout: see `RowLSTM`.
+        encoding: see `RowLSTM`.
 
     Source:
         van den Oord et al. (2016), arXiv 1601.06759, section 3.2; residuals: section 3.3, figure 5.

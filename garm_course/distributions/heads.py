@@ -240,7 +240,8 @@ def kl_categorical(p: Tensor, q: Tensor) -> Tensor:
     KL(p || q) = sum_k p_k ln(p_k / q_k), where 0 ln 0 = 0. It is infinite where q excludes what p contains.
 
     Args:
-        p, q: (B, K) probabilities, at least 0, each row with the sum 1.
+        p: (B, K) probabilities, at least 0, each row with the sum 1.
+        q: (B, K) probabilities of the same kind.
 
     Returns:
         (B,) nats, at least 0, and 0 only for p = q.

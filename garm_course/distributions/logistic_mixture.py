@@ -55,7 +55,8 @@ def logistic_levels(mean: Tensor, log_scale: Tensor, u: Tensor, levels: int) -> 
     """Draw levels by way of the hidden number: m + s logit(u), then the bin into which it falls; equation (5.7).
 
     Args:
-        mean, log_scale: (...), the latter in nats, for values in [-1, 1].
+        mean: (...), for values in [-1, 1].
+        log_scale: (...), in nats.
         u: (...) uniforms in (0, 1).
         levels: how many there are, at least 2.
 
@@ -76,7 +77,8 @@ class DiscretizedLogisticMixture:
     Its 3 K parameters are the logits of the components, their means and the logarithms of their scales, in this order.
 
     Args:
-        levels: at least 2. mixtures: number K of components, at least 1.
+        levels: at least 2.
+        mixtures: number K of components, at least 1.
 
     Example:
         >>> head = DiscretizedLogisticMixture(256, 5)

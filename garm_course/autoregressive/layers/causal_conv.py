@@ -50,7 +50,8 @@ def rgb_center_mask(c_in: int, c_out: int, kind: str, colors: int = 3) -> Tensor
     Features come in equal groups RR..GG..BB. Kind A lets a group see strictly earlier colors, kind B also its own.
 
     Args:
-        c_in, c_out: numbers of features, each divisible by `colors`.
+        c_in: number of features that come in, divisible by `colors`.
+        c_out: number of features that go out, divisible by `colors`.
         kind: "A" or "B".
         colors: 3 for RGB, 1 for gray.
 
@@ -92,7 +93,8 @@ class CausalConv2d(nn.Module):
     arithmetic: the rows above are one k//2 x k kernel, the current row is one 1 x (k//2 + 1) kernel.
 
     Args:
-        c_in, c_out: features, each divisible by `colors`; c_out counts all `parts`.
+        c_in: features that come in, divisible by `colors`.
+        c_out: features that go out, of all `parts`, divisible by `colors`.
         k: odd kernel size; k=1 is the masked 1x1 convolution.
         kind: "A" or "B".
         colors: color channels of the image.

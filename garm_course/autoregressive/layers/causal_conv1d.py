@@ -37,7 +37,8 @@ class CausalConv1d(nn.Conv1d):
     """A convolution whose output at time t reads inputs at t, t - d, ..., t - (k - 1) d; zeros before the first.
 
     Args:
-        c_in, c_out: features.
+        c_in: features that come in.
+        c_out: features that go out.
         k: kernel size, at least 1.
         dilation: distance d of the taps, at least 1.
 

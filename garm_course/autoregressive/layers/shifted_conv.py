@@ -18,7 +18,8 @@ class ShiftedConv2d(nn.Conv2d):
     """A convolution whose kernel ends in its target's row ("down"), or in its target ("down_right").
 
     Args:
-        c_in, c_out: features.
+        c_in: features that come in.
+        c_out: features that go out.
         kernel: (rows, columns); an odd number of columns for "down".
         direction: "down" or "down_right".
         stride: 1, or 2 to halve the size (odd sizes are rounded up).

@@ -77,7 +77,8 @@ class Decoder:
     """Follows the encoder: says where in the interval the code lies, and narrows it in the same way.
 
     Args:
-        code, length: from `Encoder.finish`.
+        code: from `Encoder.finish`.
+        length: from `Encoder.finish`.
     """
 
     def __init__(self, code: int, length: int):
