@@ -24,8 +24,9 @@ from garm_course import datasets
 from garm_course.adversarial.cyclegan import CycleGAN
 from garm_course.datasets.coloring import unpaired
 from garm_course.evaluation.features import cross_entropy
+from garm_course.latent.two_stage import TwoStage
 from garm_course.latent.vae import NegativeELBO, NegativeIWAE
-from garm_course.latent.vqvae import ConvVQVAE, TwoStage, VQLoss
+from garm_course.latent.vqvae import ConvVQVAE, VQLoss
 from garm_course.paths import results_folder
 from garm_course.recipes.measures import MEASURES, context, headline
 from garm_course.training.checkpoints import Checkpoints

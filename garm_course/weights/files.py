@@ -28,8 +28,9 @@ def model_classes() -> dict[str, type]:
     from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
     from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, PixelGRU, RowLSTM
     from garm_course.evaluation.features import DigitClassifier
+    from garm_course.latent.two_stage import TwoStage
     from garm_course.latent.vae import MLPVAE
-    from garm_course.latent.vqvae import ConvVQVAE, TwoStage
+    from garm_course.latent.vqvae import ConvVQVAE
 
     models = (
         FVSBN, MADE, NADE, PixelGRU, RowLSTM, DiagonalBiLSTM, PixelCNN, GatedPixelCNN, PixelCNNPP,
