@@ -19,7 +19,7 @@ from garm_course.evaluation.likelihood import (
     baselines,
     bits_per_dim,
     evaluate,
-    kl_divergence,
+    kl_to_model,
     rate_distortion,
 )
 from garm_course.evaluation.samples import (
@@ -45,7 +45,7 @@ def likelihood_figures(model: nn.Module, data: Dataset, split: str) -> dict:
     if hasattr(model, "elbo"):
         figures |= rate_distortion(model, measured)
     if hasattr(data, "log_prob") and not model.n_classes:
-        gap = kl_divergence(data, model, k=k)
+        gap = kl_to_model(data, model, k=k)
         figures["kl"] = {"nats": gap.nats, "stderr": gap.stderr}
     return figures
 
