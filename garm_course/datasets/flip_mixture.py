@@ -87,7 +87,7 @@ class FlipMixture:
 
         Args:
             n: at least 1.
-            rng: one row of mixture_uniforms per image is drawn from it, so the first images do not depend on n.
+            rng: one row of uniforms per image is drawn from it, so the first images do not depend on n.
 
         Returns:
             x LongTensor (n, C, H, W), and the index of its prototype, LongTensor (n,).
@@ -98,11 +98,11 @@ class FlipMixture:
         return self.render(k, u), k
 
     def render(self, k: Tensor, u: Tensor) -> Tensor:
-        """The images that mixture_uniforms make of prototypes k.
+        """The images that uniforms make of prototypes k.
 
         Args:
             k: LongTensor (n,), indices of prototypes.
-            u: (n, 2 + D) mixture_uniforms in [0, 1): column 0 chooses k, column 1 the hue, the others flip pixels.
+            u: (n, 2 + D) uniforms in [0, 1): column 0 chooses k, column 1 the hue, the others flip pixels.
 
         Returns:
             LongTensor (n, C, H, W).
@@ -111,7 +111,7 @@ class FlipMixture:
         return x if self.palette is None else x * self.palette[self.hue(u)][:, :, None, None]
 
     def hue(self, u: Tensor) -> Tensor:
-        """The index of the hue that mixture_uniforms (n, 2 + D) choose: LongTensor (n,)."""
+        """The index of the hue that uniforms (n, 2 + D) choose: LongTensor (n,)."""
         return (u[:, 1] * len(self.palette)).long()
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
