@@ -50,7 +50,7 @@ from garm_course import budget, check, claims, load_pretrained, report, seed, sh
 from garm_course.autoregressive.made import FVSBN, MADE, made_degrees
 from garm_course.autoregressive.nade import NADE
 from garm_course.datasets import load
-from garm_course.evaluation.audits import all_images, calibration, causality, normalization
+from garm_course.evaluation.audits import all_examples, calibration, causality, normalization
 from garm_course.evaluation.likelihood import PixelMarginals, baselines, evaluate, kl_to_model
 from garm_course.recipes.catalog import find, recorded
 from garm_course.training.likelihood import fit
@@ -288,7 +288,7 @@ net = MaskedNet(masks).double()
 with torch.no_grad():
     for weight in net.parameters():
         weight *= 4
-x = all_images((1, 3, 3), 2).flatten(1).double()  # (512, 9)
+x = all_examples((1, 3, 3), 2).flatten(1).double()  # (512, 9)
 
 
 def mass(net: nn.Module) -> float:
@@ -495,7 +495,7 @@ made = trained(MADE((1, 4, 4), 2, hidden=(256,), direct=False), stripes.x, steps
 gap = kl_to_model(stripes, made).nats
 report("MADE with 256 hidden units, raster order", gap, claimed=0.0012, tolerance=0.0012, unit="nats")
 with torch.no_grad():
-    everything = made.log_prob(all_images((1, 4, 4), 2)).exp()  # (65536,)
+    everything = made.log_prob(all_examples((1, 4, 4), 2)).exp()  # (65536,)
     on_stripes = made.log_prob(stripes.x).exp().sum().item()
 report("sum of p over all 65,536 images", everything.sum().item(), claimed=1.0, tolerance=1e-4, unit="")
 report("share of it on the 30 images", on_stripes, claimed=0.9988, tolerance=0.0012, unit="")
@@ -706,7 +706,7 @@ ensemble = -agnostic.ensemble_log_prob(stripes.x).mean().item() - math.log(30)
 report("mean KL of the members", sum(members) / 8, claimed=0.11, tolerance=0.03, unit="nats")
 report("KL of the best member", min(members), claimed=0.047, tolerance=0.02, unit="nats")
 report("KL of the ensemble", ensemble, claimed=0.09, tolerance=0.03, unit="nats")
-total = agnostic.ensemble_log_prob(all_images((1, 4, 4), 2)).exp().sum().item()
+total = agnostic.ensemble_log_prob(all_examples((1, 4, 4), 2)).exp().sum().item()
 report("sum of the ensemble over all 65,536 images", total, claimed=1.0, tolerance=1e-4, unit="")
 
 # %% [markdown]

@@ -49,7 +49,7 @@ from torch.utils.data import TensorDataset
 from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.datasets import load
-from garm_course.evaluation.audits import all_images
+from garm_course.evaluation.audits import all_examples
 from garm_course.evaluation.likelihood import evaluate, rate_distortion
 from garm_course.latent.two_stage import TwoStage
 from garm_course.latent.vqvae import ConvVQVAE, VQLoss
@@ -392,7 +392,7 @@ fit(small_prior, codes, steps=n_steps, batch_size=30, lr=1e-2, ema=0.9)
 small_pair = TwoStage(small, small_prior)
 
 # %%
-maps = all_images((1, 2, 2), 4)  # (256, 1, 2, 2): all maps of codes
+maps = all_examples((1, 2, 2), 4)  # (256, 1, 2, 2): all maps of codes
 with torch.no_grad():
     log_prior = small_prior.log_prob(maps).double()  # (256,)
     params = small.decode(maps[:, 0])  # (256, 1, 4, 4)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_scaled, check_shape
+from garm_course.models import configured
 
 
 class Translator(nn.Module):
@@ -162,6 +163,7 @@ class CycleGAN(nn.Module):
 
     name = "cyclegan"
 
+    @configured
     def __init__(
         self, x_shape, y_shape, x_levels=None, y_levels=None, *, width=32, blocks=1, downs=0, kernel=3, norm=True,
         dense=(), critic_width=32, critic_layers=((4, 2), (3, 1), (3, 1)), critic_norm=False,
@@ -184,11 +186,6 @@ class CycleGAN(nn.Module):
 
         self.translators = nn.ModuleDict({a + b: translator(a, b) for a, b in ("xy", "yx")})
         self.critics = nn.ModuleDict({a: PatchCritic(self.shapes[a][0], **critic) for a in "xy"})
-        self.config = {
-            "x_shape": list(x_shape), "y_shape": list(y_shape), "x_levels": x_levels, "y_levels": y_levels, **hidden,
-            "dense": list(dense), "critic_width": critic_width,
-            "critic_layers": [list(layer) for layer in critic_layers], "critic_norm": critic_norm,
-        }  # fmt: skip
 
     @property
     def G(self) -> nn.Module:

@@ -19,6 +19,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from garm_course.distributions.draws import normals
 from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_classes
+from garm_course.models import configured
 
 
 class GAN(nn.Module):
@@ -183,6 +184,7 @@ class MLPGAN(GAN):
 
     name = "gan"
 
+    @configured
     def __init__(
         self, shape, levels=None, n_classes=0, *, latents=32, hidden=(256, 256), critic_hidden=None, spectral=False
     ):
@@ -190,10 +192,7 @@ class MLPGAN(GAN):
         generator = MLPGenerator(latents, shape, n_classes, hidden=tuple(hidden))
         critic = MLPCritic(shape, n_classes, hidden=critic_hidden, spectral=spectral)
         super().__init__(generator, critic, shape, latents, levels=levels, n_classes=n_classes)
-        self.config = {
-            "shape": list(shape), "levels": levels, "n_classes": n_classes, "latents": latents, "hidden": list(hidden),
-            "critic_hidden": list(critic_hidden), "spectral": spectral,
-        }  # fmt: skip
+        self.config["critic_hidden"] = list(critic_hidden)
 
 
 class DCGAN(GAN):
@@ -211,6 +210,7 @@ class DCGAN(GAN):
 
     name = "dcgan"
 
+    @configured
     def __init__(
         self, shape, levels=None, n_classes=0, *, latents=64, channels=32, critic_channels=None, spectral=False,
         batch_norm=True, critic_batch_norm=False,
@@ -219,11 +219,7 @@ class DCGAN(GAN):
         generator = DCGenerator(latents, shape, n_classes, channels=channels, batch_norm=batch_norm)
         critic = DCCritic(shape, n_classes, channels=critic_channels, spectral=spectral, batch_norm=critic_batch_norm)
         super().__init__(generator, critic, shape, latents, levels=levels, n_classes=n_classes)
-        self.config = {
-            "shape": list(shape), "levels": levels, "n_classes": n_classes, "latents": latents, "channels": channels,
-            "critic_channels": critic_channels, "spectral": spectral, "batch_norm": batch_norm,
-            "critic_batch_norm": critic_batch_norm,
-        }  # fmt: skip
+        self.config["critic_channels"] = critic_channels
 
 
 class _ReadOut(nn.Module):

@@ -18,6 +18,7 @@ from garm_course.distributions.draws import normals
 from garm_course.distributions.heads import kl_diag_gaussian_per_dim
 from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_scaled, check_shape
+from garm_course.models import configured
 from garm_course.transforms import scale
 
 
@@ -146,6 +147,7 @@ class MLPVAEGAN(VAEGAN):
 
     name = "vaegan"
 
+    @configured
     def __init__(self, shape, levels=None, n_classes=0, *, latents=16, hidden=(256, 256)):
         if n_classes:
             raise ValueError(f"expected n_classes=0, a VAEGAN knows no classes, got {n_classes}")
@@ -156,7 +158,6 @@ class MLPVAEGAN(VAEGAN):
         encoder = nn.Sequential(nn.Flatten(), *layers, nn.Linear(sizes[-1], 2 * latents))
         decoder = MLPGenerator(latents, shape, hidden=hidden[::-1])
         super().__init__(encoder, decoder, MLPCritic(shape, hidden=hidden), shape, latents, levels=levels)
-        self.config = {"shape": list(shape), "levels": levels, "latents": latents, "hidden": list(hidden)}
 
 
 class PixelLoss:

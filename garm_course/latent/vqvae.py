@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from garm_course.distributions.heads import Categorical, at_least_float32, ordered_logits, output_head
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_classes, check_images
+from garm_course.inputs import check_classes, check_levels
 from garm_course.latent.bounds import ELBO
 from garm_course.latent.quantizer import Quantized, VectorQuantizer, check_codes
+from garm_course.models import configured
 from garm_course.transforms import level_features
 
 
@@ -57,7 +58,7 @@ class VQVAE(nn.Module):
             TypeError, ValueError: for images that do not fit, or an encoder whose output does not.
             FloatingPointError: an encoder output that is not finite.
         """
-        check_images(x, self.shape, self.levels)
+        check_levels(x, self.shape, self.levels)
         z = at_least_float32(self.encoder(x))
         expected = (len(x), self.quantizer.codebook.shape[1], *self.grid)
         if tuple(z.shape) != expected:
@@ -179,6 +180,7 @@ class ConvVQVAE(VQVAE):
 
     name = "vqvae"
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, n_codes=64, dim=16, channels=32, blocks=1, halvings=2, beta=0.25,
         decay=0.95, restart=0.05,
@@ -195,11 +197,6 @@ class ConvVQVAE(VQVAE):
         encoder = ConvEncoder(shape, levels, dim, channels, blocks, halvings)
         decoder = ConvDecoder(shape, levels, dim, channels, blocks, halvings)
         super().__init__(encoder, decoder, quantizer, shape, levels, (height // step, width // step))
-        self.config = {
-            "shape": list(shape), "levels": levels, "n_classes": 0, "n_codes": n_codes, "dim": dim,
-            "channels": channels, "blocks": blocks, "halvings": halvings, "beta": beta, "decay": decay,
-            "restart": restart,
-        }  # fmt: skip
 
 
 class ConvEncoder(nn.Module):

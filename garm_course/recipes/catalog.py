@@ -33,7 +33,7 @@ from garm_course.training.checkpoints import Checkpoints
 from garm_course.training.games import AdversarialHistory, fit_adversarial, fit_cyclegan, fit_vaegan
 from garm_course.training.likelihood import History, NonFiniteLossError, fit, negative_log_likelihood
 from garm_course.training.tracking import Tracker
-from garm_course.weights.files import load_model, model_classes, save_model, write_atomically
+from garm_course.weights.files import build_model, load_model, model_classes, save_model, write_atomically
 
 BUDGETS = ("smoke", "quick", "full")
 SMOKE = {"steps": 2, "batch_size": 8, "evaluate_every": 2}
@@ -536,7 +536,9 @@ def evaluate_run(run: Path | str, split: str = "test") -> dict:
     run = Path(run)
     result = read_result(run)
     model = load_model(run / "model.safetensors", expected=result.get("class"))
-    if model.config != result["config"]:
+    with torch.random.fork_rng(devices=[]):  # what is built is thrown away: it must not move the caller's draws
+        config = build_model(model.name, result["config"]).config  # of an earlier version: with defaults filled in
+    if model.config != config:
         raise ValueError(f"{run / 'model.safetensors'} is not the model of {run / 'result.json'}; train the run again")
     if split not in result["data_options"]:
         raise ValueError(f"no split {split!r}; choose one of {', '.join(result['data_options'])}")

@@ -210,12 +210,12 @@ def test_kl_on_small_glyphs_is_the_enumerated_one_within_its_error():
             wrong = (x.reshape(-1, 1, 9) != prototypes).sum(2).double()
             return (wrong * math.log(flip) + (9 - wrong) * math.log(1 - flip) - math.log(2)).logsumexp(1)
 
-    from garm_course.evaluation.audits import all_images
+    from garm_course.evaluation.audits import all_examples
 
     data = Noisy(4000)
     torch.manual_seed(0)
     model = PixelCNN((1, 3, 3), 2, channels=8, layers=1).double()
-    space = all_images((1, 3, 3), 2)
+    space = all_examples((1, 3, 3), 2)
     p = data.log_prob(space)
     exact = (p.exp() * (p - model.log_prob(space))).sum().item()
     gap = kl_to_model(data, model)
