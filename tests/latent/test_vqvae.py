@@ -22,7 +22,8 @@ from garm_course.latent.vqvae import (
     quantize,
     vq_loss,
 )
-from garm_course.training.likelihood import NonFiniteLossError, fit
+from garm_course.training.likelihood import fit
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.weights.files import load_model, save_model
 
 
