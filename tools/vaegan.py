@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 
 from garm_course import load_pretrained
-from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss
+from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss, VAEGANGame
 from garm_course.datasets import load
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
 from garm_course.paths import results_folder
 from garm_course.recipes.catalog import hardware, versions
-from garm_course.training.games import fit_vaegan
+from garm_course.training.games import fit_game
 from garm_course.training.likelihood import fit
 from garm_course.transforms import scale, unscale
 from garm_course.weights.files import write_atomically
@@ -46,7 +46,9 @@ def train(options: dict, seed: int, steps: int = STEPS) -> tuple[MLPVAEGAN, floa
         loss = PixelLoss(options["pixels"])
         history = fit(model, data, loss=loss, steps=steps, seed=seed, evaluate_every=steps, label="VAE", **PIXELS)
     else:
-        history = fit_vaegan(model, data, steps=steps, seed=seed, label="VAE-GAN", **options, **GAME)
+        training = dict(GAME)
+        game = VAEGANGame(model, r1=training.pop("r1"), **options)
+        history = fit_game(game, data, steps=steps, seed=seed, label="VAE-GAN", **training)
     return model, history.cpu_seconds
 
 

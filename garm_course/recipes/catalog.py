@@ -21,7 +21,9 @@ from torch.utils.data import TensorDataset
 
 import garm_course
 from garm_course import datasets
-from garm_course.adversarial.cyclegan import CycleGAN
+from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
+from garm_course.adversarial.gan import GANGame
+from garm_course.adversarial.vaegan import VAEGANGame
 from garm_course.datasets.coloring import unpaired
 from garm_course.evaluation.features import cross_entropy
 from garm_course.latent.two_stage import TwoStage
@@ -30,8 +32,9 @@ from garm_course.latent.vqvae import ConvVQVAE, VQLoss
 from garm_course.paths import results_folder
 from garm_course.recipes.measures import MEASURES, context, headline
 from garm_course.training.checkpoints import Checkpoints
-from garm_course.training.games import AdversarialHistory, fit_adversarial, fit_cyclegan, fit_vaegan
-from garm_course.training.likelihood import History, NonFiniteLossError, fit, negative_log_likelihood
+from garm_course.training.games import AdversarialHistory, fit_game
+from garm_course.training.likelihood import History, fit, negative_log_likelihood
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.training.tracking import Tracker
 from garm_course.weights.files import build_model, load_model, model_classes, save_model, write_atomically
 
@@ -171,7 +174,7 @@ class ClassifierRecipe(Recipe):
 
 @dataclass(frozen=True)
 class AdversarialRecipe(Recipe):
-    """A GAN; `loss` is the name of a pair of losses and the penalties: see `fit_adversarial`."""
+    """A GAN; `loss` is the name of a pair of losses and the penalties: see `GANGame`."""
 
     kind: ClassVar[str] = "samples"
 
@@ -181,18 +184,17 @@ class AdversarialRecipe(Recipe):
         """Train the GAN in place on data["train"]."""
         name, penalties = self.loss
         how = (run or Run()).options()
-        return fit_adversarial(
-            model, data["train"], loss=name, seed=seed, label=self.name, **penalties, **settings, **how
-        )
+        game = GANGame(model, loss=name, **penalties)
+        return fit_game(game, data["train"], seed=seed, label=self.name, **settings, **how)
 
     def settings(self, budget: str) -> dict:
-        """Arguments of `fit_adversarial` at this budget."""
+        """Arguments of `fit_game` at this budget."""
         return {k: v for k, v in super().settings(budget).items() if k != "evaluate_every"}
 
 
 @dataclass(frozen=True)
 class VAEGANRecipe(AdversarialRecipe):
-    """A VAE-GAN; `loss` is the name of the adversarial pair and the other weights: see `fit_vaegan`."""
+    """A VAE-GAN; `loss` is the name of the adversarial pair and the other weights: see `VAEGANGame`."""
 
     def fit(
         self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: "Run | None" = None
@@ -200,7 +202,8 @@ class VAEGANRecipe(AdversarialRecipe):
         """Train the VAE-GAN in place on data["train"]."""
         name, weights = self.loss
         how = (run or Run()).options()
-        return fit_vaegan(model, data["train"], loss=name, seed=seed, label=self.name, **weights, **settings, **how)
+        game = VAEGANGame(model, loss=name, **weights)
+        return fit_game(game, data["train"], seed=seed, label=self.name, **settings, **how)
 
 
 @dataclass(frozen=True)
@@ -221,8 +224,8 @@ class TranslationRecipe(AdversarialRecipe):
         """Train in place on two halves of data["train"], of which the second is colored: see `unpaired`."""
         name, weights = self.loss
         how = (run or Run()).options()
-        return fit_cyclegan(model, *unpaired(data["train"]), loss=name, seed=seed, label=self.name, **weights,
-                            **settings, **how)  # fmt: skip
+        game = CycleGANGame(model, loss=name, **weights)
+        return fit_game(game, unpaired(data["train"]), seed=seed, label=self.name, **settings, **how)
 
 
 @dataclass(frozen=True)

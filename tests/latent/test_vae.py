@@ -34,7 +34,8 @@ from garm_course.latent.priors import (
     StandardNormal,
 )
 from garm_course.latent.vae import MLPVAE, VAE, NegativeELBO, NegativeIWAE
-from garm_course.training.likelihood import NonFiniteLossError, fit
+from garm_course.training.likelihood import fit
+from garm_course.training.loop import NonFiniteLossError
 
 
 def rng(seed=0):

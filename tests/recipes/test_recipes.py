@@ -15,7 +15,7 @@ from garm_course.evaluation.likelihood import evaluate
 from garm_course.recipes import catalog as recipes
 from garm_course.recipes.catalog import BUDGETS, RECIPES, evaluate_run, find, read_result, train, write_result
 from garm_course.recipes.measures import MEASURES, headline
-from garm_course.training.likelihood import NonFiniteLossError
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.transforms import scale
 from garm_course.weights import files as checkpoints
 from garm_course.weights.files import build_model, load_model, save_model
