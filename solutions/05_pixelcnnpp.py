@@ -55,7 +55,7 @@ from garm_course.distributions.heads import DiscretizedLogisticMixture
 from garm_course.evaluation.audits import causality, receptive_field
 from garm_course.evaluation.likelihood import evaluate
 from garm_course.distributions.logistic_mixture import conditional_params
-from garm_course.recipes.catalog import recorded_on
+from garm_course.recipes import recorded_on
 from garm_course.recipes.studies import recorded_study
 from garm_course.training.likelihood import fit
 

@@ -54,7 +54,7 @@ from garm_course.latent.bounds import kl_diag_gaussian, leave_one_out, reparamet
 from garm_course.latent.ppca import PPCA
 from garm_course.latent.priors import GaussianPosterior, StandardNormal
 from garm_course.latent.vae import MLPVAE, VAE, MLPEncoder, NegativeELBO
-from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.recipes import recorded, recorded_on
 from garm_course.recipes.studies import recorded_study
 from garm_course.training.likelihood import fit
 from garm_course.lessons import lesson11

@@ -52,7 +52,7 @@ from garm_course.training.games import fit_cyclegan
 from garm_course.datasets import load
 from garm_course.evaluation.features import accuracy, classify, features
 from garm_course.evaluation.samples import frechet_distance
-from garm_course.recipes.catalog import recorded
+from garm_course.recipes import recorded
 from garm_course.recipes.studies import recorded_study
 from garm_course.transforms import scale, unscale
 from garm_course.lessons import lesson16

@@ -3,9 +3,9 @@
 import torch
 
 from garm_course.autoregressive.base import Autoregressive
-from garm_course.weights.files import model_classes
+from garm_course.models import CLASSES, model_class
 
-MODELS = tuple(cls for cls in model_classes().values() if issubclass(cls, Autoregressive))
+MODELS = tuple(cls for cls in map(model_class, CLASSES) if issubclass(cls, Autoregressive))
 ANY_ORDER = tuple(cls for cls in MODELS if cls.name in ("fvsbn", "made", "nade"))
 
 

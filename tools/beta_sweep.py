@@ -16,7 +16,7 @@ from garm_course.evaluation.likelihood import lower_bounds, rate_distortion
 from garm_course.latent.bounds import active_units
 from garm_course.latent.vae import MLPVAE, NegativeELBO
 from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
+from garm_course.recipes.provenance import hardware, versions
 from garm_course.training.likelihood import fit
 from garm_course.weights.files import write_atomically
 

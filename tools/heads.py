@@ -15,7 +15,7 @@ from torch.utils.data import Subset
 from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
 from garm_course.datasets import load
 from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
+from garm_course.recipes.provenance import hardware, versions
 from garm_course.training.likelihood import fit
 from garm_course.weights.files import write_atomically
 

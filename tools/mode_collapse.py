@@ -18,7 +18,7 @@ from garm_course.adversarial.gan import MLPGAN
 from garm_course.datasets import load
 from garm_course.evaluation.samples import mode_counts
 from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
+from garm_course.recipes.provenance import hardware, versions
 from garm_course.training.games import fit_adversarial
 from garm_course.weights.files import write_atomically
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from garm_course.editions import address, badges, lessons
-from garm_course.recipes.measures import headline
+from garm_course.recipes.kinds import kind_of
 
 ROOT = Path(__file__).resolve().parents[1]
 MAP = (  # every lesson of the course, in the order of the course: title and data
@@ -82,9 +82,9 @@ KINDS = {
 def table(entries: list[dict]) -> str:
     """The rows of one kind, best last, data sets apart."""
     rows = ["| model | data | validation | test | processor seconds | command |", "|---|---|---|---|---|---|"]
-    order = [(e["data"] != "digits", e["data"], -headline(e["validation"]).rank) for e in entries]
+    order = [(e["data"] != "digits", e["data"], -kind_of(e).headline(e["validation"]).rank) for e in entries]
     for _, entry in sorted(zip(order, entries, strict=True), key=lambda pair: pair[0]):
-        texts = [headline(entry[split]).text for split in ("validation", "test")]
+        texts = [kind_of(entry).headline(entry[split]).text for split in ("validation", "test")]
         seconds = f"{sum(entry['cpu_seconds']) / len(entry['cpu_seconds']):.0f}"
         seeds = entry["seeds"]
         command = f"`{entry['command'][0].removesuffix(f' --seed {seeds[0]}')} --seed {seeds[0]}`"

@@ -20,7 +20,7 @@ from garm_course.datasets import load
 from garm_course.evaluation.features import class_shares, features
 from garm_course.evaluation.samples import frechet_distance, mode_counts
 from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
+from garm_course.recipes.provenance import hardware, versions
 from garm_course.training.games import fit_adversarial
 from garm_course.training.likelihood import NonFiniteLossError
 from garm_course.transforms import unscale

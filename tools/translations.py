@@ -25,7 +25,7 @@ from garm_course.datasets.coloring import INK, PAPER, colored, shade
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
 from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
+from garm_course.recipes.provenance import hardware, versions
 from garm_course.training.games import fit_cyclegan
 from garm_course.transforms import scale, unscale
 from garm_course.weights.files import write_atomically

@@ -18,7 +18,7 @@ from garm_course.datasets import load
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
 from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
+from garm_course.recipes.provenance import hardware, versions
 from garm_course.training.games import fit_vaegan
 from garm_course.training.likelihood import fit
 from garm_course.transforms import scale, unscale

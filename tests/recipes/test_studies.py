@@ -6,8 +6,7 @@ import json
 import pytest
 
 from garm_course.paths import results_folder
-from garm_course.recipes import catalog as recipes
-from garm_course.recipes import studies
+from garm_course.recipes import recorded_names, studies
 from garm_course.recipes.studies import recorded_study, study_names
 
 
@@ -21,7 +20,7 @@ def test_every_study_says_how_it_was_made_and_names_a_script_that_exists():
 
 
 def test_a_study_is_no_result_of_a_recipe():
-    assert not set(study_names()) & set(recipes.recorded_names())
+    assert not set(study_names()) & set(recorded_names())
 
 
 def test_what_is_read_is_the_file(tmp_path, monkeypatch):
