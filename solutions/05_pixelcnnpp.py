@@ -384,7 +384,7 @@ report("recorded, PixelCNN++ below Gated PixelCNN by", gated - mixture, claimed=
 #
 # ## 5 Softmax or mixture, with few data
 #
-# Section 1 suggests that the mixture helps most when data are scarce. Is it so? The study `python tools/heads.py` trains one trunk with either head on 100, 300 and all 1,257 digits, three seeds each, and keeps the weights that were best on validation. Before you look: which head wins where?
+# Section 1 suggests that the mixture helps most when data are scarce. Is it so? The study `python studies/heads.py` trains one trunk with either head on 100, 300 and all 1,257 digits, three seeds each, and keeps the weights that were best on validation. Before you look: which head wins where?
 
 # %%
 study = recorded_study("heads")

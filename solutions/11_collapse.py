@@ -578,7 +578,7 @@ off = torch.maximum(off_d, off_r)
 report("largest difference from (11.8)", off.detach(), claimed=0.0, tolerance=0.001)
 
 # %% [markdown]
-# **On digits** there is no formula, so ten values of $\beta$ were run, three seeds each, with a small VAE of 8 latents and independent pixels: `python tools/beta_sweep.py`, four minutes on one thread. First one of them live, $\beta = 6$, with the same settings and another seed.
+# **On digits** there is no formula, so ten values of $\beta$ were run, three seeds each, with a small VAE of 8 latents and independent pixels: `python studies/beta_sweep.py`, four minutes on one thread. First one of them live, $\beta = 6$, with the same settings and another seed.
 
 # %%
 study = recorded_study("beta_sweep-digits")

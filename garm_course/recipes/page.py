@@ -215,7 +215,7 @@ def study_table(studies: dict[str, dict]) -> str:
         ],
         rows,
     )
-    about = "Sweeps and comparisons that are too long for a lesson, each made once by a script in `tools/`."
+    about = "Sweeps and comparisons that are too long for a lesson, each made once by a script in `studies/`."
     return "\n\n".join(filter(None, (about, markdown(columns, rows), line)))
 
 
@@ -258,7 +258,7 @@ def read_results(root: Path) -> dict[str, dict]:
 
 
 def read_studies(root: Path) -> dict[str, dict]:
-    """The entries of `results/studies/` of a checkout, each with "shows", out of the docstring of its tool.
+    """The entries of `results/studies/` of a checkout, each with "shows", out of the docstring of its script.
 
     Raises:
         ValueError: a file is damaged, or its command names no script that is there.
@@ -266,21 +266,21 @@ def read_studies(root: Path) -> dict[str, dict]:
     found = {}
     for path in sorted((root / "results" / "studies").glob("*.json")):
         study = _read(path)
-        script = re.match(r"python (tools/\w+\.py)", study["command"])
+        script = re.match(r"python (studies/\w+\.py)", study["command"])
         if not script or not (root / script[1]).is_file():
             raise ValueError(
-                f"{path} was made by {study['command']!r}, which is no script in tools/; correct its command, or bring "
-                "the script back"
+                f"{path} was made by {study['command']!r}, which is no script in studies/; correct its command, or "
+                "bring the script back"
             )
         found[path.stem] = {**study, "shows": what_it_shows((root / script[1]).read_text(encoding="utf-8"))}
     return found
 
 
 def what_it_shows(source: str) -> str:
-    """What a tool records: the first line of its docstring, without "Record" and its own command.
+    """What a script records: the first line of its docstring, without "Record" and its own command.
 
     Example:
-        >>> what_it_shows('"Record how often a GAN fails: `python tools/a.py`, ten seeds of each."')
+        >>> what_it_shows('"Record how often a GAN fails: `python studies/a.py`, ten seeds of each."')
         'How often a GAN fails, ten seeds of each.'
     """
     first = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]

@@ -246,8 +246,8 @@ def test_a_docstring_without_the_usual_words_is_taken_as_it_is():
 
 def test_a_study_without_its_script_is_told(tmp_path):
     (tmp_path / "results" / "studies").mkdir(parents=True)
-    (tmp_path / "results" / "studies" / "a.json").write_text('{"command": "python tools/gone.py"}')
-    with pytest.raises(ValueError, match=r"made by 'python tools/gone.py', which is no script in tools/; correct"):
+    (tmp_path / "results" / "studies" / "a.json").write_text('{"command": "python studies/gone.py"}')
+    with pytest.raises(ValueError, match=r"made by 'python studies/gone.py', which is no script in studies/; correct"):
         read_studies(tmp_path)
 
 
