@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from garm_course import paths
+from garm_course.cli import runs
 from garm_course.recipes.catalog import RECIPES
-from garm_course.recipes.kinds import KINDS, kind_of
+from garm_course.recipes.kinds import KINDS, Column, Kind, kind_of
 from garm_course.recipes.page import groups, page, read_results, read_studies, what_it_shows
 from garm_course.recipes.published import PUBLISHED, VARIANTS
 
@@ -223,6 +224,38 @@ def test_every_published_figure_names_its_variant_and_its_source():
 def test_an_unknown_kind_of_result_is_refused_and_not_left_out(one):
     with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, samples, translation, class"):
         page({"a": {**one, "kind": "audio"}}, {})
+
+
+def test_a_new_kind_is_one_class(one, monkeypatch):
+    """The page, the command line and the order of rows follow it."""
+
+    class Sizes(Kind):
+        name, heading, about, key, unit, digits, sign, best = "size", "Sizes", "Room.", "kB", "size", 1, " kB", -1
+        columns = (Column("files", 0),)
+
+        def measure(self, model, data, split):
+            return {"kB": 3.5, "stderr": 0.1, "files": 2, "n": 1}
+
+        def baselines(self, train, validation):
+            return {"nothing": {"kB": 0.0, "stderr": 0.0, "n": 1}}
+
+    monkeypatch.setitem(KINDS, "size", Sizes())
+    figures = KINDS["size"].measure(None, None, "")
+    entry = {**one, "kind": "size", "baselines": KINDS["size"].baselines(None, None), "floor": None}
+    splits = ("train", "validation", "test")
+    small, large = ({**entry, **{split: {**figures, "kB": kB} for split in splits}} for kB in (1.5, 2.5))
+    text = page({"a-digits": small, "b-digits": large, "vae-digits": one}, {})
+    assert text.index("## Likelihood") < text.index(
+        "## Sizes\n\nRoom.\n\n### `digits`\n\nBaselines on validation: nothing"
+    )
+    rows = rows_of({"a-digits": small, "b-digits": large})
+    assert list(rows) == ["b-digits", "a-digits"]
+    assert (rows["a-digits"][0]["validation"], rows["a-digits"][0]["files"]) == ("1.5 kB", "2")
+    printed = runs.table(large).splitlines()
+    assert printed[0].split() == ["size", "kB", "±", "files"]
+    assert printed[1].split() == ["nothing", "(validation)", "0.0", "0.0"]
+    assert printed[3].split() == ["vae", "(validation)", "2.5", "0.1", "2"]
+    assert runs.against_record({**large, "budget": "smoke"}, small).startswith("recorded for budget")
 
 
 # --- studies ---------------------------------------------------------------------------------------------------------
