@@ -7,7 +7,7 @@ under its `key`, with its standard error under "stderr". To add a kind, add a cl
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,15 +16,8 @@ from torch.utils.data import Subset
 
 from garm_course.datasets.base import Dataset
 from garm_course.datasets.coloring import colored, shade, unpaired
+from garm_course.evaluation import Likelihood, baselines, bits_per_dim, evaluate, kl_divergence, rate_distortion
 from garm_course.evaluation.features import DigitClassifier, accuracy, class_shares, classify, features
-from garm_course.evaluation.likelihood import (
-    Likelihood,
-    baselines,
-    bits_per_dim,
-    evaluate,
-    kl_divergence,
-    rate_distortion,
-)
 from garm_course.evaluation.samples import (
     bootstrap,
     density_coverage,
@@ -63,50 +56,26 @@ def bound(figures: dict) -> str:
     return "≤ " if figures.get("bound") else ""
 
 
-class Column:
-    """A further figure of a kind, with the heading of its column.
+class Column(NamedTuple):
+    """A further figure of a kind, in tables.
 
-    Args:
+    Attributes:
         key: in the figures of a split.
-        digits: decimals.
-        heading: of the column; the key, if nothing is said.
+        heading: of the column.
+        show: what a cell says, from the figures of a split; or the decimals of a plain number.
         splits: whether RESULTS.md shows it of the test split as well.
     """
 
-    def __init__(self, key: str, digits: int, heading: str = "", *, splits: bool = False):
-        self.key, self.digits, self.heading, self.splits = key, digits, heading or key.replace("_", " "), splits
+    key: str
+    heading: str
+    show: Callable[[dict], str] | int
+    splits: bool = False
 
     def text(self, figures: dict) -> str:
-        """What a cell shows; "" where the figure is not recorded."""
-        return number(figures[self.key], self.digits) if self.key in figures else ""
-
-
-class Bits(Column):
-    """Bits per dimension, a bound where the nats are one."""
-
-    def text(self, figures: dict) -> str:
-        """What a cell shows; "" where the figure is not recorded."""
-        text = super().text(figures)
-        return text and bound(figures) + text
-
-
-class KnownKL(Column):
-    """The KL divergence to a known distribution, with the decimals of the nats."""
-
-    def text(self, figures: dict) -> str:
-        """What a cell shows; "" where the figure is not recorded."""
+        """What a cell says; "" where the figure is not recorded."""
         if self.key not in figures:
             return ""
-        return bound(figures) + number(figures[self.key]["nats"], Likelihoods().decimals(figures))
-
-
-class Prototypes(Column):
-    """How many different prototypes were drawn, and how many the data show."""
-
-    def text(self, figures: dict) -> str:
-        """What a cell shows; "" where the figure is not recorded."""
-        seen = figures.get(self.key)
-        return f"{seen['distinct']:.0f} (data: {seen['distinct_in_data']:.0f})" if seen else ""
+        return self.show(figures) if callable(self.show) else number(figures[self.key], self.show)
 
 
 class Kind(ABC):
@@ -207,7 +176,10 @@ class Likelihoods(Kind):
     )
     key = unit = column = "nats"
     published = True
-    columns = (Bits("bits_per_dim", 3, "bits/dim", splits=True), KnownKL("kl", 2, "KL in nats"))
+    columns = (
+        Column("bits_per_dim", "bits/dim", lambda f: bound(f) + number(f["bits_per_dim"], 3), splits=True),
+        Column("kl", "KL in nats", lambda f: bound(f) + number(f["kl"]["nats"], Likelihoods().decimals(f))),
+    )
 
     def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:
         """Mean negative log-likelihood of a split, or a bound on it; of large training data that of the first part."""
@@ -258,14 +230,18 @@ class Samples(Kind):
     )
     key, unit, column, digits = "frechet", "Fréchet distance", "Fréchet", 1
     columns = (
-        Column("kernel", 1),
-        Column("precision", 2),
-        Column("recall", 2),
-        Column("density", 2),
-        Column("coverage", 2),
-        Column("least_class", 3),
-        Column("class_accuracy", 3, "read as its class"),
-        Prototypes("prototypes", 0, "different prototypes"),
+        Column("kernel", "kernel", 1),
+        Column("precision", "precision", 2),
+        Column("recall", "recall", 2),
+        Column("density", "density", 2),
+        Column("coverage", "coverage", 2),
+        Column("least_class", "least class", 3),
+        Column("class_accuracy", "read as its class", 3),
+        Column(
+            "prototypes",
+            "different prototypes",
+            lambda f: "{distinct:.0f} (data: {distinct_in_data:.0f})".format(**f["prototypes"]),
+        ),
     )
 
     def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:
@@ -341,9 +317,9 @@ class Translations(Kind):
     )
     key, unit, column, digits = "error", "square error", "square error", 5
     columns = (
-        Column("error_back", 5, "back to gray"),
-        Column("cycle", 4, "there and back, absolute"),
-        Column("class_accuracy", 3, "read as its class"),
+        Column("error_back", "back to gray", 5),
+        Column("cycle", "there and back, absolute", 4),
+        Column("class_accuracy", "read as its class", 3),
     )
 
     def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:

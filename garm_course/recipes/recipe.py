@@ -3,6 +3,7 @@
 A recipe is data. What differs between families is one class each: which function trains the model, on what.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -73,6 +74,7 @@ class Recipe:
     """
 
     kind: ClassVar[str] = "likelihood"  # of its results: see `kinds.KINDS`
+    watched: ClassVar[bool] = True  # whether the weights that are best on validation data are kept
 
     model: str
     data: str
@@ -93,15 +95,17 @@ class Recipe:
         """The untrained model; the seed fixes its random weights."""
         data = self.load("train")
         torch.manual_seed(seed)
-        n_classes = data.n_classes if self.conditional else 0
-        return model_class(self.model)(tuple(data.shape), data.levels, n_classes, **self.config)
+        return model_class(self.model)(tuple(data.shape), data.levels, self.classes(data), **self.config)
+
+    def classes(self, data) -> int:
+        """The number of classes that the model is given."""
+        return data.n_classes if self.conditional else 0
 
     def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> History:
         """Train the model in place on data["train"], watched on data["validation"]."""
         kind, options = self.loss
-        loss = LOSSES[kind](**options)
-        return fit(model, data["train"], validation=data["validation"], loss=loss, seed=seed, label=self.name,
-                   **settings, **run.options())  # fmt: skip
+        return fit(model, data["train"], validation=data["validation"] if self.watched else None,
+                   loss=LOSSES[kind](**options), seed=seed, label=self.name, **settings, **run.options())  # fmt: skip
 
     def load(self, split: str):
         """One split of the recipe's data set."""
@@ -133,8 +137,7 @@ class TwoStageRecipe(Recipe):
         data = self.load("train")
         torch.manual_seed(seed)
         vqvae = ConvVQVAE(tuple(data.shape), data.levels, **self.config)
-        n_classes = data.n_classes if self.conditional else 0
-        prior = model_class(self.prior)((1, *vqvae.grid), vqvae.n_codes, n_classes, **self.prior_config)
+        prior = model_class(self.prior)((1, *vqvae.grid), vqvae.n_codes, self.classes(data), **self.prior_config)
         return TwoStage(vqvae, prior)
 
     def settings(self, budget: str) -> dict:
@@ -174,55 +177,48 @@ class ClassifierRecipe(Recipe):
     """A classifier, whose features the metrics of samples use; its last averaged weights are kept."""
 
     kind: ClassVar[str] = "classifier"
+    watched: ClassVar[bool] = False
 
-    def build(self, seed: int = 0) -> nn.Module:
-        """The untrained classifier; the seed fixes its random weights."""
-        data = self.load("train")
-        torch.manual_seed(seed)
-        return model_class(self.model)(tuple(data.shape), data.levels, data.n_classes, **self.config)
-
-    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> History:
-        """Train the classifier in place on data["train"]."""
-        return fit(
-            model, data["train"], loss=LOSSES[self.loss[0]](), seed=seed, label=self.name, **settings, **run.options()
-        )
+    def classes(self, data) -> int:
+        """The number of classes that the model tells apart."""
+        return data.n_classes
 
 
 @dataclass(frozen=True)
 class AdversarialRecipe(Recipe):
-    """A GAN; `loss` is the name of a pair of losses and the penalties: see `fit_adversarial`."""
+    """A GAN; `loss` is the name of a pair of losses, and the penalties and weights that its game takes."""
 
     kind: ClassVar[str] = "samples"
+    game: ClassVar[Callable[..., AdversarialHistory]] = staticmethod(fit_adversarial)
+
+    def domains(self, data) -> tuple:
+        """The data sets that the game is played on."""
+        return (data,)
 
     def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> AdversarialHistory:
-        """Train the GAN in place on data["train"]."""
-        name, penalties = self.loss
-        return fit_adversarial(
-            model, data["train"], loss=name, seed=seed, label=self.name, **penalties, **settings, **run.options()
-        )
+        """Train the networks in place on data["train"]."""
+        name, weights = self.loss
+        return self.game(model, *self.domains(data["train"]), loss=name, seed=seed, label=self.name,
+                         **weights, **settings, **run.options())  # fmt: skip
 
     def settings(self, budget: str) -> dict:
-        """Arguments of `fit_adversarial` at this budget."""
+        """Arguments of the game at this budget."""
         return {k: v for k, v in super().settings(budget).items() if k != "evaluate_every"}
 
 
 @dataclass(frozen=True)
 class VAEGANRecipe(AdversarialRecipe):
-    """A VAE-GAN; `loss` is the name of the adversarial pair and the other weights: see `fit_vaegan`."""
+    """A VAE-GAN: see `fit_vaegan`."""
 
-    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> AdversarialHistory:
-        """Train the VAE-GAN in place on data["train"]."""
-        name, weights = self.loss
-        return fit_vaegan(
-            model, data["train"], loss=name, seed=seed, label=self.name, **weights, **settings, **run.options()
-        )
+    game: ClassVar[Callable[..., AdversarialHistory]] = staticmethod(fit_vaegan)
 
 
 @dataclass(frozen=True)
 class TranslationRecipe(AdversarialRecipe):
-    """A CycleGAN between the data's gray images and colored ones; `loss` is the pair's name and further weights."""
+    """A CycleGAN between the data's gray images and colored ones: see `fit_cyclegan`."""
 
     kind: ClassVar[str] = "translation"
+    game: ClassVar[Callable[..., AdversarialHistory]] = staticmethod(fit_cyclegan)
 
     def build(self, seed: int = 0) -> nn.Module:
         """The untrained translators and critics; the seed fixes their random weights."""
@@ -230,8 +226,6 @@ class TranslationRecipe(AdversarialRecipe):
         torch.manual_seed(seed)
         return CycleGAN(shape, (3, *shape[1:]), **self.config)
 
-    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> AdversarialHistory:
-        """Train in place on two halves of data["train"], of which the second is colored: see `unpaired`."""
-        name, weights = self.loss
-        return fit_cyclegan(model, *unpaired(data["train"]), loss=name, seed=seed, label=self.name, **weights,
-                            **settings, **run.options())  # fmt: skip
+    def domains(self, data) -> tuple:
+        """Two halves of the data, of which the second is colored: see `unpaired`."""
+        return unpaired(data)

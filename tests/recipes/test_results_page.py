@@ -231,7 +231,7 @@ def test_a_new_kind_is_one_class(one, monkeypatch):
 
     class Sizes(Kind):
         name, heading, about, key, unit, digits, sign, best = "size", "Sizes", "Room.", "kB", "size", 1, " kB", -1
-        columns = (Column("files", 0),)
+        columns = (Column("files", "files", 0),)
 
         def measure(self, model, data, split):
             return {"kB": 3.5, "stderr": 0.1, "files": 2, "n": 1}
