@@ -27,7 +27,7 @@ from sampling import machine
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from garm_course.recipes.catalog import RECIPES, find
+from garm_course.recipes import RECIPES, find
 from garm_course.training.likelihood import fit
 
 JOBS = ("pixel_gru", "pixelcnn", "gated_pixelcnn")  # recipes on digits

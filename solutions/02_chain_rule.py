@@ -52,7 +52,7 @@ from garm_course.autoregressive.nade import NADE
 from garm_course.datasets import load
 from garm_course.evaluation.audits import all_examples, calibration, causality, normalization
 from garm_course.evaluation.likelihood import PixelMarginals, baselines, evaluate, kl_to_model
-from garm_course.recipes.catalog import find, recorded
+from garm_course.recipes import find, recorded
 from garm_course.training.likelihood import fit
 from garm_course.lessons import lesson02
 

@@ -48,7 +48,7 @@ from garm_course.datasets import load
 from garm_course.distributions.heads import Bernoulli
 from garm_course.evaluation.audits import all_examples, calibration, causality, normalization, receptive_field
 from garm_course.evaluation.likelihood import baselines, evaluate, kl_to_model
-from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.recipes import recorded, recorded_on
 from garm_course.training.likelihood import fit
 
 # %% [markdown]

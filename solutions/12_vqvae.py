@@ -53,7 +53,7 @@ from garm_course.evaluation.audits import all_examples
 from garm_course.evaluation.likelihood import evaluate, rate_distortion
 from garm_course.latent.two_stage import TwoStage
 from garm_course.latent.vqvae import ConvVQVAE, VQLoss
-from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.recipes import recorded, recorded_on
 from garm_course.training.likelihood import fit
 from garm_course.lessons import lesson12
 

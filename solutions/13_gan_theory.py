@@ -451,7 +451,7 @@ lesson13.game(
 #
 # ## 7 Lost modes, counted
 #
-# `python tools/mode_collapse.py` trained ten seeds in each of six settings ("minimax" is the saturating loss of (13.5); learning rates are 0.001 where nothing is said). A mode counts as reached if it is the nearest one for at least a quarter of its fair share of samples. The second figure is the share of samples within three standard deviations of some mode. The data: the line of above; eight narrow Gaussians on a circle (`ring`); twenty-five on a grid (`grid`).
+# `python studies/mode_collapse.py` trained ten seeds in each of six settings ("minimax" is the saturating loss of (13.5); learning rates are 0.001 where nothing is said). A mode counts as reached if it is the nearest one for at least a quarter of its fair share of samples. The second figure is the share of samples within three standard deviations of some mode. The data: the line of above; eight narrow Gaussians on a circle (`ring`); twenty-five on a grid (`grid`).
 
 # %%
 study = recorded_study("mode_collapse")

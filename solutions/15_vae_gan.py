@@ -368,7 +368,7 @@ report("Fréchet distance of the VAE", measured["VAE"]["frechet"], claimed=68, t
 report("of the VAE-GAN", measured["VAE-GAN"]["frechet"], claimed=36, tolerance=24)
 
 # %% [markdown]
-# One run each. The study `python tools/vaegan.py` has three seeds of six settings:
+# One run each. The study `python studies/vaegan.py` has three seeds of six settings:
 
 # %%
 study = recorded_study("vaegan")

@@ -52,7 +52,7 @@ from garm_course.training.games import fit_game
 from garm_course.datasets import load
 from garm_course.evaluation.features import accuracy, classify, features
 from garm_course.evaluation.samples import frechet_distance
-from garm_course.recipes.catalog import recorded
+from garm_course.recipes import recorded
 from garm_course.recipes.studies import recorded_study
 from garm_course.transforms import scale, unscale
 from garm_course.lessons import lesson16
@@ -476,7 +476,7 @@ report("share of their translations read as the right digit", record["class_accu
 #
 # Why did it find the right one of all the translators without loss? Section 3 says that it did not have to. One reason is that the network is a small convolution, the same at every place. (It is local too: a pixel depends on the 9 x 9 pixels around it. In the middle of an image of 8 x 8 that is all of it, so this is not the reason here.) A rule for single pixels is easy for it, and making 8s of 3s is not.
 #
-# But was it luck? `python tools/translations.py` trained ten seeds in each of several settings. *Kept* is the share of validation digits whose translation shows the same digit, as read by a classifier that the course ships (colors are first turned back into gray, by how far they are from paper to ink); *returned* is the share for which $F(G(x))$ shows it.
+# But was it luck? `python studies/translations.py` trained ten seeds in each of several settings. *Kept* is the share of validation digits whose translation shows the same digit, as read by a classifier that the course ships (colors are first turned back into gray, by how far they are from paper to ink); *returned* is the share for which $F(G(x))$ shows it.
 
 # %%
 study = recorded_study("translations")

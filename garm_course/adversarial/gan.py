@@ -24,6 +24,7 @@ from garm_course.distributions.draws import normals
 from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_classes, check_settings
 from garm_course.models import configured
+from garm_course.transforms import unscale
 
 
 class GAN(nn.Module):
@@ -44,6 +45,8 @@ class GAN(nn.Module):
         (torch.Size([3, 1, 8, 8]), torch.Size([3]))
     """
 
+    sampling_options = ()  # that `sample` takes
+
     def __init__(self, generator, critic, shape, latents, *, levels=None, n_classes=0):
         super().__init__()
         if latents < 1 or n_classes < 0 or min(shape) < 1:
@@ -56,6 +59,10 @@ class GAN(nn.Module):
     def noise(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         """(n, Z) standard normal numbers on the device of the weights; row k is the same whatever n."""
         return normals(n, self.latents, rng=rng, like=next(self.parameters()))
+
+    def levels_of(self, x: Tensor) -> Tensor:
+        """Samples in [-1, 1] as levels 0..levels-1: see `transforms.unscale`."""
+        return unscale(x, self.levels)
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None, *, rng: torch.Generator | None = None) -> Tensor:

@@ -22,7 +22,7 @@ from garm_course.distributions.heads import kl_diag_gaussian_per_dim
 from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_scaled, check_settings, check_shape
 from garm_course.models import configured
-from garm_course.transforms import scale
+from garm_course.transforms import scale, unscale
 
 
 def feature_nll(fx: Tensor, frec: Tensor) -> Tensor:
@@ -90,6 +90,7 @@ class VAEGAN(nn.Module):
     """
 
     n_classes = 0
+    sampling_options = ()  # that `sample` takes
 
     def __init__(self, encoder, decoder, critic, shape, latents, *, levels=None):
         super().__init__()
@@ -126,6 +127,10 @@ class VAEGAN(nn.Module):
         """Images (B, *shape) in [-1, 1] -> the decoder's images at the posterior means."""
         with evaluation_mode(self):
             return self.decoder(self.encode(x)[0])
+
+    def levels_of(self, x: Tensor) -> Tensor:
+        """Samples in [-1, 1] as levels 0..levels-1: see `transforms.unscale`."""
+        return unscale(x, self.levels)
 
     @torch.no_grad()
     def sample(self, n: int, y: None = None, *, rng: torch.Generator | None = None) -> Tensor:

@@ -44,6 +44,15 @@ class TwoStage(nn.Module):
         log_prior = self.prior.log_prob(codes) if y is None else self.prior.log_prob(codes, y)
         return ELBO(self.vqvae.log_likelihood(x, index), -log_prior)
 
+    @property
+    def sampling_options(self) -> tuple[str, ...]:
+        """Options that `sample` takes: those of the prior, and `mean`."""
+        return (*self.prior.sampling_options, "mean")
+
+    def levels_of(self, x: Tensor) -> Tensor:
+        """Samples as levels, which they are; expected images (`mean`) are rounded."""
+        return x.round().long()
+
     @torch.no_grad()
     def sample(
         self, n: int, y: Tensor | None = None, *, rng: torch.Generator | None = None, mean: bool = False, **options

@@ -8,7 +8,7 @@ from garm_course import datasets
 from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame, ImagePool
 from garm_course.adversarial.gan import MLPGAN, GANGame
 from garm_course.adversarial.vaegan import MLPVAEGAN, VAEGANGame
-from garm_course.recipes.catalog import find, train
+from garm_course.recipes import find, train
 from garm_course.training.checkpoints import Checkpoints
 from garm_course.training.games import ScaledBatches, fit_game
 
