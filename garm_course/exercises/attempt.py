@@ -19,8 +19,9 @@ from garm_course.exercises.registry import STUB_TEXT, Exercise, Probe
 from garm_course.exercises.timelimit import Meter, TimeUp, within
 from garm_course.exercises.world import recorded_output, restored, seed_all
 
-# Where code lies that the student did not write: this package, the standard library, installed packages.
-_NOT_THEIRS = (os.path.dirname(__file__), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+# Where code lies that the student did not write: the course, the standard library, installed packages.
+_COURSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_NOT_THEIRS = (_COURSE, *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
 
 
 class Refused(Exception):
