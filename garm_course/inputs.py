@@ -1,5 +1,7 @@
 """What every model refuses at the door: examples, classes and orders that do not fit it."""
 
+from numbers import Integral, Real
+
 import torch
 from torch import Tensor
 
@@ -119,3 +121,26 @@ def check_order(order: Tensor | list[int], n: int) -> Tensor:
 
 def _kind(x: object) -> str:
     return f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+
+
+def check_settings(least: float, *, above: bool = False, whole: bool = False, **settings: object) -> None:
+    """Refuse settings that are too small, not a number, or NaN (ValueError).
+
+    Args:
+        least: the smallest value that is allowed.
+        above: whether a setting must be above `least`, not only reach it.
+        whole: whether it must be an integer.
+        settings: the settings by name.
+
+    Example:
+        >>> check_settings(0, above=True, lr=-1)
+        Traceback (most recent call last):
+        ValueError: lr=-1 is out of range: expected a number above 0; change it, or leave it out for the default
+    """
+    kind, bound = ("an integer", Integral) if whole else ("a number", Real)
+    for name, value in settings.items():
+        if not (isinstance(value, bound) and (value > least if above else value >= least)):
+            raise ValueError(
+                f"{name}={value} is out of range: expected {kind} {'above' if above else 'of at least'} {least}; "
+                "change it, or leave it out for the default"
+            )

@@ -50,7 +50,7 @@ from garm_course.autoregressive.pixelrnn import (
 from garm_course.datasets import load
 from garm_course.evaluation.audits import all_examples, causality
 from garm_course.evaluation.likelihood import ClassMarginals, baselines, evaluate, log_probs
-from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.recipes import recorded, recorded_on
 from garm_course.training.likelihood import fit
 from garm_course.progress import progress
 from garm_course.lessons import lesson03

@@ -47,8 +47,8 @@ from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.datasets import load
 from garm_course.distributions.heads import Bernoulli
 from garm_course.evaluation.audits import all_examples, calibration, causality, normalization, receptive_field
-from garm_course.evaluation.likelihood import baselines, evaluate, kl_divergence
-from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.evaluation.likelihood import baselines, evaluate, kl_to_model
+from garm_course.recipes import recorded, recorded_on
 from garm_course.training.likelihood import fit
 
 # %% [markdown]
@@ -397,7 +397,7 @@ report("z at temperature 1.1", wrong.z, claimed=16, tolerance=6, unit="standard 
 # %% tags=["exact"]
 stripes = load("bars_and_stripes")
 expert = load_pretrained("gated_pixelcnn-bars_and_stripes")
-gap = kl_divergence(stripes, expert)
+gap = kl_to_model(stripes, expert)
 print(f"NLL ≈ {evaluate(expert, stripes).nats:.4f} nats, entropy of the data {stripes.entropy().nats:.4f} nats")
 report("KL divergence on bars and stripes", gap.nats, claimed=0.0, tolerance=0.001, unit="nats")
 

@@ -55,7 +55,7 @@ from garm_course.distributions.heads import DiscretizedLogisticMixture
 from garm_course.evaluation.audits import causality, receptive_field
 from garm_course.evaluation.likelihood import evaluate
 from garm_course.distributions.logistic_mixture import conditional_params
-from garm_course.recipes.catalog import recorded_on
+from garm_course.recipes import recorded_on
 from garm_course.recipes.studies import recorded_study
 from garm_course.training.likelihood import fit
 
@@ -384,7 +384,7 @@ report("recorded, PixelCNN++ below Gated PixelCNN by", gated - mixture, claimed=
 #
 # ## 5 Softmax or mixture, with few data
 #
-# Section 1 suggests that the mixture helps most when data are scarce. Is it so? The study `python tools/heads.py` trains one trunk with either head on 100, 300 and all 1,257 digits, three seeds each, and keeps the weights that were best on validation. Before you look: which head wins where?
+# Section 1 suggests that the mixture helps most when data are scarce. Is it so? The study `python studies/heads.py` trains one trunk with either head on 100, 300 and all 1,257 digits, three seeds each, and keeps the weights that were best on validation. Before you look: which head wins where?
 
 # %%
 study = recorded_study("heads")

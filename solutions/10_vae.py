@@ -52,7 +52,7 @@ from garm_course.evaluation.likelihood import evaluate, rate_distortion
 from garm_course.latent.ppca import PPCA
 from garm_course.latent.priors import StandardNormal
 from garm_course.latent.vae import MLPVAE, VAE, NegativeELBO
-from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.recipes import recorded, recorded_on
 from garm_course.training.likelihood import fit
 from garm_course.transforms import dequantize
 from garm_course.lessons import lesson10

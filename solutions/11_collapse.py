@@ -54,7 +54,7 @@ from garm_course.latent.bounds import kl_diag_gaussian, leave_one_out, reparamet
 from garm_course.latent.ppca import PPCA
 from garm_course.latent.priors import GaussianPosterior, StandardNormal
 from garm_course.latent.vae import MLPVAE, VAE, MLPEncoder, NegativeELBO
-from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.recipes import recorded, recorded_on
 from garm_course.recipes.studies import recorded_study
 from garm_course.training.likelihood import fit
 from garm_course.lessons import lesson11
@@ -578,7 +578,7 @@ off = torch.maximum(off_d, off_r)
 report("largest difference from (11.8)", off.detach(), claimed=0.0, tolerance=0.001)
 
 # %% [markdown]
-# **On digits** there is no formula, so ten values of $\beta$ were run, three seeds each, with a small VAE of 8 latents and independent pixels: `python tools/beta_sweep.py`, four minutes on one thread. First one of them live, $\beta = 6$, with the same settings and another seed.
+# **On digits** there is no formula, so ten values of $\beta$ were run, three seeds each, with a small VAE of 8 latents and independent pixels: `python studies/beta_sweep.py`, four minutes on one thread. First one of them live, $\beta = 6$, with the same settings and another seed.
 
 # %%
 study = recorded_study("beta_sweep-digits")

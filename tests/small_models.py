@@ -9,8 +9,7 @@ from torch import nn
 from garm_course.autoregressive.images import ImageModel
 from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d
 from garm_course.autoregressive.sequences import SequenceModel
-from garm_course.models import configured
-from garm_course.weights.files import model_classes
+from garm_course.models import CLASSES, configured, model_class
 
 
 class TokenConv(SequenceModel):
@@ -62,9 +61,9 @@ class TokenConv(SequenceModel):
         return self.head.of(self.out(F.elu(h)))
 
 
-MODELS = tuple(cls for cls in model_classes().values() if issubclass(cls, ImageModel))
+MODELS = tuple(cls for cls in map(model_class, CLASSES) if issubclass(cls, ImageModel))
 ANY_ORDER = tuple(cls for cls in MODELS if cls.name in ("fvsbn", "made", "nade"))
-SEQUENCES = (TokenConv, *(cls for cls in model_classes().values() if issubclass(cls, SequenceModel)))
+SEQUENCES = (TokenConv, *(cls for cls in map(model_class, CLASSES) if issubclass(cls, SequenceModel)))
 
 
 def small_options(cls, colors):

@@ -93,6 +93,37 @@ def test_readme_maps_all_lessons_and_badges_only_those_that_exist():
             assert "](" not in row
 
 
+def test_the_results_in_the_readme_are_the_recorded_ones():
+    from garm_course.models import words
+    from garm_course.recipes import kind_of, recorded
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    names = re.findall(r"^\| \[.*\]\(results/([\w-]+)\.json\) \|", text, re.MULTILINE)
+    assert len(names) == 10
+    for name in names:
+        entry = recorded(name)
+        kind, command = kind_of(entry), entry["command"][0].rpartition(" --seed")[0]
+        row = f"| [{words(entry['model'])}](results/{name}.json) | `{entry['data']}` | {kind.figure(entry['test'])} | "
+        assert f"{row}{kind.unit} | `{command}` |\n" in text
+
+
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md"])
+def test_the_maps_show_every_room_and_no_other(file):
+    text = (ROOT / file).read_text(encoding="utf-8")
+    table = text.split("\n| room | what is in it |\n|---|---|\n")[1].split("\n\n")[0]
+    first_cells = " ".join(row.split(" | ")[0] for row in table.splitlines())
+    assert sorted(re.findall(r"`(\w+)`", first_cells)) == sorted(rooms_that_exist())
+
+
+def rooms_that_exist():
+    """Files and folders at the top of the package."""
+    return {path.name.removesuffix(".py") for path in (ROOT / "garm_course").iterdir()} - {"__pycache__", "__init__"}
+
+
+def test_the_readme_is_one_that_a_newcomer_reads():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
+
+
 def test_renewing_follows_a_fork(tmp_path):
     """In a fork, where only pyproject.toml was edited, the generator writes the fork's address."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -259,8 +290,7 @@ def test_dependencies_run_downwards(file):
 
 
 def test_the_house_has_no_more_rooms_than_a_newcomer_remembers():
-    top = {path.name.removesuffix(".py") for path in (ROOT / "garm_course").iterdir()} - {"__pycache__", "__init__"}
-    assert top <= ROOMS
+    assert rooms_that_exist() <= ROOMS
     assert len(ROOMS) <= 24
     assert sum(path.suffix == ".py" for path in (ROOT / "garm_course").iterdir()) - 1 <= 7
 
@@ -381,7 +411,10 @@ def test_ci_and_make_test_run_everything():
         assert part in plan
     students, teachers = (next(line for line in plan.splitlines() if line.endswith(f" {x}")) for x in FOLDERS)
     assert "ATEN_CPU_CAPABILITY=default" in teachers, "another machine's arithmetic checks the stored numbers"
-    assert "ATEN_CPU_CAPABILITY" not in students
+    assert "--nbval " in teachers
+    assert "GARM_BUDGET" not in teachers, "the solutions run in full"
+    assert "--nbval-lax " in students, "blank answers run to the end; their stored results are those of the solutions"
+    assert "GARM_BUDGET=smoke" in students
     assert "--max-worker-restart=0" in students, "a worker that dies must end the run"
     assert " -m " not in plan.replace("python -m pytest", ""), "make test must not leave marked tests out"
     assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -9,22 +9,21 @@ from garm_course.datasets import load
 from garm_course.show import panels_figure, png
 from garm_course.weights.files import write_atomically
 
+PANELS = {  # one of each family
+    "PixelCNN++": "pixelcnnpp-digits",
+    "VAE": "vae-digits",
+    "GAN": "gan-digits",
+}
 
-def samples(name: str, y: torch.Tensor | None = None) -> torch.Tensor:
+
+def samples(name: str) -> torch.Tensor:
     """The first 16 samples of a pretrained model at seed 0, nothing selected."""
-    return load_pretrained(name).sample(16, y, rng=torch.Generator().manual_seed(0))
+    model = load_pretrained(name)
+    return model.levels_of(model.sample(16, rng=torch.Generator().manual_seed(0)))
 
 
 if __name__ == "__main__":
-    figure = panels_figure(
-        {
-            "real digits": load("digits", "validation").x[:16],
-            "PixelCNN": samples("pixelcnn-digits"),
-            "Gated PixelCNN": samples("gated_pixelcnn-digits"),
-            "class-conditional": samples("conditional_gated_pixelcnn-digits", torch.arange(16) % 10),
-        },
-        levels=17,
-    )
+    panels = {"real digits": load("digits", "validation").x[:16], **{k: samples(name) for k, name in PANELS.items()}}
     target = Path(__file__).resolve().parents[1] / "docs" / "samples.png"
-    write_atomically(target, png(figure))
+    write_atomically(target, png(panels_figure(panels, levels=17)))
     print(f"written: {target}")

@@ -13,18 +13,17 @@ from pathlib import Path
 
 import torch
 
-from garm_course import weights
+from garm_course import recipes, weights
 from garm_course.paths import results_folder
-from garm_course.recipes import catalog as recipes
-from garm_course.recipes.measures import headline
+from garm_course.recipes.kinds import kind_of
 from garm_course.weights.files import load_model, save_model, write_atomically
 from garm_course.weights.packing import drop_masked
 
 SINGLE, HALF, LIMIT = 100_000, 300_000, 1_000_000  # bytes of weights in single and half precision, and of any file
 
 
-def mean_over_seeds(figures: list[dict]) -> dict:
-    """Every figure averaged over seeds; `stderr` is that of one seed, `seed_std` the spread of the headline."""
+def mean_over_seeds(figures: list[dict], main: str) -> dict:
+    """Every figure averaged over seeds; `stderr` is that of one seed, `seed_std` the spread of the main figure."""
     result = {}
     for key, first in figures[0].items():
         values = [f[key] for f in figures]
@@ -33,7 +32,7 @@ def mean_over_seeds(figures: list[dict]) -> dict:
         else:
             result[key] = first if key in ("n", "bound") else statistics.mean(values)
     if len(figures) > 1:
-        result["seed_std"] = statistics.stdev(headline(f).value for f in figures)
+        result["seed_std"] = statistics.stdev(f[main] for f in figures)
     return result
 
 
@@ -46,10 +45,11 @@ def record(runs: list[Path], ship: bool = True) -> dict:
             raise ValueError(f"the runs differ in {key!r}; record runs of one recipe and budget together")
     results = [r if "test" in r else recipes.evaluate_run(run) for run, r in zip(runs, results, strict=True)]
     first, splits = results[0], ("train", "validation", "test")
-    best = min(range(len(runs)), key=lambda k: headline(results[k]["validation"]).rank)
+    kind = kind_of(first)
+    best = min(range(len(runs)), key=lambda k: kind.headline(results[k]["validation"]).rank)
     entry = {
         **{key: first[key] for key in same if key in first},
-        **{split: mean_over_seeds([r[split] for r in results]) for split in splits},
+        **{split: mean_over_seeds([r[split] for r in results], kind.key) for split in splits},
         "baselines": first["baselines"],
         "floor": first["floor"],
         "seeds": [r["seed"] for r in results],
@@ -93,6 +93,7 @@ if __name__ == "__main__":
     if not arguments:
         sys.exit(__doc__)
     entry = record([Path(run) for run in arguments], ship=len(arguments) == len(sys.argv) - 1)
+    kind = kind_of(entry)
     for split in ("validation", "test"):
-        print(f"{entry['model']} on {entry['data']}, {split}: {headline(entry[split]).text}, "
-              f"seeds {[round(headline(r[split]).value, 3) for r in entry['runs']]}")  # fmt: skip
+        print(f"{entry['model']} on {entry['data']}, {split}: {kind.headline(entry[split]).text}, "
+              f"seeds {[round(r[split][kind.key], 3) for r in entry['runs']]}")  # fmt: skip

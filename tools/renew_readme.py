@@ -1,17 +1,14 @@
-"""Renew the parts of README.md that are generated: how to clone, the map of lessons with their badges, the figures.
+"""Renew the parts of README.md that are generated: how to clone, and the map of lessons with their badges.
 
     .venv/bin/python tools/renew_readme.py
 
-The address comes from `pyproject.toml`, the lessons that exist from `solutions/`, the figures from `results/`; a test
-compares the file with this.
+The address comes from `pyproject.toml`, the lessons that exist from `solutions/`; a test compares the file with this.
 """
 
-import json
 import re
 from pathlib import Path
 
 from garm_course.editions import address, badges, lessons
-from garm_course.recipes.measures import headline
 
 ROOT = Path(__file__).resolve().parents[1]
 MAP = (  # every lesson of the course, in the order of the course: title and data
@@ -59,48 +56,13 @@ def lesson_map(root: Path) -> str:
     return "\n".join(rows)
 
 
-def figures(root: Path) -> str:
-    """The tables of recorded runs, one for each kind of figure: means over the seeds, and the command."""
-    entries = [json.loads(path.read_text(encoding="utf-8")) for path in (root / "results").glob("*.json")]
-    parts = []
-    for kind, what in KINDS.items():
-        of_kind = [entry for entry in entries if entry.get("kind", "likelihood") == kind]
-        parts.append(f"{what}\n\n{table(of_kind)}")
-    return "\n\n".join(parts)
-
-
-KINDS = {
-    "likelihood": "Likelihood, in nats per image ± standard error of the mean over the images; ≤ marks a bound:",
-    "samples": "Samples: Fréchet distance to as many images of the split, in the features of this course's own "
-    "classifier (so it is no FID, and compares only within a data set); ± is the bootstrap's standard error:",
-    "translation": "Unpaired translation from gray to colors: mean square error against the true translation ± "
-    "standard error over the images:",
-    "classifier": "The classifiers behind these features, share of right answers:",
-}
-
-
-def table(entries: list[dict]) -> str:
-    """The rows of one kind, best last, data sets apart."""
-    rows = ["| model | data | validation | test | processor seconds | command |", "|---|---|---|---|---|---|"]
-    order = [(e["data"] != "digits", e["data"], -headline(e["validation"]).rank) for e in entries]
-    for _, entry in sorted(zip(order, entries, strict=True), key=lambda pair: pair[0]):
-        texts = [headline(entry[split]).text for split in ("validation", "test")]
-        seconds = f"{sum(entry['cpu_seconds']) / len(entry['cpu_seconds']):.0f}"
-        seeds = entry["seeds"]
-        command = f"`{entry['command'][0].removesuffix(f' --seed {seeds[0]}')} --seed {seeds[0]}`"
-        command += f", then {', '.join(map(str, seeds[1:]))}" if seeds[1:] else ""
-        name = entry["model"].replace("_", " ")
-        rows.append(f"| {name} | {entry['data'].replace('_', ' ')} | {' | '.join(texts)} | {seconds} | {command} |")
-    return "\n".join(rows)
-
-
 def renew(text: str, root: Path = ROOT) -> str:
     """The text of README.md with its generated parts as they ought to be.
 
     Raises:
         ValueError: a pair of markers `<!-- NAME -->` and `<!-- end NAME -->` is missing.
     """
-    for name, part in (("clone", clone(root)), ("map", lesson_map(root)), ("figures", figures(root))):
+    for name, part in (("clone", clone(root)), ("map", lesson_map(root))):
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         if len(pattern.findall(text)) != 1:
             raise ValueError(f"README.md needs one pair of markers <!-- {name} --> and <!-- end {name} -->")

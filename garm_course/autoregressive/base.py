@@ -35,6 +35,7 @@ class Autoregressive(nn.Module):
     name: str  # as recipes and checkpoints call the model
     elastic = False
     looks_ahead = 0
+    sampling_options = ("given", "mask", "temperature", "top_k", "top_p", "min_p", "progress")  # that `sample` takes
 
     def __init__(self, shape: tuple[int, ...], levels: int, n_classes: int = 0):
         super().__init__()
@@ -155,6 +156,10 @@ class Autoregressive(nn.Module):
     def sample(self, n: int, y: Tensor | None = None, **options) -> Tensor:
         """Draw n examples exactly, computing each feature once; arguments as in `sampling.sample`."""
         return sampling.sample(self, n, y, **options)
+
+    def levels_of(self, x: Tensor) -> Tensor:
+        """Samples as levels, which they are."""
+        return x
 
     def sample_naive(self, n: int, y: Tensor | None = None, **options) -> Tensor:
         """Draw the same examples with one full forward pass for each position; arguments as in `sampling.sample`."""

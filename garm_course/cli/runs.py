@@ -43,7 +43,7 @@ def train(
 
     import torch
 
-    from garm_course.recipes import catalog as recipes
+    from garm_course import recipes
 
     recipe = recipes.find(model, data)
     choose("device", device, ("auto", "cpu"))
@@ -108,7 +108,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate a run on a split and add the figure to its result.json."""
-    from garm_course.recipes import catalog as recipes
+    from garm_course import recipes
 
     result = recipes.evaluate_run(run, split)
     typer.echo(json.dumps(result) if as_json else table(result))
@@ -122,7 +122,9 @@ def sample(
     label: Annotated[
         int | None, typer.Option("--class", help="Class, for a class-conditional model [all in turn].")
     ] = None,
-    temperature: Annotated[float, typer.Option(help="1 samples the model itself, 0 the likeliest level.")] = 1.0,
+    temperature: Annotated[
+        float | None, typer.Option(help="1 samples the model itself, 0 the likeliest level [1].")
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Keep the k most probable levels of each pixel.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Keep the most probable levels up to this mass.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Keep levels with this share of the largest probability.")] = None,
@@ -130,13 +132,45 @@ def sample(
     """Draw samples from a run and write them as a grid."""
     import torch
 
-    from garm_course.adversarial.gan import GAN
-    from garm_course.latent.vae import VAE
     from garm_course.progress import progress
     from garm_course.show import panels_figure, png
-    from garm_course.transforms import unscale
+    from garm_course.weights.files import write_atomically
+
+    model = _model(run)
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"expected a file name that ends in .png, got {out}; for example --out {out.stem}.png")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {out.parent}; create it or choose another --out")
+    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    options = {name: value for name, value in filters.items() if value is not None}
+    refused = [name for name in options if name not in model.sampling_options]
+    if refused:
+        known = ["n", "seed", *(["class"] if model.n_classes else [])]
+        known += [name for name in filters if name in model.sampling_options]
+        raise ValueError(f"a {model.name} takes no {_flags(refused)}; it takes {_flags(known)}")
+    if label is not None and not model.n_classes:
+        raise ValueError("this model knows no classes; leave --class out, or use a conditional_... model")
+    y = None
+    if model.n_classes:
+        y = torch.arange(n) % model.n_classes if label is None else torch.full((n,), label)
+    if "progress" in model.sampling_options:
+        options["progress"] = partial(progress, label="sampling", unit="pixel")
+    images = model.levels_of(model.sample(n, y, rng=torch.Generator().manual_seed(seed), **options))
+    columns = min(n, 8)
+    title = f"{n} samples of {model.name}, seed {seed}"
+    figure = panels_figure([(title, images)], levels=model.levels, cols=columns, rows=-(-n // columns))
+    write_atomically(out, png(figure))
+    typer.echo(f"written: {out}")
+
+
+def _flags(names: list[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def _model(run: str):
+    """The model of a run folder, of a file, or of a pretrained name; one that has samples to draw."""
     from garm_course.weights import load_pretrained, pretrained_names
-    from garm_course.weights.files import load_model, write_atomically
+    from garm_course.weights.files import load_model
 
     if Path(run).exists():
         model = load_model(Path(run) / "model.safetensors" if Path(run).is_dir() else Path(run))
@@ -147,38 +181,13 @@ def sample(
         raise FileNotFoundError(f"{run} is neither a run of `garm train` nor a pretrained model; those are: {known}")
     if not hasattr(model, "sample"):
         raise ValueError(f"a {model.name} has no samples to draw; choose a model of likelihood or a GAN")
-    if out.suffix.lower() != ".png":
-        raise ValueError(f"expected a file name that ends in .png, got {out}; for example --out {out.stem}.png")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {out.parent}; create it or choose another --out")
-    if label is not None and not model.n_classes:
-        raise ValueError("this model knows no classes; leave --class out, or use a conditional_... model")
-    y = None
-    if model.n_classes:
-        y = torch.arange(n) % model.n_classes if label is None else torch.full((n,), label)
-    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    if isinstance(model, (VAE, GAN)):
-        if options != {"temperature": 1.0, "top_k": None, "top_p": None, "min_p": None}:
-            raise ValueError(
-                f"a {model.name} draws all pixels at once; leave --temperature, --top-k, --top-p and --min-p out"
-            )
-        options = {}
-    else:
-        options["progress"] = partial(progress, label="sampling", unit="pixel")
-    images = model.sample(n, y, rng=torch.Generator().manual_seed(seed), **options)
-    if isinstance(model, GAN):
-        images = unscale(images, model.levels)
-    columns = min(n, 8)
-    title = f"{n} samples of {model.name}, seed {seed}"
-    figure = panels_figure([(title, images)], levels=model.levels, cols=columns, rows=-(-n // columns))
-    write_atomically(out, png(figure))
-    typer.echo(f"written: {out}")
+    return model
 
 
 def recipes(as_json: Json = False) -> None:
     """List what `garm train` can train, with the recorded figures."""
-    from garm_course.recipes import catalog as recipes
-    from garm_course.recipes.measures import headline
+    from garm_course import recipes
+    from garm_course.recipes.kinds import KINDS
 
     known = recipes.recorded_names()
     rows = []
@@ -188,29 +197,33 @@ def recipes(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
+    units = [kind.unit for kind in KINDS.values()]
     typer.echo(
-        f"{'model':<28}{'data':<18}recorded on validation, mean over seeds: nats, accuracy, Fréchet distance or error"
+        f"{'model':<28}{'data':<18}recorded on validation, mean over seeds: {', '.join(units[:-1])} or {units[-1]}"
     )
-    for row in rows:
-        figure = "none" if row["recorded"] is None else headline(row["recorded"]).text
+    for recipe, row in zip(recipes.RECIPES.values(), rows, strict=True):
+        figure = "none" if row["recorded"] is None else KINDS[recipe.kind].headline(row["recorded"]).text
         typer.echo(f"{row['model']:<28}{row['data']:<18}{figure}")
 
 
 def against_record(result: dict, record: dict) -> str:
     """One line that sets the validation figure of a run beside the recorded one."""
-    seeds = ", ".join(str(seed) for seed in record["seeds"])
-    from garm_course.recipes.measures import headline
+    from garm_course.recipes import kind_of
 
-    unit = UNITS[record.get("kind", "likelihood")]
+    kind = kind_of(record)
+    seeds = ", ".join(str(seed) for seed in record["seeds"])
+    there, here = (kind.headline(one["validation"]).text for one in (record, result))
     return (
-        f"recorded for budget {record['budget']}, seeds {seeds}: {headline(record['validation']).text} {unit} on "
-        f"validation; this run, budget {result['budget']}: {headline(result['validation']).text}"
+        f"recorded for budget {record['budget']}, seeds {seeds}: {there} {kind.unit} on validation; "
+        f"this run, budget {result['budget']}: {here}"
     )
 
 
 def table(result: dict) -> str:
     """The figures of a run beside the baselines, as aligned text."""
-    columns = COLUMNS[result.get("kind", "likelihood")]
+    from garm_course.recipes import kind_of
+
+    kind = kind_of(result)
     rows = [(f"{name} (validation)", figures) for name, figures in result["baselines"].items()]
     for split in ("train", "validation", "test"):
         if split in result:
@@ -218,37 +231,6 @@ def table(result: dict) -> str:
             rows.append((f"{result['model']} ({split}{bound})", result[split]))
     if result.get("floor"):
         rows.append(("entropy of the data (floor)", result["floor"]))
-    lines = [f"{'':<44}" + "".join(f"{head:>{width}}" for head, _, width, _ in columns)]
-    for name, figures in rows:
-        cells = (f"{figures[key]:>{width}.{digits}f}" if key in figures else f"{'':>{width}}"
-                 for _, key, width, digits in columns)  # fmt: skip
-        lines.append((f"{name:<44}" + "".join(cells)).rstrip())
-    return "\n".join(lines)
-
-
-UNITS = {  # of the first figure, by the kind of the model
-    "likelihood": "nats",
-    "classifier": "accuracy",
-    "samples": "Fréchet distance",
-    "translation": "square error",
-}
-COLUMNS = {  # of the table of a run, by the kind of its model: heading, figure, width, digits
-    "likelihood": (("nats", "nats", 9, 2), ("±", "stderr", 7, 2), ("bits/dim", "bits_per_dim", 10, 3)),
-    "classifier": (("accuracy", "accuracy", 10, 3), ("±", "stderr", 8, 3)),
-    "samples": (
-        ("Fréchet", "frechet", 9, 1),
-        ("±", "stderr", 6, 1),
-        ("precision", "precision", 11, 2),
-        ("recall", "recall", 8, 2),
-        ("density", "density", 9, 2),
-        ("coverage", "coverage", 10, 2),
-        ("least class", "least_class", 13, 3),
-    ),
-    "translation": (
-        ("square error", "error", 14, 5),
-        ("±", "stderr", 9, 5),
-        ("back to gray", "error_back", 14, 5),
-        ("there and back", "cycle", 16, 4),
-        ("right class", "class_accuracy", 13, 3),
-    ),
-}
+    names = ["", *(name for name, _ in rows)]
+    lines = kind.lines([figures for _, figures in rows])
+    return "\n".join(f"{name:<44}{line}".rstrip() for name, line in zip(names, lines, strict=True))

@@ -65,6 +65,8 @@ class VAE(nn.Module):
         ValueError: expected parameters (5, 1, 2, 3, 2) for Gaussian, got (5, 1, 2, 3); change the decoder or the head
     """
 
+    sampling_options = ("mean",)  # that `sample` takes
+
     def __init__(self, encoder, decoder, shape, prior, *, levels=None, head=None, n_classes=0):
         super().__init__()
         if len(shape) != 3 or min(shape) < 1:
@@ -254,6 +256,10 @@ class VAE(nn.Module):
         pixels = next_stage(rng)
         z = self.prior.sample(n, rng, like=next(self.parameters()))
         return self.draw(z, y, rng=pixels, mean=mean)
+
+    def levels_of(self, x: Tensor) -> Tensor:
+        """Samples as levels, which they are; expected images (`mean`) are rounded."""
+        return x.round().long()
 
     @torch.no_grad()
     def draw(

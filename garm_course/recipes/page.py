@@ -11,35 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
 
-from garm_course.models import NAMES
-from garm_course.recipes.measures import headline
+from garm_course.models import words
+from garm_course.recipes.kinds import KINDS, Kind, kind_of
 from garm_course.recipes.published import PUBLISHED, VARIANTS
 
 # The course's own data in the order of the page, with which no published figure compares; other data follow by name.
 OWN = ("digits", "glyphs", "bars_and_stripes", "patches", "moving_digits", "plucked", "pydoc", "mnist_thresholded")
-
-KINDS = {  # of result: heading, and what its figures are
-    "likelihood": (
-        "Likelihood",
-        "Negative log-likelihood in nats per example and in bits per dimension; lower is better. A model with latent "
-        "variables has no exact one: ≤ marks an upper bound, from the ELBO or from IWAE-500, the importance-weighted "
-        "bound with 500 samples. KL(data, model), where the distribution of the data is known, is the mean difference "
-        "of their log-probabilities over the examples of the split.",
-    ),
-    "samples": (
-        "Samples",
-        "Distances between as many samples as the split has images, and these, in the features of the course's own "
-        "classifier; lower is better for the Fréchet and the kernel distance, higher for the others. The features are "
-        "not those of the FID, so published figures do not compare. Columns without a split are on validation.",
-    ),
-    "translation": (
-        "Translations",
-        "Unpaired translation between the data's gray images and colored ones, trained on two halves of the training "
-        "images, of which one is colored. The true translation is known: the figures are mean square errors against it "
-        "(numbers from -1 to 1), and how many translations a classifier reads as the right class.",
-    ),
-    "classifier": ("Classifiers", "Share of right answers. The metrics of samples use their features."),
-}
 
 INTRODUCTION = """# Results
 
@@ -60,17 +37,17 @@ def page(results: dict[str, dict], studies: dict[str, dict]) -> str:
         studies: entries of `results/studies/` by the name of their file, each with "shows": see `read_studies`.
 
     Raises:
-        ValueError: a result is of a kind that no table is made for.
+        ValueError: a result is of an unknown kind; the message lists the known ones.
     """
-    unknown = {entry.get("kind", "likelihood") for entry in results.values()} - set(KINDS)
-    if unknown:
-        raise ValueError(f"no table for results of kind {join(sorted(unknown))}; there are tables for {join([*KINDS])}")
     parts = [INTRODUCTION]
-    for kind, (heading, about) in KINDS.items():
-        tables = [result_table(group) for group in groups(results, kind)]
+    of_kind: dict[str, dict[str, dict]] = {name: {} for name in KINDS}
+    for name, entry in results.items():
+        of_kind[kind_of(entry).name][name] = entry
+    for kind in KINDS.values():
+        tables = [result_table(group, kind) for group in groups(of_kind[kind.name], kind)]
         if tables:
-            comparable = [not_published(results)] if kind == "likelihood" else []
-            parts += [f"## {heading}", " ".join([about, *filter(None, comparable)]), *tables]
+            comparable = [not_published(results)] if kind.published else []
+            parts += [f"## {kind.heading}", " ".join([kind.about, *filter(None, comparable)]), *tables]
     if studies:
         parts += ["## Studies", study_table(studies)]
     parts += ["## Published figures", published_table(results)]
@@ -86,89 +63,31 @@ def variant(entry: dict) -> dict:
     return {key: value for options in splits for key, value in options.items() if key != "n"}
 
 
-def groups(results: dict[str, dict], kind: str) -> list[dict[str, dict]]:
-    """The results of a kind, those on the same data and variant together, each group with the best row first."""
+def groups(results: dict[str, dict], kind: Kind) -> list[dict[str, dict]]:
+    """Results of one kind, those on the same data and variant together, each group with the best row first."""
     found: dict[tuple, dict] = {}
     for name, entry in results.items():
-        if entry.get("kind", "likelihood") == kind:
-            data, options = entry["data"], json.dumps(variant(entry), sort_keys=True)
-            place = OWN.index(data) if data in OWN else len(OWN)
-            found.setdefault((place, data, options), {})[name] = entry
-    by_validation = [sorted(found[key].items(), key=lambda item: (_rank(item[1]), item[0])) for key in sorted(found)]
-    return [dict(rows) for rows in by_validation]
+        data, options = entry["data"], json.dumps(variant(entry), sort_keys=True)
+        place = OWN.index(data) if data in OWN else len(OWN)
+        found.setdefault((place, data, options), {})[name] = entry
 
+    def place_in_group(item: tuple[str, dict]) -> tuple[float, str]:
+        return kind.headline(item[1]["validation"]).rank, item[0]
 
-def _rank(entry: dict) -> float:
-    return headline(entry["validation"]).rank
+    return [dict(sorted(found[key].items(), key=place_in_group)) for key in sorted(found)]
 
 
 # --- cells -----------------------------------------------------------------------------------------------------------
 
 
-def figure(figures: dict | None) -> str:
-    """The first figure of a split, ± its standard deviation over seeds, bounds marked; "" for a split not recorded.
-
-    Example:
-        >>> figure({"nats": 90.6, "stderr": 0.8, "seed_std": 0.31, "bound": "IWAE-500"})
-        '≤ 90.60 ± 0.31'
-        >>> figure({"accuracy": 0.975, "stderr": 0.01})
-        '97.5 %'
-    """
-    if not figures:
-        return ""
-    share = "accuracy" in figures
-    scale, digits = (100, 1) if share else (1, _digits(figures))
-    text = _bound(figures) + _number(scale * headline(figures).value, digits)
-    if "seed_std" in figures:
-        text += f" ± {_number(scale * figures['seed_std'], digits)}"
-    return text + (" %" if share else "")
-
-
-def _digits(figures: dict) -> int:
-    """Decimals of the first figure of a split."""
-    if "nats" in figures:
-        return 2 if abs(figures["nats"]) >= 10 else 4  # the small data sets are known to a thousandth of a nat
-    return 5 if "error" in figures else 1
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{round(value, digits) + 0.0:,.{digits}f}"  # no "-0.0"
-
-
-def _bound(figures: dict) -> str:
-    return "≤ " if figures.get("bound") else ""
-
-
-def _nats(figures: dict | None, like: dict) -> str:
-    return _number(figures["nats"], _digits(like)) if figures else ""
-
-
-def _bits(figures: dict | None) -> str:
-    return f"{_bound(figures)}{figures['bits_per_dim']:.3f}" if figures and "bits_per_dim" in figures else ""
-
-
-def _kl(entry: dict) -> str:
-    figures = entry["validation"]
-    return _bound(figures) + _nats(figures["kl"], figures) if "kl" in figures else ""
-
-
-def _prototypes(entry: dict) -> str:
-    seen = entry["validation"].get("prototypes")
-    return f"{seen['distinct']:.0f} (data: {seen['distinct_in_data']:.0f})" if seen else ""
-
-
-def _name(entry: dict) -> str:
-    return NAMES.get(entry["model"], entry["model"].replace("_", " "))
-
-
-def join(words: Sequence[str]) -> str:
-    """Words as a sentence lists them.
+def join(parts: Sequence[str]) -> str:
+    """Parts of a sentence as it lists them.
 
     Example:
         >>> join(["a", "b", "c"])
         'a, b and c'
     """
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 def _command(entry: dict) -> str:
@@ -189,47 +108,26 @@ def made_on(entry: dict) -> str:
     return f"{entry['hardware']}; {', '.join(f'{name} {version}' for name, version in entry['versions'].items())}"
 
 
-def _metric(key: str, digits: int) -> Callable[[dict], str]:
-    return lambda entry: _number(entry["validation"][key], digits) if key in entry["validation"] else ""
-
-
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 Columns = Sequence[tuple[str, Callable[[dict], str]]]
 
-FIGURES: dict[str, Columns] = {  # of a kind of result: heading, and what an entry shows there
-    "likelihood": (
-        ("validation, nats", lambda e: figure(e["validation"])),
-        ("validation, bits/dim", lambda e: _bits(e["validation"])),
-        ("test, nats", lambda e: figure(e.get("test"))),
-        ("test, bits/dim", lambda e: _bits(e.get("test"))),
-        ("validation, KL in nats", _kl),
-        ("published, test", _published),
-    ),
-    "samples": (
-        ("validation, Fréchet", lambda e: figure(e["validation"])),
-        ("test, Fréchet", lambda e: figure(e.get("test"))),
-        ("kernel", _metric("kernel", 1)),
-        ("precision", _metric("precision", 2)),
-        ("recall", _metric("recall", 2)),
-        ("density", _metric("density", 2)),
-        ("coverage", _metric("coverage", 2)),
-        ("least class", _metric("least_class", 3)),
-        ("read as its class", _metric("class_accuracy", 3)),
-        ("different prototypes", _prototypes),
-    ),
-    "translation": (
-        ("validation, square error", lambda e: figure(e["validation"])),
-        ("test, square error", lambda e: figure(e.get("test"))),
-        ("back to gray", _metric("error_back", 5)),
-        ("there and back, absolute", _metric("cycle", 4)),
-        ("read as its class", _metric("class_accuracy", 3)),
-    ),
-    "classifier": (
-        ("validation", lambda e: figure(e["validation"])),
-        ("test", lambda e: figure(e.get("test"))),
-    ),
-}
+
+def figure_columns(kind: Kind) -> Columns:
+    """The columns of a kind's figures: the main ones of both splits, then those of the validation split alone."""
+
+    def of(split: str, show: Callable[[dict], str]) -> Callable[[dict], str]:
+        return lambda entry: show(entry[split]) if split in entry else ""
+
+    columns = []
+    for split in ("validation", "test"):
+        columns.append((f"{split}, {kind.column}" if kind.column else split, of(split, kind.figure)))
+        columns += [(f"{split}, {c.heading}", of(split, c.text)) for c in kind.columns if c.splits]
+    named = "validation, " if any(c.splits for c in kind.columns) else ""  # where some say their split, all do
+    columns += [(named + c.heading, of("validation", c.text)) for c in kind.columns if not c.splits]
+    return [*columns, ("published, test", _published)] if kind.published else columns
+
+
 COST: Columns = (
     ("parameters", lambda e: f"{e['parameters']:,}"),
     ("seeds", lambda e: ", ".join(map(str, e["seeds"]))),
@@ -254,13 +152,12 @@ def shared(columns: Columns, rows: Sequence[dict]) -> tuple[Columns, str]:
     return [column for column in columns if column[0] != "made on"], f"Made on {made_on(rows[0])}."
 
 
-def result_table(group: dict[str, dict]) -> str:
+def result_table(group: dict[str, dict], kind: Kind) -> str:
     """One group of results: heading, what to compare with, the table, and what is common to its rows."""
     rows = [{**entry, "file": name} for name, entry in group.items()]
     first = rows[0]
-    kind = first.get("kind", "likelihood")
-    model = ("model", lambda e: f"[{_name(e)}](results/{e['file']}.json)")
-    columns, line = shared([model, *FIGURES[kind], *COST], rows)
+    model = ("model", lambda e: f"[{words(e['model'])}](results/{e['file']}.json)")
+    columns, line = shared([model, *figure_columns(kind), *COST], rows)
     notes = [_errors(rows, kind), _bounds(rows), line]
     parts = [_heading(first), _context(first, kind), markdown(columns, rows), " ".join(filter(None, notes))]
     return "\n\n".join(filter(None, parts))
@@ -268,39 +165,32 @@ def result_table(group: dict[str, dict]) -> str:
 
 def _heading(entry: dict) -> str:
     data, options = entry["data"], variant(entry)
-    words = [VARIANTS[data]] if data in VARIANTS else []
-    words += [key if value is True else f"{key} {value}" for key, value in sorted(options.items())]
-    return f"### `{data}`" + (f": {', '.join(words)}" if words else "")
+    said = [VARIANTS[data]] if data in VARIANTS else []
+    said += [key if value is True else f"{key} {value}" for key, value in sorted(options.items())]
+    return f"### `{data}`" + (f": {', '.join(said)}" if said else "")
 
 
-def _context(entry: dict, kind: str) -> str:
+def _context(entry: dict, kind: Kind) -> str:
     """What the figures of a table are to be compared with: baselines on validation, and the floor."""
-    known = [f"{name} {_baseline(figures)}" for name, figures in entry["baselines"].items()]
+    known = [f"{name} {kind.baseline(figures)}" for name, figures in entry["baselines"].items()]
     text = f"Baselines on validation: {', '.join(known)}." if known else ""
-    if entry.get("floor"):
-        nats, bits = _nats(entry["floor"], entry["validation"]), _bits(entry["floor"])
-        text += f" Floor, the entropy of the data: {nats} nats, {bits} bits/dim."
+    if floor := entry.get("floor"):
+        main = f"{kind.number(floor[kind.key], kind.decimals(entry['validation']))} {kind.unit}"
+        others = [f"{column.text(floor)} {column.heading}" for column in kind.columns if column.key in floor]
+        text += f" Floor, the entropy of the data: {', '.join([main, *others])}."
     return text.strip()
 
 
-def _baseline(figures: dict) -> str:
-    if "frechet" not in figures:
-        return figure(figures) + (" nats" if "nats" in figures else "")
-    others = ((name, show({"validation": figures})) for name, show in FIGURES["samples"][2:])
-    return f"({', '.join([f'Fréchet {figure(figures)}', *(f'{name} {text}' for name, text in others if text)])})"
-
-
-def _errors(rows: Sequence[dict], kind: str) -> str:
+def _errors(rows: Sequence[dict], kind: Kind) -> str:
     """How uncertain the figures are because a split is finite, which the spread over seeds does not show."""
-    scale, unit = (100, " %") if kind == "classifier" else (1, "")
-    digits = _digits(rows[0]["validation"])
+    digits = kind.decimals(rows[0]["validation"])
     said = []
     for split in ("validation", "test"):
         there = [row[split] for row in rows if split in row]
         if there:
             counts = " or ".join(f"{n:,}" for n in sorted({figures["n"] for figures in there}))
-            error = _number(scale * max(figures["stderr"] for figures in there), digits)
-            said.append(f"{error}{unit} ({split}, {counts} examples)")
+            error = kind.number(max(figures["stderr"] for figures in there), digits)
+            said.append(f"{error}{kind.sign} ({split}, {counts} examples)")
     return f"Standard error because the split is finite: at most {join(said)}."
 
 
@@ -325,7 +215,7 @@ def study_table(studies: dict[str, dict]) -> str:
         ],
         rows,
     )
-    about = "Sweeps and comparisons that are too long for a lesson, each made once by a script in `tools/`."
+    about = "Sweeps and comparisons that are too long for a lesson, each made once by a script in `studies/`."
     return "\n\n".join(filter(None, (about, markdown(columns, rows), line)))
 
 
@@ -368,7 +258,7 @@ def read_results(root: Path) -> dict[str, dict]:
 
 
 def read_studies(root: Path) -> dict[str, dict]:
-    """The entries of `results/studies/` of a checkout, each with "shows", out of the docstring of its tool.
+    """The entries of `results/studies/` of a checkout, each with "shows", out of the docstring of its script.
 
     Raises:
         ValueError: a file is damaged, or its command names no script that is there.
@@ -376,21 +266,21 @@ def read_studies(root: Path) -> dict[str, dict]:
     found = {}
     for path in sorted((root / "results" / "studies").glob("*.json")):
         study = _read(path)
-        script = re.match(r"python (tools/\w+\.py)", study["command"])
+        script = re.match(r"python (studies/\w+\.py)", study["command"])
         if not script or not (root / script[1]).is_file():
             raise ValueError(
-                f"{path} was made by {study['command']!r}, which is no script in tools/; correct its command, or bring "
-                "the script back"
+                f"{path} was made by {study['command']!r}, which is no script in studies/; correct its command, or "
+                "bring the script back"
             )
         found[path.stem] = {**study, "shows": what_it_shows((root / script[1]).read_text(encoding="utf-8"))}
     return found
 
 
 def what_it_shows(source: str) -> str:
-    """What a tool records: the first line of its docstring, without "Record" and its own command.
+    """What a script records: the first line of its docstring, without "Record" and its own command.
 
     Example:
-        >>> what_it_shows('"Record how often a GAN fails: `python tools/a.py`, ten seeds of each."')
+        >>> what_it_shows('"Record how often a GAN fails: `python studies/a.py`, ten seeds of each."')
         'How often a GAN fails, ten seeds of each.'
     """
     first = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from garm_course.models import NAMES
+from garm_course.models import words
 from garm_course.show.figures import (
     INK,
     LINE_COLORS,
@@ -66,9 +66,7 @@ class Rungs:
         self.data, self.split = data[0], split
         first = results[0][split]
         self.dims = round(first["nats"] / first["bits_per_dim"] / math.log(2))
-        rows = [
-            (NAMES.get(r["model"], r["model"]), r[split]["nats"], _error(r[split], len(r["seeds"])), r) for r in results
-        ]
+        rows = [(words(r["model"]), r[split]["nats"], _error(r[split], len(r["seeds"])), r) for r in results]
         if split == "validation":  # the baselines are recorded for this split
             rows += [(name, b["nats"], b["stderr"], None) for name, b in results[0]["baselines"].items()]
         self.rows = sorted(rows, key=lambda row: -row[1])
@@ -137,8 +135,8 @@ class Rungs:
                 ax.axhline(k, color="#EEEEEE", lw=0.8, ls="-", zorder=0)
                 outside = nats > high
                 bound = self.bound(result)
-                words = ("≤ " if bound else "") + f"{nats:.1f}" + ("  →" if outside else "")
-                ax.text(1.01, k, words, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL, color=color)
+                figure = ("≤ " if bound else "") + f"{nats:.1f}" + ("  →" if outside else "")
+                ax.text(1.01, k, figure, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL, color=color)
                 if not outside:
                     marker = ("<" if bound else "o") if result else "|"
                     ax.errorbar(nats, k, xerr=2 * stderr, color=color, marker=marker, ms=6, lw=1.4, ls="none")

@@ -12,30 +12,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from garm_course.models import CLASSES, home, model_class
 from garm_course.weights.packing import pack, unpack
 
 FORMAT = "garm-course 1"
-
-
-def model_classes() -> dict[str, type]:
-    """The models that can be saved and loaded, by name."""
-    from garm_course.adversarial.cyclegan import CycleGAN
-    from garm_course.adversarial.gan import DCGAN, MLPGAN
-    from garm_course.adversarial.vaegan import MLPVAEGAN
-    from garm_course.autoregressive.made import FVSBN, MADE
-    from garm_course.autoregressive.nade import NADE
-    from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
-    from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
-    from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, PixelGRU, RowLSTM
-    from garm_course.evaluation.features import DigitClassifier
-    from garm_course.latent.vae import MLPVAE
-    from garm_course.latent.vqvae import ConvVQVAE, TwoStage
-
-    models = (
-        FVSBN, MADE, NADE, PixelGRU, RowLSTM, DiagonalBiLSTM, PixelCNN, GatedPixelCNN, PixelCNNPP,
-        MLPVAE, ConvVQVAE, TwoStage, MLPGAN, DCGAN, CycleGAN, MLPVAEGAN, DigitClassifier,
-    )  # fmt: skip
-    return {cls.name: cls for cls in models}
 
 
 def build_model(name: str, config: dict) -> nn.Module:
@@ -44,15 +24,28 @@ def build_model(name: str, config: dict) -> nn.Module:
     A model that is put together from others has `config["parts"]`: by the name of the argument, the name and the config
     of each part.
 
+    Only the module of this model is imported.
+
     Raises:
-        ValueError: for an unknown name; the message lists the known ones. TypeError, ValueError: a config that does not
-            fit.
+        ValueError: for an unknown name; the message lists the known ones.
+        TypeError, ValueError: a config that does not fit.
     """
-    classes = model_classes()
-    if name not in classes:
-        raise ValueError(f"no model {name!r}; known: {', '.join(classes)}")
+    cls = model_class(name)
     parts = {argument: build_model(*part) for argument, part in config.get("parts", {}).items()}
-    return classes[name](**{k: v for k, v in config.items() if k != "parts"}, **parts)
+    return cls(**{k: v for k, v in config.items() if k != "parts"}, **parts)
+
+
+def complete_config(name: str, config: dict) -> dict:
+    """A config of any age with all arguments that the model has today; one that does not fit comes back as it is."""
+    try:
+        return _quietly_built(name, config).config
+    except (AttributeError, TypeError, ValueError):
+        return config
+
+
+def _quietly_built(name: str, config: dict) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # the random start is thrown away: it must not move the caller's draws
+        return build_model(name, config)
 
 
 def write_atomically(path: Path | str, data: bytes) -> None:
@@ -83,22 +76,21 @@ def save_model(model: nn.Module, path: Path | str, record: dict | None = None, *
     """Write a model of the library to a safetensors file.
 
     Args:
-        model: its class must be one of `model_classes()`.
+        model: its class must be in the list of `garm_course.models`.
         path: the file; its folder must exist.
         record: anything JSON can hold, such as the result of the run; comes back as `model.record`.
         packed: round the weights to eight bits, for a file of a quarter of the size; see `packing`.
     """
     from safetensors.torch import save
 
-    if model_classes().get(getattr(model, "name", None)) is not type(model):
-        raise ValueError(f"cannot save a {type(model).__name__}; known models: {', '.join(model_classes())}")
+    name, cls = getattr(model, "name", None), type(model)
+    if name not in CLASSES or home(name) != f"{cls.__module__}:{cls.__qualname__}":
+        raise ValueError(f"cannot save a {cls.__name__}; known models: {', '.join(CLASSES)}")
     if not hasattr(model, "config"):
-        raise ValueError(
-            f"cannot save a {type(model).__name__} with parts that the library cannot build; use its models"
-        )
+        raise ValueError(f"cannot save a {cls.__name__} with parts that the library cannot build; use its models")
     metadata = {
         "format": FORMAT,
-        "model": model.name,
+        "model": name,
         "config": json.dumps(model.config),
         "record": json.dumps(record or {}),
     }
@@ -143,14 +135,13 @@ def load_model(path: Path | str, expected: str | None = None, *, dtype: torch.dt
         raise ValueError(
             f"{path} was not written by this course (no {FORMAT!r} in its header); use a file of `garm train`"
         )
-    name, classes = metadata.get("model"), model_classes()
-    if name not in classes:
-        raise ValueError(f"{path} holds an unknown model {name!r}; known: {', '.join(classes)}; update garm_course")
+    name = metadata.get("model")
+    if name not in CLASSES:
+        raise ValueError(f"{path} holds an unknown model {name!r}; known: {', '.join(CLASSES)}; update garm_course")
     if expected is not None and name != expected:
         raise ValueError(f"{path} holds a {name}, expected a {expected}; choose the file of that model")
     try:
-        with torch.random.fork_rng(devices=[]):  # the random start is thrown away: it must not move the caller's draws
-            model = build_model(name, json.loads(metadata["config"]))
+        model = _quietly_built(name, json.loads(metadata["config"]))
         model.record = json.loads(metadata["record"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the configuration in {path} does not fit a {name} ({error}); train it again") from None

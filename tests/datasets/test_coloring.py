@@ -5,7 +5,7 @@ import torch
 
 from garm_course import datasets
 from garm_course.datasets.coloring import INK, PAPER, colored, shade, unpaired
-from garm_course.recipes.measures import context, headline, translation_figures
+from garm_course.recipes.kinds import Translations
 from garm_course.transforms import scale
 
 TRAIN, VALIDATION = datasets.load("digits", "train"), datasets.load("digits", "validation")
@@ -64,27 +64,27 @@ def test_only_gray_images_are_colored(name):
 
 
 def test_the_true_translation_has_no_error_and_its_opposite_a_large_one():
-    perfect = translation_figures(Translates(colored, shade), VALIDATION, "validation")
+    perfect = Translations().measure(Translates(colored, shade), VALIDATION, "validation")
     assert perfect["error"] == pytest.approx(0, abs=1e-12)
     assert perfect["error_back"] == pytest.approx(0, abs=1e-12)
     assert perfect["cycle"] == pytest.approx(0, abs=1e-6)
     assert perfect["class_accuracy"] > 0.97
     # inverted images: they come back as they were, and everything else is wrong
-    opposite = translation_figures(Translates(lambda x: colored(-x), lambda y: -shade(y)), VALIDATION, "validation")
+    opposite = Translations().measure(Translates(lambda x: colored(-x), lambda y: -shade(y)), VALIDATION, "validation")
     assert opposite["cycle"] == pytest.approx(0, abs=1e-6)
     x = scale(VALIDATION.x, 17).double()
     slope = sum((b - a) ** 2 for a, b in zip(PAPER, INK, strict=True)) / 12  # mean square of a color per gray
     assert opposite["error"] == pytest.approx((slope * (2 * x).square().mean()).item(), rel=1e-5)
     assert opposite["error_back"] == pytest.approx((2 * x).square().mean().item(), rel=1e-5)
     assert opposite["class_accuracy"] < 0.3
-    assert headline(opposite).text.startswith(f"{opposite['error']:.5f} ± ")
-    assert headline(perfect).rank < headline(opposite).rank
+    assert Translations().headline(opposite).text.startswith(f"{opposite['error']:.5f} ± ")
+    assert Translations().headline(perfect).rank < Translations().headline(opposite).rank
 
 
 def test_the_baseline_is_the_best_constant_image():
-    baseline = context("translation", TRAIN, VALIDATION)["baselines"]["mean of the colored images"]
+    baseline = Translations().baselines(TRAIN, VALIDATION)["mean of the colored images"]
     mean = unpaired(TRAIN)[1].tensors[0].mean(0)
-    constant = translation_figures(
+    constant = Translations().measure(
         Translates(lambda x: mean.expand(len(x), -1, -1, -1), lambda y: y[:, :1]), VALIDATION, "validation"
     )
     assert baseline["error"] == pytest.approx(constant["error"])

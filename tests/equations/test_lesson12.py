@@ -10,15 +10,9 @@ from sklearn.cluster import KMeans
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.datasets import load
 from garm_course.evaluation.audits import all_examples
-from garm_course.latent.vqvae import (
-    ConvVQVAE,
-    TwoStage,
-    codebook_perplexity,
-    ema_update,
-    nearest_code,
-    quantize,
-    vq_loss,
-)
+from garm_course.latent.quantizer import codebook_perplexity, ema_update, nearest_code, quantize, vq_loss
+from garm_course.latent.two_stage import TwoStage
+from garm_course.latent.vqvae import ConvVQVAE
 
 
 def randn(*shape, seed=0):

@@ -7,7 +7,7 @@ import pytest
 
 from garm_course.lessons import lesson03
 from garm_course.lessons.lesson03 import scans
-from garm_course.recipes.catalog import recorded, recorded_on
+from garm_course.recipes import recorded, recorded_on
 from garm_course.show import figures
 from garm_course.show.figures import png
 from garm_course.show.ladders import Rungs

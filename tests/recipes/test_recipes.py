@@ -4,6 +4,8 @@ import errno
 import json
 import math
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,10 +14,14 @@ from fake_data import small_mnist, write_idx
 from garm_course import datasets
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.evaluation.likelihood import evaluate
-from garm_course.recipes import catalog as recipes
-from garm_course.recipes.catalog import BUDGETS, RECIPES, evaluate_run, find, read_result, train, write_result
-from garm_course.recipes.measures import MEASURES, headline
-from garm_course.training.likelihood import NonFiniteLossError
+from garm_course.models import CLASSES, MODELS, home, model_class, words
+from garm_course.recipes import recipe as recipe_module
+from garm_course.recipes.catalog import RECIPES, find
+from garm_course.recipes.kinds import KINDS, kind_of
+from garm_course.recipes.recipe import BUDGETS, TwoStageRecipe
+from garm_course.recipes.records import recorded, recorded_on
+from garm_course.recipes.runs import InterruptedRun, evaluate_run, read_result, train, write_result
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.transforms import scale
 from garm_course.weights import files as checkpoints
 from garm_course.weights.files import build_model, load_model, save_model
@@ -110,7 +116,7 @@ def test_every_recipe_fits_its_data(name, few_mnist):
     small = {"n": 5} if "n" in recipe.options("train") else {}
     data = datasets.load(recipe.data, "train", **{**recipe.options("train"), **small})
     model = recipe.build()
-    assert recipe.kind in MEASURES
+    assert recipe.kind in KINDS
     for budget in BUDGETS:
         assert recipe.settings(budget)["steps"] >= 1
     assert recipe.settings("smoke")["steps"] == 2
@@ -178,7 +184,7 @@ def forbid_training(monkeypatch):
     def fit(*args, **kwargs):
         raise AssertionError("trained although the folder cannot be written")
 
-    monkeypatch.setattr(recipes, "fit", fit)
+    monkeypatch.setattr(recipe_module, "fit", fit)
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_training(tmp_path, monkeypatch):
@@ -259,12 +265,12 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path, monkeypatch)
         raise KeyboardInterrupt
 
     in_training(monkeypatch, 2, interrupt)
-    with pytest.raises(recipes.InterruptedRun, match="interrupted at step 1; it was too early to save anything"):
+    with pytest.raises(InterruptedRun, match="interrupted at step 1; it was too early to save anything"):
         train(BARS, tmp_path / "run", budget="smoke")
     assert names(tmp_path / "run") == []
     monkeypatch.undo()
     in_training(monkeypatch, 2, interrupt)
-    with pytest.raises(recipes.InterruptedRun, match=r"interrupted at step 1; go on with: garm train .* --resume$"):
+    with pytest.raises(InterruptedRun, match=r"interrupted at step 1; go on with: garm train .* --resume$"):
         train(BARS, tmp_path / "run", budget="smoke", save_every=1)
     with pytest.raises(FileExistsError, match="was not finished; go on with --resume, or start anew with --overwrite"):
         train(BARS, tmp_path / "run", budget="smoke")
@@ -275,7 +281,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path, monkeypatch)
     assert names(tmp_path / "run") == ["model.safetensors", "result.json"]
     monkeypatch.undo()
     in_training(monkeypatch, 2, interrupt)
-    with pytest.raises(recipes.InterruptedRun):
+    with pytest.raises(InterruptedRun):
         train(BARS, tmp_path / "run", budget="smoke", save_every=1, overwrite=True)
     _, anew = train(BARS, tmp_path / "run", budget="smoke", seed=4, overwrite=True)
     assert anew["seed"] == 4
@@ -283,10 +289,10 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path, monkeypatch)
 
 def test_the_two_stages_of_a_vqvae_go_on_where_they_were(tmp_path, monkeypatch):
     recipe = find("vqvae", "glyphs")
-    recipe = recipes.TwoStageRecipe(**{**recipe.__dict__, "sizes": {split: 60 for split in datasets.SPLITS}})
+    recipe = TwoStageRecipe(**{**recipe.__dict__, "sizes": {split: 60 for split in datasets.SPLITS}})
     _, whole = train(recipe, tmp_path / "whole", budget="smoke")
     in_training(monkeypatch, 2, lambda value: (_ for _ in ()).throw(KeyboardInterrupt))  # of the prior
-    with pytest.raises(recipes.InterruptedRun, match="interrupted at step 1 of the prior; go on with"):
+    with pytest.raises(InterruptedRun, match="interrupted at step 1 of the prior; go on with"):
         train(recipe, tmp_path / "run", budget="smoke", save_every=1)
     monkeypatch.undo()
     _, result = train(recipe, tmp_path / "run", budget="smoke", resume=True)
@@ -362,20 +368,21 @@ def test_recorded_results_belong_to_recipes_and_to_the_stored_weights():
     from garm_course.paths import results_folder
     from garm_course.weights import load_pretrained, pretrained_names
 
-    recorded = {path.stem: json.loads(path.read_text()) for path in results_folder().glob("*.json")}
-    assert recorded
-    assert set(recorded) <= set(RECIPES)
-    assert set(pretrained_names()) <= set(recorded), "weights without recorded figures"
+    results = {path.stem: json.loads(path.read_text()) for path in results_folder().glob("*.json")}
+    assert results
+    assert set(results) <= set(RECIPES)
+    assert set(pretrained_names()) <= set(results), "weights without recorded figures"
     for name in pretrained_names():
         assert load_pretrained(name).config == RECIPES[name].build().config, f"{name}: the recipe has changed since"
-    for name, result in recorded.items():
+    for name, result in results.items():
         if result.get("kind") == "samples":  # near the training images, with every class above 2 %
             own, memory = result["validation"]["frechet"], result["baselines"]["training images"]["frechet"]
             assert own < 2 * memory, name
             assert result["validation"]["least_class"] > 0.02, name
             continue
-        worst = max(headline(figures).rank for figures in result["baselines"].values())
-        assert headline(result["validation"]).rank < worst, name
+        kind = kind_of(result)
+        worst = max(kind.headline(figures).rank for figures in result["baselines"].values())
+        assert kind.headline(result["validation"]).rank < worst, name
         if "class marginals" in result["baselines"]:  # the pair of lesson 12 has a poor bound, and the lesson says so
             beaten = "pixel marginals" if name == "vqvae-glyphs" else "class marginals"
             assert result["validation"]["nats"] < result["baselines"][beaten]["nats"], name
@@ -385,7 +392,7 @@ def test_recorded_results_belong_to_recipes_and_to_the_stored_weights():
 
 
 def test_the_cheapest_entry_of_the_ladder_can_be_made_again(tmp_path):
-    entries = recipes.recorded_on("digits") + recipes.recorded_on("glyphs")
+    entries = recorded_on("digits") + recorded_on("glyphs")
     entry = min(entries, key=lambda e: sum(e["cpu_seconds"]) / len(e["cpu_seconds"]))
     seed, run = entry["seeds"][0], entry["runs"][0]
     assert (
@@ -400,24 +407,88 @@ def test_the_cheapest_entry_of_the_ladder_can_be_made_again(tmp_path):
 
 
 def test_a_ladder_can_stop_at_the_models_that_a_lesson_knows():
-    assert {recipe.model for recipe in RECIPES.values()} == set(recipes.INTRODUCED_IN)
-    every = recipes.recorded_on("digits")
-    early = recipes.recorded_on("digits", lesson=4)
-    assert early == [result for result in every if recipes.INTRODUCED_IN[result["model"]] <= 4]
+    every = recorded_on("digits")
+    early = recorded_on("digits", lesson=4)
+    assert early == [result for result in every if MODELS[result["model"]].lesson <= 4]
     assert 0 < len(early) < len(every)
-    assert recipes.recorded_on("digits", lesson=99) == every
+    assert recorded_on("digits", lesson=99) == every
+
+
+def test_every_model_of_a_recipe_is_in_the_list_and_the_list_has_no_other():
+    """But the classes that only variants or pairs are built of."""
+    trained = {recipe.model for recipe in RECIPES.values()}
+    assert trained <= set(MODELS)
+    assert set(MODELS) - trained == {"dcgan", "two_stage"}
+    assert len({model.words for model in MODELS.values()}) == len(MODELS)
+    for name in MODELS:
+        cls = model_class(name)
+        assert cls.name in CLASSES
+        assert home(name) == f"{cls.__module__}:{cls.__name__}"
+        assert (cls.name == name) == (name in CLASSES)
+    assert words("a_new_one") == "a new one"
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones():
+    for ask in (model_class, lambda name: checkpoints.build_model(name, {})):
+        with pytest.raises(ValueError, match=r"no model 'dalle'; known: fvsbn, made, .*, classifier$"):
+            ask("dalle")
+
+
+def test_a_model_is_built_without_importing_the_others():
+    code = (
+        "import sys, garm_course.models as m; assert 'torch' not in sys.modules; m.model_class('nade');"
+        "print([n for n in ('latent', 'adversarial', 'autoregressive.pixelcnn') if f'garm_course.{n}' in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_says_all_that_tables_need(kind):
+    one = KINDS[kind]
+    assert all((one.name == kind, one.heading, one.about, one.key, one.unit))
+    figures = {one.key: 0.5, "stderr": 0.25, "n": 10}
+    best, worst = sorted((one.headline({**figures, one.key: x}) for x in (0.25, 0.75)), key=lambda h: h.rank)
+    assert (best.value < worst.value) == (one.best > 0)
+    head, row = (line.split() for line in one.lines([figures]))
+    assert "±" in head
+    assert row == [one.number(0.5), one.number(0.25)], "columns without a figure are left out"
+
+
+def test_an_unknown_kind_is_answered_with_the_known_ones(copy):
+    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, samples, translation, class"):
+        recorded_on("digits", kind="audio")
+    write_result(copy, {**read_result(copy), "kind": "audio"})
+    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood"):
+        evaluate_run(copy)
+
+
+def test_a_run_of_an_older_version_is_still_evaluated(copy):
+    """Older results name no kind and no class, and their configurations lack arguments that came later."""
+    old = read_result(copy)
+    figures = old["validation"]
+    for key in ("kind", "class"):
+        del old[key]
+    assert GatedPixelCNN((1, 4, 4), 2).config.keys() >= {"encoding"}
+    del old["config"]["encoding"]
+    write_result(copy, old)
+    assert evaluate_run(copy, "validation")["validation"] == figures
+    old["config"]["no_such_argument"] = 1
+    write_result(copy, old)
+    with pytest.raises(ValueError, match=r"is not the model of .*; train the run again"):
+        evaluate_run(copy)
 
 
 def test_another_variant_of_the_data_is_not_on_the_ladder():
-    assert recipes.recorded("color_pixelcnnpp-glyphs")["data_options"]["train"]["color"]
-    assert "color_pixelcnnpp" not in [result["model"] for result in recipes.recorded_on("glyphs")]
+    assert recorded("color_pixelcnnpp-glyphs")["data_options"]["train"]["color"]
+    assert "color_pixelcnnpp" not in [result["model"] for result in recorded_on("glyphs")]
 
 
 def test_the_second_stage_is_as_short_as_the_first_in_a_smoke_run(tmp_path):
     recipe = RECIPES["vqvae-glyphs"]
     assert recipe.settings("smoke")["prior"]["steps"] == 2
     assert recipe.settings("full")["prior"]["steps"] > recipe.settings("quick")["prior"]["steps"]
-    small = recipes.TwoStageRecipe(**{**recipe.__dict__, "sizes": {split: 60 for split in datasets.SPLITS}})
+    small = TwoStageRecipe(**{**recipe.__dict__, "sizes": {split: 60 for split in datasets.SPLITS}})
     model, result = train(small, tmp_path / "pair", budget="smoke", seed=1)
     assert result["validation"]["bound"] == "ELBO"
     assert result["validation"]["nats"] == pytest.approx(

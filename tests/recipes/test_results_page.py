@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from garm_course import paths
-from garm_course.models import NAMES
+from garm_course.cli import runs
 from garm_course.recipes.catalog import RECIPES
-from garm_course.recipes.measures import headline
-from garm_course.recipes.page import KINDS, figure, groups, page, read_results, read_studies, what_it_shows
+from garm_course.recipes.kinds import KINDS, Column, Kind, kind_of
+from garm_course.recipes.page import groups, page, read_results, read_studies, what_it_shows
 from garm_course.recipes.published import PUBLISHED, VARIANTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,15 +96,15 @@ def test_every_result_and_every_study_appears_exactly_once():
 def test_the_figures_of_a_row_are_those_of_its_file(name):
     entry = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
     (row,) = rows_of(RESULTS)[name]
-    kind = entry.get("kind", "likelihood")
-    assert row["above"][0] == KINDS[kind][0]
+    kind = kind_of(entry).name
+    assert row["above"][0] == KINDS[kind].heading
     assert row["above"][1].startswith(f"`{entry['data']}`")
     for split, column in zip(("validation", "test"), MAIN[kind], strict=True):
         bound, value, spread = parts(row[column])
         figures, digits = entry[split], row[column].replace(" %", "").split(" ± ")[0]
         assert bound == bool(figures.get("bound"))
         scale = 100 if kind == "classifier" else 1
-        assert scale * value == near(scale * headline(figures).value, digits)
+        assert scale * value == near(scale * KINDS[kind].headline(figures).value, digits)
         assert (spread is None) == (len(entry["seeds"]) == 1)
         if spread is not None:
             assert scale * spread == near(scale * figures["seed_std"], digits)
@@ -137,22 +137,17 @@ def test_rows_are_sorted_by_validation_best_first():
             assert values == sorted(values, reverse=column == "validation")
 
 
-def test_every_model_has_a_name_in_words():
-    assert {recipe.model for recipe in RECIPES.values()} <= set(NAMES)
-    assert len(set(NAMES.values())) == len(NAMES)
-
-
 # --- results that are to come ----------------------------------------------------------------------------------------
 
 
 def test_order_follows_the_figures_whatever_the_names(one):
     best, worst = copy.deepcopy(one), copy.deepcopy(one)
     best["validation"]["nats"], worst["validation"]["nats"] = 5.0, 500.0
-    (group,) = groups({"a": worst, "b": one, "c": best}, "likelihood")
+    (group,) = groups({"a": worst, "b": one, "c": best}, KINDS["likelihood"])
     assert list(group) == ["c", "b", "a"]
     accurate, poor = copy.deepcopy(RESULTS["classifier-digits"]), copy.deepcopy(RESULTS["classifier-digits"])
     poor["validation"]["accuracy"] = 0.2
-    (group,) = groups({"a": poor, "b": accurate}, "classifier")
+    (group,) = groups({"a": poor, "b": accurate}, KINDS["classifier"])
     assert list(group) == ["b", "a"]
 
 
@@ -187,9 +182,9 @@ def test_a_bound_is_marked_by_its_own_figures_only(one):
 
 
 def test_a_single_seed_has_no_spread():
-    assert figure({"nats": 90.6, "stderr": 0.8}) == "90.60"
-    assert figure({"frechet": 12.34, "stderr": 3.0, "seed_std": 0.55}) == "12.3 ± 0.6"
-    assert figure(None) == ""
+    assert KINDS["likelihood"].figure({"nats": 90.6, "stderr": 0.8}) == "90.60"
+    assert KINDS["samples"].figure({"frechet": 12.34, "stderr": 3.0, "seed_std": 0.55}) == "12.3 ± 0.6"
+    assert KINDS["likelihood"].figure(None) == ""
 
 
 def test_hardware_and_versions_are_a_line_or_a_column_where_they_differ(one):
@@ -227,8 +222,40 @@ def test_every_published_figure_names_its_variant_and_its_source():
 
 
 def test_an_unknown_kind_of_result_is_refused_and_not_left_out(one):
-    with pytest.raises(ValueError, match="no table for results of kind audio; there are tables for likelihood,"):
+    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, samples, translation, class"):
         page({"a": {**one, "kind": "audio"}}, {})
+
+
+def test_a_new_kind_is_one_class(one, monkeypatch):
+    """The page, the command line and the order of rows follow it."""
+
+    class Sizes(Kind):
+        name, heading, about, key, unit, digits, sign, best = "size", "Sizes", "Room.", "kB", "size", 1, " kB", -1
+        columns = (Column("files", "files", 0),)
+
+        def measure(self, model, data, split):
+            return {"kB": 3.5, "stderr": 0.1, "files": 2, "n": 1}
+
+        def baselines(self, train, validation):
+            return {"nothing": {"kB": 0.0, "stderr": 0.0, "n": 1}}
+
+    monkeypatch.setitem(KINDS, "size", Sizes())
+    figures = KINDS["size"].measure(None, None, "")
+    entry = {**one, "kind": "size", "baselines": KINDS["size"].baselines(None, None), "floor": None}
+    splits = ("train", "validation", "test")
+    small, large = ({**entry, **{split: {**figures, "kB": kB} for split in splits}} for kB in (1.5, 2.5))
+    text = page({"a-digits": small, "b-digits": large, "vae-digits": one}, {})
+    assert text.index("## Likelihood") < text.index(
+        "## Sizes\n\nRoom.\n\n### `digits`\n\nBaselines on validation: nothing"
+    )
+    rows = rows_of({"a-digits": small, "b-digits": large})
+    assert list(rows) == ["b-digits", "a-digits"]
+    assert (rows["a-digits"][0]["validation"], rows["a-digits"][0]["files"]) == ("1.5 kB", "2")
+    printed = runs.table(large).splitlines()
+    assert printed[0].split() == ["size", "kB", "±", "files"]
+    assert printed[1].split() == ["nothing", "(validation)", "0.0", "0.0"]
+    assert printed[3].split() == ["vae", "(validation)", "2.5", "0.1", "2"]
+    assert runs.against_record({**large, "budget": "smoke"}, small).startswith("recorded for budget")
 
 
 # --- studies ---------------------------------------------------------------------------------------------------------
@@ -252,8 +279,8 @@ def test_a_docstring_without_the_usual_words_is_taken_as_it_is():
 
 def test_a_study_without_its_script_is_told(tmp_path):
     (tmp_path / "results" / "studies").mkdir(parents=True)
-    (tmp_path / "results" / "studies" / "a.json").write_text('{"command": "python tools/gone.py"}')
-    with pytest.raises(ValueError, match=r"made by 'python tools/gone.py', which is no script in tools/; correct"):
+    (tmp_path / "results" / "studies" / "a.json").write_text('{"command": "python studies/gone.py"}')
+    with pytest.raises(ValueError, match=r"made by 'python studies/gone.py', which is no script in studies/; correct"):
         read_studies(tmp_path)
 
 

@@ -4,11 +4,21 @@ import importlib.util
 import json
 
 import pytest
+import torch
 
 from garm_course.paths import results_folder
-from garm_course.recipes import catalog as recipes
-from garm_course.recipes import studies
-from garm_course.recipes.studies import recorded_study, study_names
+from garm_course.recipes import recorded_names, studies
+from garm_course.recipes.studies import record, recorded_study, study_names
+
+HOW = {"command", "versions", "hardware"}  # what `record` adds to a study
+
+
+def script(name):
+    """A script of `studies/` as a module."""
+    spec = importlib.util.spec_from_file_location(name, results_folder().parent / "studies" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_every_study_says_how_it_was_made_and_names_a_script_that_exists():
@@ -21,7 +31,7 @@ def test_every_study_says_how_it_was_made_and_names_a_script_that_exists():
 
 
 def test_a_study_is_no_result_of_a_recipe():
-    assert not set(study_names()) & set(recipes.recorded_names())
+    assert not set(study_names()) & set(recorded_names())
 
 
 def test_what_is_read_is_the_file(tmp_path, monkeypatch):
@@ -64,33 +74,22 @@ def test_the_beta_sweep_is_a_whole_table():
 
 def test_the_script_makes_what_is_recorded():
     """Two steps of one run, in the form of the file; the settings of the record are those of the script."""
-    path = results_folder().parent / "tools" / "beta_sweep.py"
-    spec = importlib.util.spec_from_file_location("beta_sweep", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    made, kept = json.loads(json.dumps(script.study((2.0,), 1, 2))), recorded_study("beta_sweep-digits")
-    assert set(made) == set(kept)
+    module, kept = script("beta_sweep"), recorded_study("beta_sweep-digits")
+    made = json.loads(json.dumps(module.study(1, 2, (2.0,))))
+    assert set(made) | HOW == set(kept)
     assert set(made["runs"][0]) == set(kept["runs"][0])
-    assert kept["training"] == script.SETTINGS
-    assert kept["config"] == json.loads(json.dumps(script.CONFIG))
-    assert sorted({r["beta"] for r in kept["runs"]}) == list(script.BETAS)
+    assert kept["training"] == module.SETTINGS
+    assert kept["config"] == json.loads(json.dumps(module.CONFIG))
+    assert sorted({r["beta"] for r in kept["runs"]}) == list(module.BETAS)
     pictures = made["runs"][0]["reconstructions"]
-    assert (len(pictures), len(pictures[0])) == (script.SHOWN, 64)
+    assert (len(pictures), len(pictures[0])) == (module.SHOWN, 64)
     assert all(0 <= level <= 16 for picture in pictures for level in picture)
-
-
-def script(name):
-    """A script of `tools/` as a module."""
-    spec = importlib.util.spec_from_file_location(name, results_folder().parent / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_record_of_lost_modes_is_what_its_script_makes():
     """Two steps of one seed of each setting, in the form of the file."""
     made, kept = json.loads(json.dumps(script("mode_collapse").study(1, 2))), recorded_study("mode_collapse")
-    assert set(made) == set(kept)
+    assert set(made) | HOW == set(kept)
     assert made["settings"] == kept["settings"]
     for setting in kept["settings"]:
         runs = [r for r in kept["runs"] if r["setting"] == setting]
@@ -118,7 +117,7 @@ def test_the_record_of_the_vae_gan_is_what_its_script_makes(monkeypatch):
     module, kept = script("vaegan"), recorded_study("vaegan")
     monkeypatch.setenv("GARM_PROGRESS", "0")
     made = json.loads(json.dumps(module.study(1, 2)))
-    assert set(made) == set(kept)
+    assert set(made) | HOW == set(kept)
     assert made["settings"] == kept["settings"]
     assert made["gray_of_data"] == kept["gray_of_data"]
     for setting in kept["settings"]:
@@ -138,3 +137,28 @@ def test_the_record_of_heads_is_what_its_script_makes(monkeypatch):
             runs = [r for r in kept["runs"] if (r["head"], r["examples"]) == (head, n)]
             assert [r["seed"] for r in runs] == [0, 1, 2]
             assert all(set(r) == {"head", "examples", "seed", *made} for r in runs)
+
+
+def test_a_study_is_recorded_with_its_command_and_its_figures_are_printed(tmp_path, capsys):
+    def study(seeds, steps, glyph_seeds):
+        return {"unit": "nats", "runs": [{"way": "a", "seed": k, "nats": steps + k / 3} for k in range(seeds)]}
+
+    out = tmp_path / "new" / "one.json"
+    options = {"seeds": 3, "steps": None, "glyph_seeds": None}
+    made = record("one", study, ["way"], ["--seeds", "2", "--steps", "5", "--out", str(out)], **options)
+    assert json.loads(out.read_text()) == made
+    assert set(made) == {"unit", "runs", *HOW}
+    assert made["command"] == "python studies/test_studies.py --seeds 2 --steps 5"
+    assert made["hardware"].endswith("1 thread(s)") or torch.cuda.is_available()
+    assert capsys.readouterr().out == "a: nats [5.0, 5.333]\n"
+    with pytest.raises(SystemExit):
+        record("one", study, ["way"], ["--seeds", "many", "--out", str(out)], **options)
+
+
+def test_the_command_of_a_recorded_study_has_the_options_of_its_script():
+    for name in study_names():
+        _, path, *options = recorded_study(name)["command"].split()
+        text = (results_folder().parent / path).read_text(encoding="utf-8")
+        assert f'record("{name}", study' in text
+        asked = text[text.index("    record(") :]
+        assert all(f"{option[2:].replace('-', '_')}=" in asked for option in options[::2]), name

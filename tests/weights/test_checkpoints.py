@@ -11,11 +11,12 @@ from safetensors.torch import save
 
 from garm_course import load_pretrained
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+from garm_course.models import CLASSES, model_class
 from garm_course.recipes.catalog import RECIPES
-from garm_course.recipes.measures import MEASURES, headline
+from garm_course.recipes.kinds import kind_of
 from garm_course.weights import FOLDER, pretrained_names
 from garm_course.weights import files as checkpoints
-from garm_course.weights.files import load_model, model_classes, save_model, write_atomically
+from garm_course.weights.files import load_model, save_model, write_atomically
 
 
 def build(cls=GatedPixelCNN, n_classes=2, **options):
@@ -197,10 +198,11 @@ def test_a_pretrained_model_reaches_its_recorded_figures(name):
     assert name == f"{record['model']}-{record['data']}"
     assert not model.training
     data = datasets.load(record["data"], "validation", **record["data_options"]["validation"])
-    found = headline(MEASURES[record.get("kind", "likelihood")](model, data, "validation")).value
+    kind = kind_of(record)
+    found = kind.headline(kind.measure(model, data, "validation")).value
     tensors, _ = checkpoints.read_tensors(FOLDER / f"{name}.safetensors", "")
     single = not any(tensor.dtype in (torch.float16, torch.int8) for tensor in tensors.values())
-    off = abs(found - headline(record["validation"]).value)
+    off = abs(found - kind.headline(record["validation"]).value)
     # half precision or eight bits: .02, or a thousandth where the figure is large (192 colors of 256 levels).
     # Samples are rounded to levels, so that some pixels jump: a hundredth of their distance.
     relative = 1e-2 if record.get("kind") == "samples" else 1e-3
@@ -224,7 +226,7 @@ def test_an_unknown_pretrained_model_is_answered_with_the_known_ones():
 
 
 def test_every_model_has_its_name():
-    assert all(cls.name == name for name, cls in model_classes().items())
+    assert all(model_class(name).name == name for name in CLASSES)
 
 
 @pytest.mark.parametrize("name", pretrained_names())

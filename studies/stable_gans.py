@@ -1,4 +1,4 @@
-"""Record what each way to steady a GAN does: `python tools/stable_gans.py`, five seeds of each on points and digits.
+"""Record what each way to steady a GAN does: `python studies/stable_gans.py`, five seeds of each on points and digits.
 
 Writes results/studies/stable_gans.json, which lesson 14 reads. On the 25-mode grid: how many modes 2,500 samples reach,
 and their share within three standard deviations of a mode, both counted as in `mode_collapse.py`. On `digits`: the
@@ -7,24 +7,19 @@ share of a class. All take the same number of generator steps; the Wasserstein o
 twenty minutes on one thread.
 """
 
-import argparse
-import json
 import math
-from pathlib import Path
 
 import torch
 
 from garm_course import load_pretrained
-from garm_course.adversarial.gan import MLPGAN
+from garm_course.adversarial.gan import MLPGAN, GANGame
 from garm_course.datasets import load
 from garm_course.evaluation.features import class_shares, features
 from garm_course.evaluation.samples import frechet_distance, mode_counts
-from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
-from garm_course.training.games import fit_adversarial
-from garm_course.training.likelihood import NonFiniteLossError
+from garm_course.recipes import record
+from garm_course.training.games import fit_game
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.transforms import unscale
-from garm_course.weights.files import write_atomically
 
 SAMPLES = 2500
 METHODS = {  # what differs from "plain": the non-saturating loss, both learning rates 1e-3 and falling to 0
@@ -38,6 +33,7 @@ METHODS = {  # what differs from "plain": the non-saturating loss, both learning
     "averaged generator": {"ema": 0.995},
     "R1 and averaged": {"r1": 0.1, "ema": 0.995},
 }
+RULES = ("loss", "clip", "critic_steps", "penalty", "r1")  # of the game; the others are settings of its training
 PROBLEMS = {
     "grid": {"config": {"latents": 2, "hidden": (128, 128)}, "training": {"steps": 3000, "batch_size": 128}},
     "digits": {"config": {"latents": 32, "hidden": (256, 256)}, "training": {"steps": 2500, "batch_size": 64}},
@@ -51,10 +47,11 @@ def run(problem: str, method: str, seed: int, steps: int | None = None) -> dict:
     training = {**setting["training"], **({"steps": steps} if steps else {})}
     torch.manual_seed(seed)
     gan = MLPGAN(tuple(data.shape), data.levels, spectral=options.pop("spectral", False), **setting["config"])
+    rules = {name: options.pop(name) for name in RULES if name in options}
     row = {"problem": problem, "method": method, "seed": seed}
     try:
         label = f"{problem}, {method}, seed {seed}"
-        history = fit_adversarial(gan, data, decay=True, seed=seed, label=label, **training, **options)
+        history = fit_game(GANGame(gan, **rules), data, decay=True, seed=seed, label=label, **training, **options)
     except NonFiniteLossError as error:
         return {**row, "diverged": str(error)}
     rng = torch.Generator().manual_seed(0)
@@ -73,36 +70,15 @@ def run(problem: str, method: str, seed: int, steps: int | None = None) -> dict:
 
 
 def study(seeds: int, steps: int | None = None) -> dict:
-    """All runs, with what is needed to make them again."""
-    torch.set_num_threads(1)
+    """All runs, with the settings that make them again."""
     return {
         "model": "gan",
         "problems": PROBLEMS,
         "methods": METHODS,
         "runs": [run(problem, method, seed, steps) for problem in PROBLEMS for method in METHODS
                  for seed in range(seeds)],
-        "command": f"python tools/stable_gans.py --seeds {seeds}" + (f" --steps {steps}" if steps else ""),
-        "versions": versions(),
-        "hardware": hardware(),
     }  # fmt: skip
 
 
-def main() -> None:
-    """Parse the command line, train, write the file and print what is in it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, help="of every run, in place of the study's own")
-    parser.add_argument("--out", type=Path, default=results_folder() / "studies" / "stable_gans.json")
-    arguments = parser.parse_args()
-    found = study(arguments.seeds, arguments.steps)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(arguments.out, (json.dumps(found) + "\n").encode())
-    for problem, keys in (("grid", ("modes", "share")), ("digits", ("frechet", "least_class"))):
-        for method in METHODS:
-            runs = [r for r in found["runs"] if (r["problem"], r["method"]) == (problem, method)]
-            print(f"{problem:7s}{method:20s}", *(f"{key} {[r.get(key) for r in runs]}" for key in keys),
-                  f"{sum(r.get('cpu_seconds', 0) for r in runs):.0f} s")  # fmt: skip
-
-
 if __name__ == "__main__":
-    main()
+    record("stable_gans", study, by=["problem", "method"], seeds=5, steps=None)

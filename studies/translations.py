@@ -1,4 +1,4 @@
-"""Record what unpaired translation does, and how often: `python tools/translations.py`, ten seeds of each setting.
+"""Record what unpaired translation does, and how often: `python studies/translations.py`, ten seeds of each setting.
 
 Writes results/studies/translations.json, which lesson 16 reads. Digits: "color" (gray to yellow on blue), "gray3" (the
 same, gray as three equal channels) and "invert" (gray to inverted gray), trained on two halves of the training images
@@ -7,11 +7,8 @@ to slanted) and "serif" (sans to serif), three seeds, judged by the exact factor
 domain. About half an hour on one thread; `--processes 2` takes half of that.
 """
 
-import argparse
-import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,16 +16,14 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from garm_course import load_pretrained
-from garm_course.adversarial.cyclegan import CycleGAN
+from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
 from garm_course.datasets import load
 from garm_course.datasets.coloring import INK, PAPER, colored, shade
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
-from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
-from garm_course.training.games import fit_cyclegan
+from garm_course.recipes import record
+from garm_course.training.games import AdversarialHistory, fit_game
 from garm_course.transforms import scale, unscale
-from garm_course.weights.files import write_atomically
 
 HALF = 628  # training images in each domain
 SHOWN = 8  # images of a run that are kept as pictures
@@ -46,6 +41,7 @@ DRAWN = {  # of a 28 x 28 glyph, blocks on a 7 x 7 grid
 GLYPHS = {"steps": 1000, "batch_size": 16, "lr": 2e-3, "decay": True, "ema": 0.99, "loss": "hinge"}
 SANS = ("DejaVuSans", "DejaVuSans-Bold", "cmss10")
 SERIF = ("DejaVuSerif", "DejaVuSerif-Bold", "STIXGeneral", "STIXGeneralBol", "cmr10", "cmb10")
+RULES = ("loss", "lam", "identity", "pairs", "pool")
 SETTINGS = {  # task, model, training; "pairs" is how many
     "color, least squares, 16 scores": ("color", LOCAL, SHORT),
     "color, hinge, 16 scores": ("color", LOCAL, HINGE),
@@ -66,6 +62,13 @@ SETTINGS = {  # task, model, training; "pairs" is how many
     "slant": ("slant", DRAWN, GLYPHS),
     "serif": ("serif", DRAWN, GLYPHS),
 }
+
+
+def play(model: CycleGAN, data: tuple, training: dict, seed: int) -> AdversarialHistory:
+    """Train on two data sets; the rules of the game stand among the settings."""
+    rules = {name: training[name] for name in RULES if name in training}
+    others = {name: value for name, value in training.items() if name not in RULES}
+    return fit_game(CycleGANGame(model, **rules), data, seed=seed, **{"batch_size": 32, **others})
 
 
 def domains(task: str) -> tuple:
@@ -92,7 +95,7 @@ def digits_run(task: str, config: dict, training: dict, seed: int, keep_pictures
         training["pairs"] = (first, -first)
     torch.manual_seed(seed)
     model = CycleGAN(x.shape[1:], y.shape[1:], **config)
-    history = fit_cyclegan(model, x_data, y_data, seed=seed, **training)
+    history = play(model, (x_data, y_data), training, seed)
     there, here = model.translate(x, "xy"), model.translate(y, "yx")
     back, forth = model.translate(there, "yx"), model.translate(here, "xy")
     found = {
@@ -144,7 +147,7 @@ def glyphs_run(task: str, config: dict, training: dict, seed: int) -> dict:
     x_data, y_data, validation = glyph_domains(task)
     torch.manual_seed(seed)
     model = CycleGAN((1, 28, 28), (1, 28, 28), 2, 2, **config)
-    history = fit_cyclegan(model, x_data, y_data, seed=seed, **training)
+    history = play(model, (x_data, y_data), training, seed)
     x = scale(validation.x, 2)
     there = model.translate(x, "xy")
     back = model.translate(there, "yx")
@@ -197,14 +200,14 @@ def floor() -> float:
     return frechet_distance(features(judge, unscale(x, 17)), features(judge, unscale(-y_data.tensors[0][: len(x)], 17)))
 
 
-def study(seeds: int, glyph_seeds: int, steps: int | None = None, processes: int = 1) -> dict:
+def study(seeds: int, glyph_seeds: int, steps: int | None = None, processes: int | None = None) -> dict:
     """All runs, with what is needed to make them again; the number of processes changes no figure."""
     jobs = [
         (setting, seed)
         for setting, (task, _, _) in SETTINGS.items()
         for seed in range(glyph_seeds if task in ("slant", "serif") else seeds)
     ]
-    if processes > 1:
+    if processes:
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
             runs = list(pool.map(run, *zip(*jobs, strict=True), [steps] * len(jobs)))
     else:
@@ -218,30 +221,8 @@ def study(seeds: int, glyph_seeds: int, steps: int | None = None, processes: int
         "colors": {"paper": PAPER, "ink": INK},
         "frechet_floor": round(floor(), 3),
         "runs": runs,
-        "command": f"python tools/translations.py --seeds {seeds} --glyph-seeds {glyph_seeds}"
-        + (f" --steps {steps}" if steps else ""),
-        "versions": versions(),
-        "hardware": hardware(),
     }
 
 
-def main() -> None:
-    """Parse the command line, train, write the file and print what is in it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--glyph-seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, help="of every run, in place of the study's own")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=results_folder() / "studies" / "translations.json")
-    arguments = parser.parse_args()
-    found = study(arguments.seeds, arguments.glyph_seeds, arguments.steps, arguments.processes)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(arguments.out, (json.dumps(found) + "\n").encode())
-    for setting in SETTINGS:
-        runs = [r for r in found["runs"] if r["setting"] == setting]
-        figures = {k: [r[k] for r in runs] for k in ("error", "kept", "returned", "frechet", "arrived") if k in runs[0]}
-        print(setting, figures, f"{sum(r['cpu_seconds'] for r in runs):.0f} s")
-
-
 if __name__ == "__main__":
-    main()
+    record("translations", study, by=["setting"], seeds=10, glyph_seeds=3, steps=None, processes=None)

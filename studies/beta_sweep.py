@@ -1,13 +1,11 @@
-"""Record the rate-distortion curve of a VAE: `python tools/beta_sweep.py`, one training for each beta and seed.
+"""Record the rate-distortion curve of a VAE: `python studies/beta_sweep.py`, one training for each beta and seed.
 
 Writes results/studies/beta_sweep-digits.json, which lesson 11 reads: for each beta the rate and the distortion on the
 training and the validation split, and of the seed 0 what is drawn: the KL of each latent and eight reconstructions.
 About four minutes on one thread.
 """
 
-import argparse
-import json
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 
@@ -15,10 +13,8 @@ from garm_course.datasets import load
 from garm_course.evaluation.likelihood import lower_bounds, rate_distortion
 from garm_course.latent.bounds import active_units
 from garm_course.latent.vae import MLPVAE, NegativeELBO
-from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
+from garm_course.recipes import record
 from garm_course.training.likelihood import fit
-from garm_course.weights.files import write_atomically
 
 BETAS = (0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 CONFIG = {"latents": 8, "hidden": (64,)}  # small, and without dropout, so that training comes close to its optimum
@@ -57,9 +53,8 @@ def _levels(model, x) -> list:
     return model.reconstruct(x).round().long().flatten(1).tolist()
 
 
-def study(betas, seeds: int, steps: int) -> dict:
-    """All runs, with what is needed to make them again."""
-    torch.set_num_threads(1)
+def study(seeds: int, steps: int, betas: Sequence[float] = BETAS) -> dict:
+    """All runs, with the settings that make them again."""
     train, validation = load("digits", "train"), load("digits", "validation")
     runs = [run(beta, seed, steps, train, validation) for beta in betas for seed in range(seeds)]
     return {
@@ -70,27 +65,8 @@ def study(betas, seeds: int, steps: int) -> dict:
         "training": {**SETTINGS, "steps": steps},
         "unit": "nats per image",
         "runs": runs,
-        "command": f"python tools/beta_sweep.py --seeds {seeds} --steps {steps}",
-        "versions": versions(),
-        "hardware": hardware(),
     }
 
 
-def main() -> None:
-    """Parse the command line, train, write the file and print what is in it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=SETTINGS["steps"])
-    parser.add_argument("--out", type=Path, default=results_folder() / "studies" / "beta_sweep-digits.json")
-    arguments = parser.parse_args()
-    found = study(BETAS, arguments.seeds, arguments.steps)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(arguments.out, (json.dumps(found) + "\n").encode())
-    for r in found["runs"]:
-        v = r["validation"]
-        print(f"beta {r['beta']:5g}, seed {r['seed']}: R {v['rate']:6.2f}  D {v['distortion']:6.2f}  "
-              f"R + D {v['rate'] + v['distortion']:6.2f}  {v['active']} active  {r['cpu_seconds']} s")  # fmt: skip
-
-
 if __name__ == "__main__":
-    main()
+    record("beta_sweep-digits", study, by=["beta"], seeds=3, steps=SETTINGS["steps"])

@@ -1,4 +1,4 @@
-"""Record what a VAE-GAN gains over a VAE of the same networks: `python tools/vaegan.py`, three seeds of each setting.
+"""Record what a VAE-GAN gains over a VAE of the same networks: `python studies/vaegan.py`, three seeds of each setting.
 
 Writes results/studies/vaegan.json, which lesson 15 reads. All are trained on `digits` with equally many steps and
 judged on the 180 validation images: samples by their Fréchet distance in the features of the shipped classifier and by
@@ -6,23 +6,17 @@ their share of gray pixels; reconstructions by squared error of pixels and of th
 read as the original; the code by its KL term. About four minutes on one thread.
 """
 
-import argparse
-import json
-from pathlib import Path
-
 import torch
 
 from garm_course import load_pretrained
-from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss
+from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss, VAEGANGame
 from garm_course.datasets import load
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
-from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
-from garm_course.training.games import fit_vaegan
+from garm_course.recipes import record
+from garm_course.training.games import fit_game
 from garm_course.training.likelihood import fit
 from garm_course.transforms import scale, unscale
-from garm_course.weights.files import write_atomically
 
 STEPS = 1500
 PIXELS = {"batch_size": 64, "lr": 1e-3, "ema": 0.99, "clip": 1000.0}
@@ -46,7 +40,9 @@ def train(options: dict, seed: int, steps: int = STEPS) -> tuple[MLPVAEGAN, floa
         loss = PixelLoss(options["pixels"])
         history = fit(model, data, loss=loss, steps=steps, seed=seed, evaluate_every=steps, label="VAE", **PIXELS)
     else:
-        history = fit_vaegan(model, data, steps=steps, seed=seed, label="VAE-GAN", **options, **GAME)
+        training = dict(GAME)
+        game = VAEGANGame(model, r1=training.pop("r1"), **options)
+        history = fit_game(game, data, steps=steps, seed=seed, label="VAE-GAN", **training)
     return model, history.cpu_seconds
 
 
@@ -75,8 +71,7 @@ def gray(x: torch.Tensor) -> float:
 
 
 def study(seeds: int, steps: int = STEPS) -> dict:
-    """All runs, with what is needed to make them again."""
-    torch.set_num_threads(1)
+    """All runs, with the settings that make them again."""
     runs = []
     for setting, options in SETTINGS.items():
         for seed in range(seeds):
@@ -90,27 +85,8 @@ def study(seeds: int, steps: int = STEPS) -> dict:
         "training": {"steps": steps, "pixels": PIXELS, "game": GAME},
         "gray_of_data": round(gray(scale(load("digits", "validation").x, 17)), 4),
         "runs": runs,
-        "command": f"python tools/vaegan.py --seeds {seeds} --steps {steps}",
-        "versions": versions(),
-        "hardware": hardware(),
     }
 
 
-def main() -> None:
-    """Parse the command line, train, write the file and print what is in it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--out", type=Path, default=results_folder() / "studies" / "vaegan.json")
-    arguments = parser.parse_args()
-    found = study(arguments.seeds, arguments.steps)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(arguments.out, (json.dumps(found) + "\n").encode())
-    for setting in SETTINGS:
-        runs = [r for r in found["runs"] if r["setting"] == setting]
-        keys = ("frechet", "gray", "pixels", "features", "same", "rate", "cpu_seconds")
-        print(f"{setting:20s}", *(f"{key} {[round(r[key], 3) for r in runs]}" for key in keys))
-
-
 if __name__ == "__main__":
-    main()
+    record("vaegan", study, by=["setting"], seeds=3, steps=STEPS)

@@ -1,4 +1,4 @@
-"""Record how often a GAN loses modes: `python tools/mode_collapse.py`, ten seeds of each setting.
+"""Record how often a GAN loses modes: `python studies/mode_collapse.py`, ten seeds of each setting.
 
 Writes results/studies/mode_collapse.json, which lesson 13 reads: for each setting and seed the number of modes that
 2,500 samples reach, and their share within three standard deviations of a mode; of seed 0 some samples. A mode is
@@ -6,21 +6,16 @@ reached if it is the nearest one of at least a quarter of its fair share of samp
 with a small share near them. "line" are two Gaussians on a line, as in the lesson. About two minutes on one thread.
 """
 
-import argparse
-import json
 import math
-from pathlib import Path
 
 import torch
 from torch.utils.data import TensorDataset
 
-from garm_course.adversarial.gan import MLPGAN
+from garm_course.adversarial.gan import MLPGAN, GANGame
 from garm_course.datasets import load
 from garm_course.evaluation.samples import mode_counts
-from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
-from garm_course.training.games import fit_adversarial
-from garm_course.weights.files import write_atomically
+from garm_course.recipes import record
+from garm_course.training.games import fit_game
 
 SAMPLES, SHOWN = 2500, 300  # samples that are counted, and that are kept
 PLANE = {"latents": 2, "hidden": (64, 64)}
@@ -61,8 +56,9 @@ def run(setting: str, seed: int, steps: int | None = None) -> dict:
     data = Line() if name == "line" else load(name, "train")
     torch.manual_seed(seed)
     gan = MLPGAN((data.centers.shape[1],), **config)
-    training = {**training, "steps": steps} if steps else training
-    history = fit_adversarial(gan, data, seed=seed, label=f"{setting}, seed {seed}", **training)
+    training = {**training, "steps": steps} if steps else dict(training)
+    game = GANGame(gan, loss=training.pop("loss"), critic_steps=training.pop("critic_steps", 1))
+    history = fit_game(game, data, seed=seed, label=f"{setting}, seed {seed}", **training)
     x = gan.sample(SAMPLES, rng=torch.Generator().manual_seed(0))
     modes, share = reached(x, data)
     return {
@@ -78,8 +74,7 @@ def run(setting: str, seed: int, steps: int | None = None) -> dict:
 
 
 def study(seeds: int, steps: int | None = None) -> dict:
-    """All runs, with what is needed to make them again."""
-    torch.set_num_threads(1)
+    """All runs, with the settings that make them again."""
     return {
         "model": "gan",
         "settings": {
@@ -87,27 +82,8 @@ def study(seeds: int, steps: int | None = None) -> dict:
             for name, (data, config, training) in SETTINGS.items()
         },
         "runs": [run(setting, seed, steps) for setting in SETTINGS for seed in range(seeds)],
-        "command": f"python tools/mode_collapse.py --seeds {seeds}" + (f" --steps {steps}" if steps else ""),
-        "versions": versions(),
-        "hardware": hardware(),
     }
 
 
-def main() -> None:
-    """Parse the command line, train, write the file and print what is in it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--steps", type=int, help="of every run, in place of the study's own")
-    parser.add_argument("--out", type=Path, default=results_folder() / "studies" / "mode_collapse.json")
-    arguments = parser.parse_args()
-    found = study(arguments.seeds, arguments.steps)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(arguments.out, (json.dumps(found) + "\n").encode())
-    for setting in SETTINGS:
-        runs = [r for r in found["runs"] if r["setting"] == setting]
-        print(f"{setting:22s} modes {[r['modes'] for r in runs]} of {runs[0]['of']}, "
-              f"share {[round(r['share'], 2) for r in runs]}, {sum(r['cpu_seconds'] for r in runs):.0f} s")  # fmt: skip
-
-
 if __name__ == "__main__":
-    main()
+    record("mode_collapse", study, by=["setting"], seeds=10, steps=None)

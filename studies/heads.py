@@ -1,23 +1,17 @@
-"""Record what the logistic mixture is worth with few data: `python tools/heads.py`, three seeds of each setting.
+"""Record what the logistic mixture is worth with few data: `python studies/heads.py`, three seeds of each setting.
 
 Writes results/studies/heads.json, which lesson 05 reads. One trunk (that of the recipe `pixelcnnpp-digits`), two heads,
 trained on the first 100, 300 or all 1,257 training digits with equally many steps; the weights that are best on the 180
 validation images are kept, and their NLL on these is the figure. About ten minutes on one thread.
 """
 
-import argparse
-import json
-from pathlib import Path
-
 import torch
 from torch.utils.data import Subset
 
 from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
 from garm_course.datasets import load
-from garm_course.paths import results_folder
-from garm_course.recipes.catalog import hardware, versions
+from garm_course.recipes import record
 from garm_course.training.likelihood import fit
-from garm_course.weights.files import write_atomically
 
 STEPS = 400
 TRUNK = {"channels": 24, "blocks": 1, "scales": 2, "dropout": 0.5, "encoding": "thermometer"}
@@ -39,8 +33,7 @@ def train(mixtures: int, examples: int, seed: int, steps: int = STEPS) -> dict:
 
 
 def study(seeds: int, steps: int = STEPS) -> dict:
-    """All runs, with what is needed to make them again."""
-    torch.set_num_threads(1)
+    """All runs, with the settings that make them again."""
     runs = [
         {"head": head, "examples": n, "seed": seed, **train(mixtures, n, seed, steps)}
         for n in EXAMPLES
@@ -53,27 +46,8 @@ def study(seeds: int, steps: int = STEPS) -> dict:
         "trunk": TRUNK,
         "training": {"steps": steps, **FIT},
         "runs": runs,
-        "command": f"python tools/heads.py --seeds {seeds} --steps {steps}",
-        "versions": versions(),
-        "hardware": hardware(),
     }
 
 
-def main() -> None:
-    """Parse the command line, train, write the file and print what is in it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--out", type=Path, default=results_folder() / "studies" / "heads.json")
-    arguments = parser.parse_args()
-    found = study(arguments.seeds, arguments.steps)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(arguments.out, (json.dumps(found) + "\n").encode())
-    for n in EXAMPLES:
-        for head in HEADS:
-            runs = [r for r in found["runs"] if (r["head"], r["examples"]) == (head, n)]
-            print(f"{n:5d} {head:17s}", *(f"{key} {[r[key] for r in runs]}" for key in ("nats", "best_step")))
-
-
 if __name__ == "__main__":
-    main()
+    record("heads", study, by=["examples", "head"], seeds=3, steps=STEPS)

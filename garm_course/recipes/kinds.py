@@ -1,0 +1,396 @@
+"""Kinds of results: how a run is measured, what its figures are compared with, and how tables show them.
+
+A kind is one class, and `KINDS` lists one object of each: recipes name theirs, and the command line and RESULTS.md
+go through the list. Figures are plain numbers for JSON, a dictionary for each split; the main one of a kind stands
+under its `key`, with its standard error under "stderr". To add a kind, add a class and its object to `KINDS`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Subset
+
+from garm_course.datasets.base import Dataset
+from garm_course.datasets.coloring import colored, shade, unpaired
+from garm_course.evaluation import Likelihood, baselines, bits_per_dim, evaluate, kl_to_model, rate_distortion
+from garm_course.evaluation.features import DigitClassifier, accuracy, class_shares, classify, features
+from garm_course.evaluation.samples import (
+    bootstrap,
+    density_coverage,
+    frechet_distance,
+    kernel_distance,
+    precision_recall,
+)
+from garm_course.transforms import scale, unscale
+from garm_course.weights import load_pretrained
+
+IMPORTANCE_SAMPLES = 500  # of the bound that is recorded for held-out data; the training data get the ELBO
+TRAINING_EXAMPLES = 12_000  # of larger training data only the first ones are measured
+
+
+class Headline(NamedTuple):
+    """The main figure of a split, with its standard error, a text of both, and a key to sort by, best first."""
+
+    value: float
+    stderr: float
+    text: str
+    rank: float
+
+
+def number(value: float, digits: int) -> str:
+    """A number as tables print it.
+
+    Example:
+        >>> number(3260.561, 2), number(-0.001, 1)
+        ('3,260.56', '0.0')
+    """
+    return f"{round(value, digits) + 0.0:,.{digits}f}"  # no "-0.0"
+
+
+def bound(figures: dict) -> str:
+    """The sign of an upper bound, "≤ ", or "" for an exact figure."""
+    return "≤ " if figures.get("bound") else ""
+
+
+class Column(NamedTuple):
+    """A further figure of a kind, in tables.
+
+    Attributes:
+        key: in the figures of a split.
+        heading: of the column.
+        show: what a cell says, from the figures of a split; or the decimals of a plain number.
+        splits: whether RESULTS.md shows it of the test split as well.
+    """
+
+    key: str
+    heading: str
+    show: Callable[[dict], str] | int
+    splits: bool = False
+
+    def text(self, figures: dict) -> str:
+        """What a cell says; "" where the figure is not recorded."""
+        if self.key not in figures:
+            return ""
+        return self.show(figures) if callable(self.show) else number(figures[self.key], self.show)
+
+
+class Kind(ABC):
+    """What all kinds share; a subclass says the rest.
+
+    Attributes:
+        name: as recipes and files of results have it.
+        heading: of its section in RESULTS.md.
+        about: what its figures are, for the same place.
+        key: of the main figure.
+        unit: of the main figure, in words.
+        column: heading of the main figure in tables.
+        digits: decimals of the main figure.
+        factor: what it is multiplied by when it is shown.
+        sign: what stands behind it then.
+        best: 1 where lower is better, -1 where higher is.
+        published: whether papers publish such figures, which compare on the same data.
+        columns: further figures, in the order of the tables.
+    """
+
+    name = heading = about = key = unit = column = sign = ""
+    digits, factor, best, published = 2, 1, 1, False
+    columns: Sequence[Column] = ()
+
+    @abstractmethod
+    def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:
+        """The figures of a model on a split."""
+
+    @abstractmethod
+    def baselines(self, train: Dataset, validation: Dataset) -> dict[str, dict]:
+        """Figures on validation data of what no model should lose against, by name."""
+
+    def floor(self, train: Dataset) -> dict | None:
+        """The figures that no model can beat on average, where they are known."""
+        return None
+
+    def decimals(self, figures: dict) -> int:
+        """Decimals of the main figure in RESULTS.md."""
+        return self.digits
+
+    def number(self, value: float, digits: int | None = None) -> str:
+        """A value of the main figure as tables print it, without sign; None: with the usual decimals."""
+        return number(self.factor * value, self.digits if digits is None else digits)
+
+    def headline(self, figures: dict) -> Headline:
+        """The main figure of a split, with the standard error that comes of its size.
+
+        Example:
+            >>> Likelihoods().headline({"nats": 90.6, "stderr": 0.8, "bound": "ELBO"}).text
+            '≤ 90.60 ± 0.80'
+            >>> Classifiers().headline({"accuracy": 0.975, "stderr": 0.01}).text
+            '97.5 ± 1.0 %'
+        """
+        value, error = figures[self.key], figures["stderr"]
+        text = f"{bound(figures)}{self.number(value)} ± {self.number(error)}{self.sign}"
+        return Headline(value, error, text, self.best * value)
+
+    def figure(self, figures: dict | None) -> str:
+        """The main figure of a split, ± its standard deviation over seeds; "" for a split that is not recorded.
+
+        Example:
+            >>> Likelihoods().figure({"nats": 90.6, "stderr": 0.8, "seed_std": 0.31, "bound": "IWAE-500"})
+            '≤ 90.60 ± 0.31'
+            >>> Classifiers().figure({"accuracy": 0.975, "stderr": 0.01})
+            '97.5 %'
+        """
+        if not figures:
+            return ""
+        digits = self.decimals(figures)
+        shown = (self.number(figures[key], digits) for key in (self.key, "seed_std") if key in figures)
+        return f"{bound(figures)}{' ± '.join(shown)}{self.sign}"
+
+    def baseline(self, figures: dict) -> str:
+        """What RESULTS.md says of a baseline."""
+        return self.figure(figures)
+
+    def lines(self, rows: Sequence[dict]) -> list[str]:
+        """Figures for a terminal, in aligned columns: a line of headings, then one for each row of figures."""
+        columns = {
+            f"{self.column or self.unit}{self.sign}": [self.number(figures[self.key]) for figures in rows],
+            "±": [self.number(figures["stderr"]) for figures in rows],
+            **{column.heading: [column.text(figures) for figures in rows] for column in self.columns},
+        }
+        shown = [[heading, *cells] for heading, cells in columns.items() if any(cells)]
+        wide = [max(7, *map(len, column)) + 2 for column in shown]
+        return ["".join(f"{cell:>{w}}" for cell, w in zip(row, wide, strict=True)) for row in zip(*shown, strict=True)]
+
+
+class Likelihoods(Kind):
+    """Nats per example and bits/dim; rate and distortion of a bound; KL to the data where it is known."""
+
+    name, heading = "likelihood", "Likelihood"
+    about = (
+        "Negative log-likelihood in nats per example and in bits per dimension; lower is better. A model with latent "
+        "variables has no exact one: ≤ marks an upper bound, from the ELBO or from IWAE-500, the importance-weighted "
+        "bound with 500 samples. KL(data, model), where the distribution of the data is known, is the mean difference "
+        "of their log-probabilities over the examples of the split."
+    )
+    key = unit = column = "nats"
+    published = True
+    columns = (
+        Column("bits_per_dim", "bits/dim", lambda f: bound(f) + number(f["bits_per_dim"], 3), splits=True),
+        Column("kl", "KL in nats", lambda f: bound(f) + number(f["kl"]["nats"], Likelihoods().decimals(f))),
+    )
+
+    def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:
+        """Mean negative log-likelihood of a split, or a bound on it; of large training data that of the first part."""
+        large = split == "train" and len(data) > TRAINING_EXAMPLES
+        measured = Subset(data, range(TRAINING_EXAMPLES)) if large else data
+        k = IMPORTANCE_SAMPLES if hasattr(model, "iwae_bound") and split != "train" else None
+        figures = self._figures(evaluate(model, measured, k=k))
+        if hasattr(model, "elbo"):
+            figures |= rate_distortion(model, measured)
+        if hasattr(data, "log_prob") and not model.n_classes:
+            gap = kl_to_model(data, model, k=k)
+            figures["kl"] = {"nats": gap.nats, "stderr": gap.stderr}
+        return figures
+
+    def baselines(self, train: Dataset, validation: Dataset) -> dict[str, dict]:
+        """Uniform and marginal distributions: see `evaluation.likelihood.baselines`."""
+        return {name: self._figures(found) for name, found in baselines(train, validation).items()}
+
+    def floor(self, train: Dataset) -> dict | None:
+        """Entropy of data whose distribution is known."""
+        if not hasattr(train, "entropy"):
+            return None
+        nats, stderr = train.entropy()
+        return {"nats": nats, "stderr": stderr, "bits_per_dim": bits_per_dim(nats, math.prod(train.shape))}
+
+    def decimals(self, figures: dict) -> int:
+        """Two, or four for the small data sets, which are known to a thousandth of a nat."""
+        return 2 if abs(figures["nats"]) >= 10 else 4
+
+    def baseline(self, figures: dict) -> str:
+        """What RESULTS.md says of a baseline."""
+        return f"{self.figure(figures)} nats"
+
+    @staticmethod
+    def _figures(found: Likelihood) -> dict:
+        figures = {"nats": found.nats, "stderr": found.stderr, "bits_per_dim": found.bits_per_dim, "n": found.n}
+        return {**figures, "bound": found.bound} if found.bound else figures
+
+
+class Samples(Kind):
+    """Distances between as many samples as there are examples, and these, in a classifier's features."""
+
+    name, heading = "samples", "Samples"
+    about = (
+        "Distances between as many samples as the split has images, and these, in the features of the course's own "
+        "classifier; lower is better for the Fréchet and the kernel distance, higher for the others. The features are "
+        "not those of the FID, so published figures do not compare. Columns without a split are on validation."
+    )
+    key, unit, column, digits = "frechet", "Fréchet distance", "Fréchet", 1
+    columns = (
+        Column("kernel", "kernel", 1),
+        Column("precision", "precision", 2),
+        Column("recall", "recall", 2),
+        Column("density", "density", 2),
+        Column("coverage", "coverage", 2),
+        Column("least_class", "least class", 3),
+        Column("class_accuracy", "read as its class", 3),
+        Column(
+            "prototypes",
+            "different prototypes",
+            lambda f: "{distinct:.0f} (data: {distinct_in_data:.0f})".format(**f["prototypes"]),
+        ),
+    )
+
+    def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:
+        """Figures of the first samples of seed 0; a conditional model draws the classes of the data.
+
+        Returns:
+            Those of `compare`; for a conditional model "class_accuracy", the share that is read as its class; on data
+            with known prototypes "prototypes": how many different ones were drawn, how many the data show, and by how
+            many pixels a sample differs from the nearest.
+        """
+        y = data.y if model.n_classes else None
+        x = model.levels_of(model.sample(len(data), y, rng=torch.Generator().manual_seed(0)))
+        classifier = load_pretrained(f"classifier-{data.name}")
+        figures = compare(classifier, data.x, x)
+        if model.n_classes:
+            figures["class_accuracy"] = (classify(classifier, x) == y).double().mean().item()
+        if hasattr(data, "nearest_prototype"):
+            index, distance = data.nearest_prototype(x)
+            figures["prototypes"] = {
+                "distinct": len(index.unique()),
+                "distinct_in_data": len(data.prototype.unique()),
+                "of": len(data.prototypes),
+                "pixels_off": distance.double().mean().item(),
+            }
+        return figures
+
+    def baselines(self, train: Dataset, validation: Dataset) -> dict[str, dict]:
+        """As many training images: what a perfect memory of the training data would score."""
+        rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: len(validation)]
+        classifier = load_pretrained(f"classifier-{train.name}")
+        return {"training images": compare(classifier, validation.x, train.x[rows])}
+
+    def baseline(self, figures: dict) -> str:
+        """What RESULTS.md says of a baseline: all its figures."""
+        others = ((column.heading, column.text(figures)) for column in self.columns)
+        said = [f"{self.column} {self.figure(figures)}", *(f"{name} {text}" for name, text in others if text)]
+        return f"({', '.join(said)})"
+
+
+def compare(classifier: DigitClassifier, real: Tensor, fake: Tensor) -> dict:
+    """Every metric of two sets of equally many images in a classifier's features.
+
+    Args:
+        classifier: with frozen weights.
+        real: LongTensor (N, C, H, W) of levels.
+        fake: as many images of the same kind.
+
+    Returns:
+        "frechet" with its bootstrap "stderr", "kernel", "precision", "recall", "density", "coverage", "least_class"
+        (the smallest share of a class among the fakes), "n".
+    """
+    a, b = features(classifier, real), features(classifier, fake)
+    frechet = bootstrap(frechet_distance, a, b, n=100, rng=torch.Generator().manual_seed(0))
+    return {
+        "frechet": frechet.value,
+        "stderr": (frechet.high - frechet.low) / (2 * 1.96),
+        "kernel": kernel_distance(a, b),
+        **precision_recall(a, b)._asdict(),
+        **density_coverage(a, b)._asdict(),
+        "least_class": class_shares(classifier, fake).min().item(),
+        "n": len(real),
+    }
+
+
+class Translations(Kind):
+    """How far translated gray images are from the true colors, and what is left of them there and back."""
+
+    name, heading = "translation", "Translations"
+    about = (
+        "Unpaired translation between the data's gray images and colored ones, trained on two halves of the training "
+        "images, of which one is colored. The true translation is known: the figures are mean square errors against it "
+        "(numbers from -1 to 1), and how many translations a classifier reads as the right class."
+    )
+    key, unit, column, digits = "error", "square error", "square error", 5
+    columns = (
+        Column("error_back", "back to gray", 5),
+        Column("cycle", "there and back, absolute", 4),
+        Column("class_accuracy", "read as its class", 3),
+    )
+
+    def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:
+        """Errors of the translations of a split.
+
+        Returns:
+            "error", the mean square difference to the true translation (numbers in [-1, 1]), with its "stderr" over
+            images; "error_back", that of gray images made of colored ones; "cycle", the mean |F(G(x)) - x|;
+            "class_accuracy", the share of translations that the course's classifier reads as the image's class; "n".
+        """
+        x = scale(data.x, data.levels)
+        y = colored(x)
+        there, here = model.translate(x, "xy"), model.translate(y, "yx")
+        read = classify(load_pretrained(f"classifier-{data.name}"), unscale(shade(there), data.levels))
+        return {
+            **self._error(there, y),
+            "error_back": (here - x).square().mean().item(),
+            "cycle": (model.translate(there, "yx") - x).abs().mean().item(),
+            "class_accuracy": (read == data.y).double().mean().item(),
+            "n": len(data),
+        }
+
+    def baselines(self, train: Dataset, validation: Dataset) -> dict[str, dict]:
+        """The same image for all: what regression learns from pairs that are none."""
+        colors = unpaired(train)[1].tensors[0].mean(0, keepdim=True)
+        error = self._error(colors, colored(scale(validation.x, validation.levels)))
+        return {"mean of the colored images": {**error, "n": len(validation)}}
+
+    @staticmethod
+    def _error(found: Tensor, true: Tensor) -> dict:
+        each = (found - true).square().flatten(1).mean(1).double()
+        return {"error": each.mean().item(), "stderr": (each.std() / len(each) ** 0.5).item()}
+
+
+class Classifiers(Kind):
+    """Share of right answers, with the standard error of a share."""
+
+    name, heading = "classifier", "Classifiers"
+    about = "Share of right answers. The metrics of samples use their features."
+    key, unit, digits, factor, sign, best = "accuracy", "accuracy", 1, 100, " %", -1
+
+    def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:
+        """Share of the images of a split that are read as their class."""
+        right = accuracy(model, data)
+        return {"accuracy": right, "stderr": math.sqrt(right * (1 - right) / len(data)), "n": len(data)}
+
+    def baselines(self, train: Dataset, validation: Dataset) -> dict[str, dict]:
+        """The same answer for all: the most frequent class of the training data."""
+        share = train.y.bincount(minlength=train.n_classes).argmax()
+        right = (validation.y == share).double().mean().item()
+        return {"most frequent class": {"accuracy": right, "stderr": 0.0, "n": len(validation)}}
+
+
+KINDS = {kind.name: kind for kind in (Likelihoods(), Samples(), Translations(), Classifiers())}
+
+
+def find_kind(name: str) -> Kind:
+    """A kind of result by its name.
+
+    Raises:
+        ValueError: for an unknown name; the message lists the known ones.
+    """
+    if name not in KINDS:
+        raise ValueError(f"no kind of result {name!r}; known: {', '.join(KINDS)}; add a class to recipes/kinds.py")
+    return KINDS[name]
+
+
+def kind_of(result: dict) -> Kind:
+    """The kind of a recorded result or of the result of a run; the oldest files have likelihoods and do not say so.
+
+    Raises:
+        ValueError: for an unknown kind; the message lists the known ones.
+    """
+    return find_kind(result.get("kind", Likelihoods.name))

@@ -1,0 +1,234 @@
+"""Recipes: how a model is built and trained on a data set; the table of all of them is in `catalog`.
+
+A recipe is data. What differs between families is one class each: which function trains the model, on what.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from garm_course import datasets
+from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
+from garm_course.adversarial.game import Game
+from garm_course.adversarial.gan import GANGame
+from garm_course.adversarial.vaegan import VAEGANGame
+from garm_course.datasets.coloring import unpaired
+from garm_course.evaluation.features import cross_entropy
+from garm_course.latent.two_stage import TwoStage
+from garm_course.latent.vae import NegativeELBO, NegativeIWAE
+from garm_course.latent.vqvae import ConvVQVAE, VQLoss
+from garm_course.models import model_class
+from garm_course.training.checkpoints import Checkpoints
+from garm_course.training.games import AdversarialHistory, fit_game
+from garm_course.training.likelihood import History, fit, negative_log_likelihood
+from garm_course.training.tracking import Tracker
+
+BUDGETS = ("smoke", "quick", "full")
+SMOKE = {"steps": 2, "batch_size": 8, "evaluate_every": 2}
+LOSSES = {
+    "cross_entropy": lambda: cross_entropy,
+    "nll": lambda: negative_log_likelihood,
+    "elbo": NegativeELBO,
+    "iwae": NegativeIWAE,
+    "vq": VQLoss,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run is carried out; what is trained is the recipe's.
+
+    Attributes:
+        checkpoints: folder for what is needed to go on after a kill; None saves nothing.
+        save_every: steps between checkpoints; None: at every evaluation.
+        resume: go on from the newest checkpoint, if there is one.
+        precision: "no" or "bf16".
+        tracker: see `tracking.Tracker`.
+    """
+
+    checkpoints: Path | None = None
+    save_every: int | None = None
+    resume: bool = False
+    precision: str = "no"
+    tracker: Tracker | None = None
+
+    def saved(self, stage: str = "") -> Checkpoints | None:
+        """The checkpoints of a stage, for runs that have several."""
+        return Checkpoints(self.checkpoints / stage, self.save_every) if self.checkpoints else None
+
+    def options(self, stage: str = "") -> dict:
+        """Arguments of `fit`."""
+        return {"checkpoints": self.saved(stage), "resume": self.resume, "precision": self.precision,
+                "tracker": self.tracker}  # fmt: skip
+
+
+ALONE = Run()  # nothing is saved
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model on a data set: constructor arguments, options of the data, settings of `fit` per budget.
+
+    What it reaches is recorded in `results/`: see `records.recorded`.
+    """
+
+    kind: ClassVar[str] = "likelihood"  # of its results: see `kinds.KINDS`
+    watched: ClassVar[bool] = True  # whether the weights that are best on validation data are kept
+
+    model: str
+    data: str
+    config: dict
+    quick: dict
+    full: dict
+    conditional: bool = False
+    loss: tuple[str, dict] = ("nll", {})  # see LOSSES
+    data_options: dict = field(default_factory=dict)
+    sizes: dict = field(default_factory=dict)  # examples of a split, for data of which not all are taken
+
+    @property
+    def name(self) -> str:
+        """`<model>-<data>`, the name of its recorded result and of its weights."""
+        return f"{self.model}-{self.data}"
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained model; the seed fixes its random weights."""
+        data = self.load("train")
+        torch.manual_seed(seed)
+        return model_class(self.model)(tuple(data.shape), data.levels, self.classes(data), **self.config)
+
+    def classes(self, data) -> int:
+        """The number of classes that the model is given."""
+        return data.n_classes if self.conditional else 0
+
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> History:
+        """Train the model in place on data["train"], watched on data["validation"]."""
+        kind, options = self.loss
+        return fit(model, data["train"], validation=data["validation"] if self.watched else None,
+                   loss=LOSSES[kind](**options), seed=seed, label=self.name, **settings, **run.options())  # fmt: skip
+
+    def load(self, split: str):
+        """One split of the recipe's data set."""
+        return datasets.load(self.data, split, **self.options(split))
+
+    def options(self, split: str) -> dict:
+        """Options with which `load` is called for this split."""
+        return {**self.data_options, **({"n": self.sizes[split]} if split in self.sizes else {})}
+
+    def settings(self, budget: str) -> dict:
+        """Arguments of `fit` at this budget."""
+        if budget not in BUDGETS:
+            raise ValueError(f"no budget {budget!r}; choose one of {', '.join(BUDGETS)}")
+        return {"smoke": {**self.quick, **SMOKE}, "quick": self.quick, "full": {**self.quick, **self.full}}[budget]
+
+
+@dataclass(frozen=True)
+class TwoStageRecipe(Recipe):
+    """A VQ-VAE, and then a prior over its codes.
+
+    `config` is that of the VQ-VAE; `quick` and `full` are its settings, with those of the prior under "prior".
+    """
+
+    prior: str = "gated_pixelcnn"
+    prior_config: dict = field(default_factory=dict)
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained pair; the seed fixes its random weights."""
+        data = self.load("train")
+        torch.manual_seed(seed)
+        vqvae = ConvVQVAE(tuple(data.shape), data.levels, **self.config)
+        prior = model_class(self.prior)((1, *vqvae.grid), vqvae.n_codes, self.classes(data), **self.prior_config)
+        return TwoStage(vqvae, prior)
+
+    def settings(self, budget: str) -> dict:
+        """Arguments of `fit` at this budget, with those of the prior under "prior"."""
+        settings = super().settings(budget)
+        return {**settings, "prior": {**settings["prior"], **SMOKE}} if budget == "smoke" else settings
+
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> History:
+        """Train the VQ-VAE, encode the data, train the prior on the codes; the history is that of the VQ-VAE."""
+        stage = {k: v for k, v in settings.items() if k != "prior"}
+        kind, options = self.loss
+        history = fit(model.vqvae, data["train"], validation=data["validation"], loss=LOSSES[kind](**options),
+                      seed=seed, label=self.name, **stage, **run.options("vqvae"))  # fmt: skip
+        if history.stopped.startswith("interrupted"):
+            return history
+        codes = {split: self.codes(model.vqvae, examples) for split, examples in data.items()}
+        stage = {**stage, **settings["prior"], **run.options("prior")}
+        second = fit(model.prior, codes["train"], validation=codes["validation"], seed=seed,
+                     label=f"prior of {self.name}", **stage)  # fmt: skip
+        history.seconds, history.cpu_seconds = (
+            history.seconds + second.seconds, history.cpu_seconds + second.cpu_seconds,
+        )  # fmt: skip
+        if second.stopped.startswith("interrupted"):
+            history.stopped = f"{second.stopped} of the prior"
+        return history
+
+    @staticmethod
+    def codes(vqvae: ConvVQVAE, data) -> TensorDataset:
+        """A data set of images as one of codes, LongTensor (N, 1, H', W'), and classes."""
+        loader = torch.utils.data.DataLoader(data, batch_size=256, generator=torch.Generator())
+        parts = [(vqvae.encode(x).unsqueeze(1), y) for x, y in loader]
+        return TensorDataset(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True)
+class ClassifierRecipe(Recipe):
+    """A classifier, whose features the metrics of samples use; its last averaged weights are kept."""
+
+    kind: ClassVar[str] = "classifier"
+    watched: ClassVar[bool] = False
+
+    def classes(self, data) -> int:
+        """The number of classes that the model tells apart."""
+        return data.n_classes
+
+
+@dataclass(frozen=True)
+class AdversarialRecipe(Recipe):
+    """A GAN; `loss` is the name of a pair of losses, and the penalties and weights that its game takes."""
+
+    kind: ClassVar[str] = "samples"
+    game: ClassVar[type[Game]] = GANGame
+
+    def domains(self, data) -> tuple:
+        """The data sets that the game is played on."""
+        return (data,)
+
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> AdversarialHistory:
+        """Train the networks in place on data["train"]."""
+        name, weights = self.loss
+        game = self.game(model, loss=name, **weights)
+        return fit_game(game, self.domains(data["train"]), seed=seed, label=self.name, **settings, **run.options())
+
+    def settings(self, budget: str) -> dict:
+        """Arguments of `fit_game` at this budget."""
+        return {k: v for k, v in super().settings(budget).items() if k != "evaluate_every"}
+
+
+@dataclass(frozen=True)
+class VAEGANRecipe(AdversarialRecipe):
+    """A VAE-GAN: see `VAEGANGame`."""
+
+    game: ClassVar[type[Game]] = VAEGANGame
+
+
+@dataclass(frozen=True)
+class TranslationRecipe(AdversarialRecipe):
+    """A CycleGAN between the data's gray images and colored ones: see `CycleGANGame`."""
+
+    kind: ClassVar[str] = "translation"
+    game: ClassVar[type[Game]] = CycleGANGame
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained translators and critics; the seed fixes their random weights."""
+        shape = tuple(self.load("train").shape)
+        torch.manual_seed(seed)
+        return CycleGAN(shape, (3, *shape[1:]), **self.config)
+
+    def domains(self, data) -> tuple:
+        """Two halves of the data, of which the second is colored: see `unpaired`."""
+        return unpaired(data)
