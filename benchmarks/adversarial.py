@@ -1,4 +1,4 @@
-"""How much faster a step of `fit_adversarial` is than the textbook loop: both sides in one run, equal updates.
+"""How much faster a step of `GANGame` is than the textbook loop: both sides in one run, equal updates.
 
 The textbook loop draws the fakes twice, once for the critic and once for the generator, and lets the generator's step
 compute gradients of the critic's weights, which the next step throws away. The library draws them once, and computes
@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from garm_course.adversarial.gan import DCGAN, GAN
+from garm_course.adversarial.gan import DCGAN, GAN, GANGame
 from garm_course.adversarial.lipschitz import r1_penalty
 from garm_course.adversarial.losses import LOSSES
-from garm_course.training.games import ScaledBatches, fit_adversarial
+from garm_course.training.games import ScaledBatches, fit_game
 
 SIZES = ((16, 64, 0.0), (32, 64, 0.0), (32, 64, 0.1))  # channels, images a batch, weight of R1
 
@@ -75,7 +75,7 @@ def compare(channels: int, batch_size: int, r1: float, steps: int = 10, repeats:
     for _ in range(repeats):
         other, ours = copy.deepcopy(start), copy.deepcopy(start)
         spent["textbook"].append(textbook(other, data, steps, batch_size, r1, 1e-3, 1) / steps)
-        history = fit_adversarial(ours, data, steps=steps, batch_size=batch_size, r1=r1, lr=1e-3, seed=1)
+        history = fit_game(GANGame(ours, r1=r1), data, steps=steps, batch_size=batch_size, lr=1e-3, seed=1)
         spent["library"].append(history.cpu_seconds / steps)
     milliseconds = {name: 1e3 * statistics.median(values) for name, values in spent.items()}
     return {

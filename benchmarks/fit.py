@@ -1,7 +1,7 @@
 """What `fit` costs beyond the ten lines that it wraps, and what each recipe needs: steps a second, memory.
 
     python benchmarks/fit.py             overhead of `fit` over a bare loop, for a small GRU and a PixelCNN
-    python benchmarks/fit.py --ways      channels last, bf16, torch.compile: how many times as fast as plain `fit`
+    python benchmarks/fit.py --bf16      `precision="bf16"`: how many times as fast as plain `fit`
     python benchmarks/fit.py --recipes   steps a second and peak memory of every recipe, each in its own process
     python benchmarks/fit.py --json      one JSON object a row
 
@@ -31,12 +31,6 @@ from garm_course.recipes import RECIPES, find
 from garm_course.training.likelihood import fit
 
 JOBS = ("pixel_gru", "pixelcnn", "gated_pixelcnn")  # recipes on digits
-WAYS = {  # options of `fit` that change how a step is computed, and not what it computes
-    "channels last": {"channels_last": True},
-    "bf16": {"precision": "bf16"},
-    "bf16, channels last": {"precision": "bf16", "channels_last": True},
-    "compiled": {"compiled": True},
-}
 
 
 def bare(model: nn.Module, data: Dataset, steps: int, batch_size: int, lr: float) -> None:
@@ -88,45 +82,39 @@ def overhead(name: str, steps: int, repeats: int) -> dict:
     }
 
 
-def ways(name: str, data: str, steps: int, repeats: int) -> list[dict]:
-    """One row for each of WAYS: a step of `fit` with it against one without, in turn, without evaluation.
+def bf16(name: str, data: str, steps: int, repeats: int) -> dict:
+    """One row: a step of `fit` in 16 bits against one without, in turn, without evaluation.
 
-    A step costs what a run of 3n steps takes longer than one of n, divided by 2n: what is done once, such as compiling,
-    is left out.
+    A step costs what a run of 3n steps takes longer than one of n, divided by 2n: what is done once is left out.
     """
     recipe = find(name, data)
     examples, settings = recipe.load("train"), recipe.settings("quick")
-    sides = {"plain": {}, **WAYS}
-    times = {side: [] for side in sides}
+    times = {"no": [], "bf16": []}
 
-    def spent(n: int, options: dict) -> float:
+    def spent(n: int, precision: str) -> float:
         model = recipe.build(0)
         began = time.process_time()
-        fit(model, examples, steps=n, evaluate_every=n, batch_size=settings["batch_size"], lr=settings["lr"], **options)
+        fit(model, examples, steps=n, evaluate_every=n, batch_size=settings["batch_size"], lr=settings["lr"],
+            precision=precision)  # fmt: skip
         return time.process_time() - began
 
     for repeat in range(repeats + 1):  # the first round warms up
-        for side, options in sides.items():
-            short, long = spent(steps, options), spent(3 * steps, options)
+        for precision, found in times.items():
+            short, long = spent(steps, precision), spent(3 * steps, precision)
             if repeat:
-                times[side].append((long - short) / (2 * steps))
-    plain = times["plain"]
-    return [
-        {
-            "recipe": recipe.name,
-            "way": side,
-            "ms_per_step_plain": round(1e3 * statistics.median(plain), 2),
-            "times_as_fast": round(statistics.median(a / b for a, b in zip(plain, times[side], strict=True)), 2),
-            **machine(),
-        }
-        for side in WAYS
-    ]
+                found.append((long - short) / (2 * steps))
+    return {
+        "recipe": recipe.name,
+        "ms_per_step_plain": round(1e3 * statistics.median(times["no"]), 2),
+        "times_as_fast": round(statistics.median(a / b for a, b in zip(*times.values(), strict=True)), 2),
+        **machine(),
+    }
 
 
 def needs(name: str, steps: int) -> dict:
     """One row, in this process: steps a second and peak memory of a recipe, evaluation apart.
 
-    A step costs what a run of 3n steps takes longer than one of n, divided by 2n, as in `ways`.
+    A step costs what a run of 3n steps takes longer than one of n, divided by 2n, as in `bf16`.
     """
     import resource
 
@@ -166,8 +154,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object a row, with all fields")
     parser.add_argument("--recipes", action="store_true", help="what every recipe needs")
-    parser.add_argument("--ways", action="store_true", help="other ways to compute a step")
-    parser.add_argument("--data", default="digits", help="data set of --ways (digits)")
+    parser.add_argument("--bf16", action="store_true", help="a step in 16 bits against a plain one")
+    parser.add_argument("--data", default="digits", help="data set of --bf16 (digits)")
     parser.add_argument("--only", metavar="NAME", help=argparse.SUPPRESS)  # one recipe, in this process
     parser.add_argument("--steps", type=int, default=60, help="steps of a run (60)")
     parser.add_argument("--repeats", type=int, default=9, help="runs of each side (9)")
@@ -188,22 +176,20 @@ def main(arguments: list[str] | None = None) -> None:
             row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             print(json.dumps(row) if options.json else describe(row), flush=True)
         return
-    if options.ways:
-        for name in JOBS:
-            for row in ways(name, options.data, options.steps, options.repeats):
-                print(json.dumps(row) if options.json else describe(row), flush=True)
-        return
     for name in JOBS:
-        row = overhead(name, options.steps, options.repeats)
+        if options.bf16:
+            row = bf16(name, options.data, options.steps, options.repeats)
+        else:
+            row = overhead(name, options.steps, options.repeats)
         print(json.dumps(row) if options.json else describe(row), flush=True)
 
 
 def describe(row: dict) -> str:
     """The row as a sentence."""
     where = f"[torch {row['torch']}, {row['threads']} thread{'s' * (row['threads'] > 1)}, load {row['load']}]"
-    if "way" in row:
+    if "times_as_fast" in row:
         return (
-            f"{row['recipe']}, {row['way']}: {row['times_as_fast']:.2f} times as fast as plain, "
+            f"{row['recipe']}, bf16: {row['times_as_fast']:.2f} times as fast as plain, "
             f"{row['ms_per_step_plain']:.2f} ms a step {where}"
         )
     if "overhead_percent" in row:

@@ -1,16 +1,18 @@
-"""What every model refuses at the door: images and classes that do not fit it."""
+"""What every model refuses at the door: examples, classes and orders that do not fit it."""
+
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 
 
-def check_images(x: Tensor, shape: tuple[int, int, int], levels: int) -> None:
-    """Refuse what is not a batch of images of levels.
+def check_levels(x: Tensor, shape: tuple[int, ...], levels: int) -> None:
+    """Refuse what is not a batch of examples of levels.
 
     Args:
-        x: should be a LongTensor (B, C, H, W) of levels 0..levels-1.
-        shape: (C, H, W).
-        levels: number of gray levels.
+        x: should be a LongTensor (B, *shape) of levels 0..levels-1.
+        shape: of one example, such as (C, H, W).
+        levels: number of levels.
 
     Raises:
         TypeError: for another type or dtype. ValueError: for another shape, an empty batch, or levels out of range.
@@ -23,17 +25,19 @@ def check_images(x: Tensor, shape: tuple[int, int, int], levels: int) -> None:
     if low < 0 or high >= levels:
         raise ValueError(
             f"expected {expected}, got levels {int(low)}..{int(high)}; "
-            f"rescale the image or build the model with levels={max(int(high) + 1, 2)}"
+            f"rescale them or build the model with levels={max(int(high) + 1, 2)}"
         )
 
 
-def check_shape(x: Tensor, shape: tuple[int, int, int], expected: str) -> None:
-    """Refuse a batch that is not (B, C, H, W) with B >= 1 (ValueError).
+def check_shape(x: Tensor, shape: tuple[int, ...], expected: str) -> None:
+    """Refuse a batch that is not (B, *shape) with B >= 1 (ValueError).
 
     Args:
-        x: the batch. shape: (C, H, W). expected: what was expected, in words, for the message.
+        x: the batch.
+        shape: of one example.
+        expected: what was expected, in words, for the message.
     """
-    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape):
+    if tuple(x.shape[1:]) != tuple(shape):
         raise ValueError(f"expected {expected}, got shape {tuple(x.shape)}; reshape it or build the model for it")
     if len(x) == 0:
         raise ValueError(f"expected {expected}, got an empty batch; leave empty batches out")
@@ -100,5 +104,43 @@ def check_classes(y: Tensor | None, n: int, n_classes: int) -> None:
         raise ValueError(f"expected {expected}, got {int(y.min())}..{int(y.max())}; the model knows no such class")
 
 
+def check_order(order: Tensor | list[int], n: int) -> Tensor:
+    """An order of n positions as a LongTensor (n,); anything but a permutation of 0..n-1 is refused (ValueError).
+
+    Example:
+        >>> check_order([2, 0, 1], 3)
+        tensor([2, 0, 1])
+    """
+    order = torch.as_tensor(order)
+    if order.is_floating_point() or order.shape != (n,) or not torch.equal(order.sort().values.cpu(), torch.arange(n)):
+        got = order.flatten().tolist()
+        got = f"{got}" if len(got) <= 16 else f"{len(got)} numbers from {min(got)} to {max(got)}"
+        raise ValueError(f"expected order: each of 0..{n - 1} exactly once, got {got}; torch.randperm({n}) makes one")
+    return order.long()
+
+
 def _kind(x: object) -> str:
     return f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+
+
+def check_settings(least: float, *, above: bool = False, whole: bool = False, **settings: object) -> None:
+    """Refuse settings that are too small, not a number, or NaN (ValueError).
+
+    Args:
+        least: the smallest value that is allowed.
+        above: whether a setting must be above `least`, not only reach it.
+        whole: whether it must be an integer.
+        settings: the settings by name.
+
+    Example:
+        >>> check_settings(0, above=True, lr=-1)
+        Traceback (most recent call last):
+        ValueError: lr=-1 is out of range: expected a number above 0; change it, or leave it out for the default
+    """
+    kind, bound = ("an integer", Integral) if whole else ("a number", Real)
+    for name, value in settings.items():
+        if not (isinstance(value, bound) and (value > least if above else value >= least)):
+            raise ValueError(
+                f"{name}={value} is out of range: expected {kind} {'above' if above else 'of at least'} {least}; "
+                "change it, or leave it out for the default"
+            )

@@ -3,6 +3,9 @@
 This is the only list of models. It imports nothing heavy: a class is imported when it is asked for.
 """
 
+import functools
+import inspect
+from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
@@ -38,7 +41,7 @@ MODELS = {
     "poisson_vae": Model("vae", "VAE with Poisson latents", 10),
     "iwae": Model("vae", "VAE trained as IWAE", 11),
     "vqvae": Model("latent.vqvae:ConvVQVAE", "VQ-VAE with a PixelCNN prior", 12),  # as recipes train it
-    "two_stage": Model("latent.vqvae:TwoStage", "VQ-VAE with any prior", 12),
+    "two_stage": Model("latent.two_stage:TwoStage", "VQ-VAE with any prior", 12),
     "gan": Model("adversarial.gan:MLPGAN", "GAN", 14),
     "dcgan": Model("adversarial.gan:DCGAN", "DCGAN", 14),
     "conditional_dcgan": Model("dcgan", "DCGAN, given the class", 14),
@@ -83,3 +86,36 @@ def words(name: str) -> str:
         ('Row LSTM', 'my model')
     """
     return MODELS[name].words if name in MODELS else name.replace("_", " ")
+
+
+def configured(init: Callable) -> Callable:
+    """A constructor whose arguments stand in its signature only: they are kept as `self.config`, ready for JSON.
+
+    Defaults are filled in; tuples and tensors become lists. Where one constructor calls another that is configured too,
+    the config is that of the outer one, of the class that was asked for.
+
+    Example:
+        >>> class Model:
+        ...     @configured
+        ...     def __init__(self, shape, *, hidden=(8, 8)): ...
+        >>> Model((1, 2, 3)).config
+        {'shape': [1, 2, 3], 'hidden': [8, 8]}
+    """
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def keep_arguments(self: object, *arguments, **options) -> None:
+        if "config" not in vars(self):
+            bound = signature.bind(self, *arguments, **options)
+            bound.apply_defaults()
+            self.config = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
+        init(self, *arguments, **options)
+
+    return keep_arguments
+
+
+def _plain(value: object) -> object:
+    """Tensors and tuples, also within each other, as lists."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

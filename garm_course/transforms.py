@@ -1,4 +1,4 @@
-"""How levels become what a network reads, and back: encodings of levels, ranges, dequantization, mu-law.
+"""How levels become what a network reads, and back: encodings of levels, ranges, dequantization, mu-law, raster order.
 
 Levels are whole numbers 0..levels-1. Every function works on tensors of any shape and any device, and draws nothing
 by itself: where noise is needed, uniforms are passed in.
@@ -238,6 +238,59 @@ def mu_law_decode(q: Tensor, mu: int = 255) -> Tensor:
     _check_levels(q, mu + 1)
     y = 2 * q.double() / mu - 1
     return (y.sign() * torch.expm1(y.abs() * math.log1p(mu)) / mu).float()
+
+
+# what the positions of an example are called in raster order, by the number of its axes
+_AXES = {
+    1: ("position",),
+    2: ("row", "column"),
+    3: ("row", "column", "channel"),
+    4: ("frame", "row", "column", "channel"),
+}
+
+
+def to_raster(x: Tensor, axes: int) -> Tensor:
+    """The values of an example as a list: frame by frame, row by row, and inside a pixel R, then G, then B.
+
+    Args:
+        x: (B, T, ...), (B, H, W, ...), (B, C, H, W, ...) or (B, C, T, H, W, ...).
+        axes: number of axes of an example, 1 to 4; more may follow.
+
+    Returns:
+        (B, D, ...), D values of an example.
+    """
+    return (x.movedim(1, axes) if axes > 2 else x).flatten(1, axes)
+
+
+def from_raster(sequence: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """(B, D, ...) -> (B, *shape, ...): the inverse of `to_raster`."""
+    sequence = sequence.unflatten(1, _raster_sizes(shape))
+    return sequence.movedim(len(shape), 1) if len(shape) > 2 else sequence
+
+
+def coordinates(i: int, shape: tuple[int, ...]) -> dict[str, int]:
+    """Where raster position i of an example of this shape lies.
+
+    Example:
+        >>> coordinates(5, (3, 2, 4))
+        {'row': 0, 'column': 1, 'channel': 2}
+    """
+    sizes, found = _raster_sizes(shape), []
+    for size in reversed(sizes[1:]):
+        i, at = divmod(i, size)
+        found.append(at)
+    return dict(zip(_AXES[len(shape)], [i, *reversed(found)], strict=True))
+
+
+def place(i: int, shape: tuple[int, ...]) -> str:
+    """`coordinates` in words, without the channel of a gray image: "row 0, column 1, channel 2"."""
+    gray = len(shape) > 2 and shape[0] == 1
+    return ", ".join(f"{name} {at}" for name, at in coordinates(i, shape).items() if not (gray and name == "channel"))
+
+
+def _raster_sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with the color last, where there is one."""
+    return (*shape[1:], shape[0]) if len(shape) > 2 else tuple(shape)
 
 
 def _check_count(levels: int) -> None:

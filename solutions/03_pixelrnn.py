@@ -48,7 +48,7 @@ from garm_course.autoregressive.pixelrnn import (
     DiagonalBiLSTM, DiagonalBiLSTMLayer, PixelGRU, RowLSTM, lstm_cell, unskew,
 )  # fmt: skip
 from garm_course.datasets import load
-from garm_course.evaluation.audits import all_images, causality
+from garm_course.evaluation.audits import all_examples, causality
 from garm_course.evaluation.likelihood import ClassMarginals, baselines, evaluate, log_probs
 from garm_course.recipes import recorded, recorded_on
 from garm_course.training.likelihood import fit
@@ -96,7 +96,7 @@ report("validation NLL, each pixel for itself given the class", naive_bayes, cla
 # A network that respects the order gives every factor, and then the total over all images is one, whether it is trained or not. Enumerate all $2^{12}$ images of 2 x 2 pixels with three binary colors, with three random networks of this lesson:
 
 # %%
-colors = all_images((3, 2, 2), 2)  # (4096, 3, 2, 2)
+colors = all_examples((3, 2, 2), 2)  # (4096, 3, 2, 2)
 for cls, size in ((PixelGRU, {"hidden": 9}), (RowLSTM, {"channels": 6}), (DiagonalBiLSTM, {"channels": 6})):
     with torch.no_grad():
         total = cls((3, 2, 2), levels=2, **size).double().log_prob(colors).exp().sum().item()
@@ -679,7 +679,7 @@ show.grid(
 # %%
 rng = seed(0)
 tables = torch.rand(2, 2, generator=rng, dtype=torch.float64)  # p(x_i = 1 | y), one row per class
-x = all_images((1, 1, 2), 2).flatten(1)  # (4, 2)
+x = all_examples((1, 1, 2), 2).flatten(1)  # (4, 2)
 p_x_given_y = torch.stack([torch.where(x == 1, p, 1 - p).prod(1) for p in tables], 1)  # (4, 2), each column sums to 1
 p_y_given_x = torch.rand(4, 2, generator=rng, dtype=torch.float64)
 p_y_given_x /= p_y_given_x.sum(1, keepdim=True)

@@ -51,7 +51,7 @@ from garm_course.autoregressive.layers.attention import CausalAttention, KeyValu
 from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d, RingBuffer
 from garm_course.autoregressive.pixelcnn import PixelCNN
 from garm_course.datasets import load
-from garm_course.evaluation.audits import all_images
+from garm_course.evaluation.audits import all_examples
 from garm_course.evaluation.likelihood import evaluate
 from garm_course.distributions.filters import filter_logits
 from garm_course.training.likelihood import fit
@@ -368,7 +368,7 @@ for name, f in settings.items():
 
 # %%
 bars_model = load_pretrained("gated_pixelcnn-bars_and_stripes")
-everything = all_images((1, 4, 4), 2)
+everything = all_examples((1, 4, 4), 2)
 right = (everything[:, None] == load("bars_and_stripes", "train").x.unique(dim=0)).flatten(2).all(2).any(1)
 with torch.no_grad():
     conditionals = bars_model.head.logits(bars_model(everything)).double()  # (65536, 1, 4, 4, 2)
@@ -487,7 +487,7 @@ n = budget(smoke=1, quick=20, full=100)
 runs = [speculative.sample(model, draft, 1, block=28, rng=seed(k)) for k in range(n)]
 passes = sum(run.passes for run in runs) / n
 share = sum(run.accepted for run in runs) / n
-images = torch.cat([run.images for run in runs])
+images = torch.cat([run.x for run in runs])
 with torch.no_grad():
     p, q = (m.head.log_probs(m(images)).exp() for m in (model, draft))  # (n, 1, 28, 28, 2)
 overlap = speculative_output_dist(p, q)[0].sum(-1)  # 1 - TV at each pixel
@@ -536,7 +536,7 @@ kept_seconds = seconds(lambda: speculative.sample(model, draft, 1, block=12, rng
 short = speculative.sample(model, draft, 1, block=12, rng=seed(0))
 for size, run in ((12, short), (28, runs[0])):
     print(f"blocks of {size}: ≈ {run.passes} passes, ≈ {run.guesses} guesses")
-print("the same image:", torch.equal(short.images, runs[0].images))
+print("the same image:", torch.equal(short.x, runs[0].x))
 print(f"one image: ordinary ≈ {times[sizes[0]]:.2f} s, speculative ≈ {kept_seconds:.2f} s")
 
 # %% [markdown]
@@ -549,7 +549,7 @@ seed(5)
 clueless = PixelCNN((1, 4, 4), 2, channels=4, layers=0, first_kernel=3)
 count = budget(smoke=200, quick=20_000, full=100_000)
 run = speculative.sample(bars_model, clueless, count, rng=seed(0))
-index = (run.images.flatten(1) * 2 ** torch.arange(15, -1, -1)).sum(1)
+index = (run.x.flatten(1) * 2 ** torch.arange(15, -1, -1)).sum(1)
 code = (everything.flatten(1) * 2 ** torch.arange(15, -1, -1)).sum(1)
 frequency = torch.zeros(65536, dtype=torch.float64).index_put_((index,), torch.tensor(1 / count).double(), True)[code]
 gap = (frequency - plain)[right]
@@ -595,7 +595,7 @@ def draw(state: object, u: Tensor) -> Tensor:
     x = torch.zeros(64, count, dtype=torch.long)
     for i in range(64):
         x[i] = painter.head.sample(painter.step(state, i, x[i - 1] if i else None), u[i])
-    return painter.to_image(x.T).clone()
+    return painter.from_sequence(x.T).clone()
 
 
 with torch.inference_mode():

@@ -46,9 +46,9 @@ from torch.utils.data import TensorDataset
 
 from garm_course import budget, check, claims, report, seed, show
 from garm_course.adversarial.divergences import F_DIVERGENCES, kl_divergence
-from garm_course.adversarial.gan import GAN, MLPGAN, MLPCritic, MLPGenerator
+from garm_course.adversarial.gan import GAN, MLPGAN, GANGame, MLPCritic, MLPGenerator
 from garm_course.adversarial.losses import saturating_g_loss
-from garm_course.training.games import fit_adversarial
+from garm_course.training.games import fit_game
 from garm_course.datasets import load
 from garm_course.show import GameFrame
 from garm_course.evaluation.samples import mode_counts
@@ -423,8 +423,8 @@ data = TensorDataset(line, which)
 G, D = players(0)
 gan, strong = GAN(G, D, (1,), 4), []
 options = {"steps": steps, "batch_size": 256, "decay": True}
-fit_adversarial(gan, data, critic_steps=5, critic_lr=3e-3, watch_every=50, label="best critic", **options,
-                watch=lambda step, gan: strong.append(frame(gan.generator, gan.critic, step)))  # fmt: skip
+fit_game(GANGame(gan, critic_steps=5), data, critic_lr=3e-3, watch_every=50, label="best critic", **options,
+         watch=lambda step, gan: strong.append(frame(gan.generator, gan.critic, step)))  # fmt: skip
 end = strong[-1]
 off = np.nanmean(np.abs(end.d - end.best))
 report("mean distance of D from D*", off, claimed=0.03, tolerance=0.05)
@@ -503,8 +503,8 @@ for setting, most, count in (
 points = load("grid", "train")
 seed(11)
 fast = MLPGAN((2,), latents=2, hidden=(64, 64))
-fit_adversarial(
-    fast,
+fit_game(
+    GANGame(fast),
     points,
     lr=4e-3,
     critic_lr=5e-4,
@@ -679,7 +679,7 @@ report("saturating over non-saturating gradient", norms["saturating"] / norms["n
 # - Nowozin, Cseke, Tomioka, *f-GAN*, NIPS 2016, arXiv 1606.00709; Mao, Li, Xie, Lau, Wang, Smolley, *Least Squares Generative Adversarial Networks*, ICCV 2017, arXiv 1611.04076.
 # - Metz, Poole, Pfau, Sohl-Dickstein, *Unrolled Generative Adversarial Networks*, ICLR 2017, arXiv 1611.02163; Lin, Khetan, Fanti, Oh, *PacGAN: The power of two samples in generative adversarial networks*, NeurIPS 2018, arXiv 1712.04086: the ring and the grid.
 # - Arora, Zhang, *Do GANs actually learn the distribution? An empirical study*, 2017, arXiv 1706.08224: how few different faces a GAN draws.
-# - In the library, read [`losses.py`](../garm_course/adversarial/losses.py), [`divergences.py`](../garm_course/adversarial/divergences.py) and [`training/games.py`](../garm_course/training/games.py).
+# - In the library, read [`losses.py`](../garm_course/adversarial/losses.py), [`divergences.py`](../garm_course/adversarial/divergences.py) and `GANGame.step` in [`gan.py`](../garm_course/adversarial/gan.py).
 
 # %%
 claims()

@@ -47,9 +47,9 @@ from torch import Tensor, nn
 
 from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.adversarial.divergences import js_divergence, total_variation
-from garm_course.adversarial.gan import DCGAN, MLPGAN
+from garm_course.adversarial.gan import DCGAN, MLPGAN, GANGame
 from garm_course.adversarial.lipschitz import clip_weights, r1_penalty
-from garm_course.training.games import fit_adversarial
+from garm_course.training.games import fit_game
 from garm_course.datasets import load
 from garm_course.evaluation.features import class_shares, features
 from garm_course.evaluation.samples import frechet_distance
@@ -517,12 +517,9 @@ classifier = load_pretrained("classifier-digits")
 real = features(classifier, validation.x)
 seed(0)
 live = MLPGAN((1, 8, 8), 17, latents=32, hidden=(256, 256))
-history = fit_adversarial(
-    live,
+history = fit_game(
+    GANGame(live, loss="wasserstein", penalty=10.0, critic_steps=3),
     train,
-    loss="wasserstein",
-    penalty=10.0,
-    critic_steps=3,
     decay=True,
     label="gradient penalty",
     steps=budget(smoke=2, quick=800, full=2500),
@@ -606,7 +603,7 @@ report("the same for data", glyphs.nearest_prototype(glyphs.x)[1].double().mean(
 # %%
 try:
     normalized = DCGAN((1, 28, 28), 2, channels=4, critic_batch_norm=True)
-    fit_adversarial(normalized, load("glyphs", "train", n=64), r1=0.1, steps=1)
+    fit_game(GANGame(normalized, r1=0.1), load("glyphs", "train", n=64), steps=1)
 except ValueError as error:
     print("ValueError:", error)
 

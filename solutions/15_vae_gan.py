@@ -46,8 +46,8 @@ from torch import Tensor, nn
 
 from garm_course import budget, check, claims, load_pretrained, report, seed, show
 from garm_course.adversarial.losses import minimax_d_loss, nonsaturating_g_loss
-from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss
-from garm_course.training.games import ScaledBatches, fit_vaegan
+from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss, VAEGANGame
+from garm_course.training.games import ScaledBatches, fit_game
 from garm_course.datasets import load
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
@@ -268,7 +268,7 @@ def after_one_step(gamma: float = 1.0, louder: float = 1.0, variance: float = 1.
     for w in last:
         w.data *= louder
     before = {p: torch.cat([w.detach().flatten() for w in getattr(one, p).parameters()]) for p in PLAYERS}
-    fit_vaegan(one, train, gamma=gamma, variance=variance, steps=1)
+    fit_game(VAEGANGame(one, gamma=gamma, variance=variance), train, steps=1)
     return {p: torch.cat([w.detach().flatten() for w in getattr(one, p).parameters()]) - before[p] for p in PLAYERS}
 
 
@@ -300,7 +300,9 @@ vae = MLPVAEGAN((1, 8, 8), 17)  # its discriminator stays as it is
 fit(vae, train, loss=PixelLoss(0.12), steps=steps, lr=1e-3, ema=0.99, clip=1000.0, evaluate_every=steps, label="VAE")
 seed(0)
 vaegan = MLPVAEGAN((1, 8, 8), 17)
-history = fit_vaegan(vaegan, train, gamma=0.1, variance=0.1, r1=0.1, ema=0.99, decay=True, steps=steps, label="VAE-GAN")
+history = fit_game(
+    VAEGANGame(vaegan, gamma=0.1, variance=0.1, r1=0.1), train, ema=0.99, decay=True, steps=steps, label="VAE-GAN"
+)
 print(f"{history.steps} steps")
 
 # %%
@@ -611,7 +613,7 @@ report(
 # - Larsen, Sønderby, Larochelle, Winther, *Autoencoding beyond pixels using a learned similarity metric*, ICML 2016, arXiv 1512.09300: attributes as directions in the code.
 # - Dosovitskiy, Brox, *Generating Images with Perceptual Similarity Metrics based on Deep Networks*, NIPS 2016, arXiv 1602.02644: the same idea with features of a network trained before.
 # - Mescheder, Nowozin, Geiger, *Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks*, ICML 2017, arXiv 1701.04722; Rosca, Lakshminarayanan, Warde-Farley, Mohamed, *Variational Approaches for Auto-Encoding Generative Adversarial Networks*, 2017, arXiv 1706.04987: other marriages.
-# - Esser, Rombach, Ommer, *Taming Transformers for High-Resolution Image Synthesis*, CVPR 2021, arXiv 2012.09841: an autoencoder with discrete codes and a discriminator. In the library, read [`vaegan.py`](../garm_course/adversarial/vaegan.py) and `fit_vaegan` in [`training/games.py`](../garm_course/training/games.py).
+# - Esser, Rombach, Ommer, *Taming Transformers for High-Resolution Image Synthesis*, CVPR 2021, arXiv 2012.09841: an autoencoder with discrete codes and a discriminator. In the library, read `VAEGANGame.step` in [`vaegan.py`](../garm_course/adversarial/vaegan.py).
 
 # %%
 claims()

@@ -11,11 +11,11 @@ import math
 import torch
 from torch.utils.data import TensorDataset
 
-from garm_course.adversarial.gan import MLPGAN
+from garm_course.adversarial.gan import MLPGAN, GANGame
 from garm_course.datasets import load
 from garm_course.evaluation.samples import mode_counts
 from garm_course.recipes import record
-from garm_course.training.games import fit_adversarial
+from garm_course.training.games import fit_game
 
 SAMPLES, SHOWN = 2500, 300  # samples that are counted, and that are kept
 PLANE = {"latents": 2, "hidden": (64, 64)}
@@ -56,8 +56,9 @@ def run(setting: str, seed: int, steps: int | None = None) -> dict:
     data = Line() if name == "line" else load(name, "train")
     torch.manual_seed(seed)
     gan = MLPGAN((data.centers.shape[1],), **config)
-    training = {**training, "steps": steps} if steps else training
-    history = fit_adversarial(gan, data, seed=seed, label=f"{setting}, seed {seed}", **training)
+    training = {**training, "steps": steps} if steps else dict(training)
+    game = GANGame(gan, loss=training.pop("loss"), critic_steps=training.pop("critic_steps", 1))
+    history = fit_game(game, data, seed=seed, label=f"{setting}, seed {seed}", **training)
     x = gan.sample(SAMPLES, rng=torch.Generator().manual_seed(0))
     modes, share = reached(x, data)
     return {

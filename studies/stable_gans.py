@@ -12,13 +12,13 @@ import math
 import torch
 
 from garm_course import load_pretrained
-from garm_course.adversarial.gan import MLPGAN
+from garm_course.adversarial.gan import MLPGAN, GANGame
 from garm_course.datasets import load
 from garm_course.evaluation.features import class_shares, features
 from garm_course.evaluation.samples import frechet_distance, mode_counts
 from garm_course.recipes import record
-from garm_course.training.games import fit_adversarial
-from garm_course.training.likelihood import NonFiniteLossError
+from garm_course.training.games import fit_game
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.transforms import unscale
 
 SAMPLES = 2500
@@ -33,6 +33,7 @@ METHODS = {  # what differs from "plain": the non-saturating loss, both learning
     "averaged generator": {"ema": 0.995},
     "R1 and averaged": {"r1": 0.1, "ema": 0.995},
 }
+RULES = ("loss", "clip", "critic_steps", "penalty", "r1")  # of the game; the others are settings of its training
 PROBLEMS = {
     "grid": {"config": {"latents": 2, "hidden": (128, 128)}, "training": {"steps": 3000, "batch_size": 128}},
     "digits": {"config": {"latents": 32, "hidden": (256, 256)}, "training": {"steps": 2500, "batch_size": 64}},
@@ -46,10 +47,11 @@ def run(problem: str, method: str, seed: int, steps: int | None = None) -> dict:
     training = {**setting["training"], **({"steps": steps} if steps else {})}
     torch.manual_seed(seed)
     gan = MLPGAN(tuple(data.shape), data.levels, spectral=options.pop("spectral", False), **setting["config"])
+    rules = {name: options.pop(name) for name in RULES if name in options}
     row = {"problem": problem, "method": method, "seed": seed}
     try:
         label = f"{problem}, {method}, seed {seed}"
-        history = fit_adversarial(gan, data, decay=True, seed=seed, label=label, **training, **options)
+        history = fit_game(GANGame(gan, **rules), data, decay=True, seed=seed, label=label, **training, **options)
     except NonFiniteLossError as error:
         return {**row, "diverged": str(error)}
     rng = torch.Generator().manual_seed(0)

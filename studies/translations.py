@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from garm_course import load_pretrained
-from garm_course.adversarial.cyclegan import CycleGAN
+from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
 from garm_course.datasets import load
 from garm_course.datasets.coloring import INK, PAPER, colored, shade
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
 from garm_course.recipes import record
-from garm_course.training.games import fit_cyclegan
+from garm_course.training.games import AdversarialHistory, fit_game
 from garm_course.transforms import scale, unscale
 
 HALF = 628  # training images in each domain
@@ -41,6 +41,7 @@ DRAWN = {  # of a 28 x 28 glyph, blocks on a 7 x 7 grid
 GLYPHS = {"steps": 1000, "batch_size": 16, "lr": 2e-3, "decay": True, "ema": 0.99, "loss": "hinge"}
 SANS = ("DejaVuSans", "DejaVuSans-Bold", "cmss10")
 SERIF = ("DejaVuSerif", "DejaVuSerif-Bold", "STIXGeneral", "STIXGeneralBol", "cmr10", "cmb10")
+RULES = ("loss", "lam", "identity", "pairs", "pool")
 SETTINGS = {  # task, model, training; "pairs" is how many
     "color, least squares, 16 scores": ("color", LOCAL, SHORT),
     "color, hinge, 16 scores": ("color", LOCAL, HINGE),
@@ -61,6 +62,13 @@ SETTINGS = {  # task, model, training; "pairs" is how many
     "slant": ("slant", DRAWN, GLYPHS),
     "serif": ("serif", DRAWN, GLYPHS),
 }
+
+
+def play(model: CycleGAN, data: tuple, training: dict, seed: int) -> AdversarialHistory:
+    """Train on two data sets; the rules of the game stand among the settings."""
+    rules = {name: training[name] for name in RULES if name in training}
+    others = {name: value for name, value in training.items() if name not in RULES}
+    return fit_game(CycleGANGame(model, **rules), data, seed=seed, **{"batch_size": 32, **others})
 
 
 def domains(task: str) -> tuple:
@@ -87,7 +95,7 @@ def digits_run(task: str, config: dict, training: dict, seed: int, keep_pictures
         training["pairs"] = (first, -first)
     torch.manual_seed(seed)
     model = CycleGAN(x.shape[1:], y.shape[1:], **config)
-    history = fit_cyclegan(model, x_data, y_data, seed=seed, **training)
+    history = play(model, (x_data, y_data), training, seed)
     there, here = model.translate(x, "xy"), model.translate(y, "yx")
     back, forth = model.translate(there, "yx"), model.translate(here, "xy")
     found = {
@@ -139,7 +147,7 @@ def glyphs_run(task: str, config: dict, training: dict, seed: int) -> dict:
     x_data, y_data, validation = glyph_domains(task)
     torch.manual_seed(seed)
     model = CycleGAN((1, 28, 28), (1, 28, 28), 2, 2, **config)
-    history = fit_cyclegan(model, x_data, y_data, seed=seed, **training)
+    history = play(model, (x_data, y_data), training, seed)
     x = scale(validation.x, 2)
     there = model.translate(x, "xy")
     back = model.translate(there, "yx")

@@ -9,12 +9,12 @@ read as the original; the code by its KL term. About four minutes on one thread.
 import torch
 
 from garm_course import load_pretrained
-from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss
+from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss, VAEGANGame
 from garm_course.datasets import load
 from garm_course.evaluation.features import classify, features
 from garm_course.evaluation.samples import frechet_distance
 from garm_course.recipes import record
-from garm_course.training.games import fit_vaegan
+from garm_course.training.games import fit_game
 from garm_course.training.likelihood import fit
 from garm_course.transforms import scale, unscale
 
@@ -40,7 +40,9 @@ def train(options: dict, seed: int, steps: int = STEPS) -> tuple[MLPVAEGAN, floa
         loss = PixelLoss(options["pixels"])
         history = fit(model, data, loss=loss, steps=steps, seed=seed, evaluate_every=steps, label="VAE", **PIXELS)
     else:
-        history = fit_vaegan(model, data, steps=steps, seed=seed, label="VAE-GAN", **options, **GAME)
+        training = dict(GAME)
+        game = VAEGANGame(model, r1=training.pop("r1"), **options)
+        history = fit_game(game, data, steps=steps, seed=seed, label="VAE-GAN", **training)
     return model, history.cpu_seconds
 
 

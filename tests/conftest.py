@@ -18,6 +18,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # under nohup: tests pres
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config, items):
+    """With several workers, files that are slow as a whole come first: no worker waits for a long one at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: all(mark.name != "slow" for mark in item.getparent(pytest.Module).own_markers))
+
+
 def pytest_terminal_summary(terminalreporter):
     """One line at the end: what was not tested here, and why."""
     skipped = terminalreporter.stats.get("skipped", ())

@@ -1,15 +1,14 @@
 """Seeds, budgets, reports and claims: what they print, what they refuse, and that the printed line can be read back."""
 
-import configparser
 import random
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from garm_course import lesson
+from garm_course.editions.outputs import sanitized
 
 BUDGETS = ("smoke", "quick", "full")
 
@@ -109,14 +108,6 @@ def test_every_line_can_be_read_back(monkeypatch, capsys, budget, case):
         assert found["verdict"] == "holds"
         assert float(found["claimed"]) == claimed
         assert float(found["tolerance"] or 0) == tolerance
-
-
-def sanitized(text):
-    config = configparser.RawConfigParser()
-    config.read(Path(__file__).parent / "nbval_sanitize.cfg", encoding="utf-8")
-    for section in config.sections():
-        text = re.sub(config.get(section, "regex"), config.get(section, "replace"), text)
-    return text
 
 
 @pytest.mark.parametrize("budget", BUDGETS)

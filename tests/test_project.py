@@ -411,7 +411,10 @@ def test_ci_and_make_test_run_everything():
         assert part in plan
     students, teachers = (next(line for line in plan.splitlines() if line.endswith(f" {x}")) for x in FOLDERS)
     assert "ATEN_CPU_CAPABILITY=default" in teachers, "another machine's arithmetic checks the stored numbers"
-    assert "ATEN_CPU_CAPABILITY" not in students
+    assert "--nbval " in teachers
+    assert "GARM_BUDGET" not in teachers, "the solutions run in full"
+    assert "--nbval-lax " in students, "blank answers run to the end; their stored results are those of the solutions"
+    assert "GARM_BUDGET=smoke" in students
     assert "--max-worker-restart=0" in students, "a worker that dies must end the run"
     assert " -m " not in plan.replace("python -m pytest", ""), "make test must not leave marked tests out"
     assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -15,11 +15,12 @@ __getattr__, __dir__, __all__ = lazily(
         ),
         "divergences": "F_DIVERGENCES js_divergence kl_divergence optimal_discriminator total_variation wasserstein1",
         "lipschitz": "clip_weights gradient_penalty input_gradient r1_penalty spectral_norm",
-        "gan": "DCGAN GAN MLPGAN DCCritic DCGenerator MLPCritic MLPGenerator",
+        "game": "Game",
+        "gan": "DCGAN GAN GANGame MLPGAN DCCritic DCGenerator MLPCritic MLPGenerator",
         "cyclegan": (
-            "CycleGAN DenseTranslator ImagePool PatchCritic Translator cycle_loss identity_loss image_pool "
-            "patch_receptive_field"
+            "CycleGAN CycleGANGame DenseTranslator ImagePool PatchCritic Translator cycle_loss identity_loss "
+            "image_pool patch_receptive_field"
         ),
-        "vaegan": "MLPVAEGAN PixelLoss VAEGAN feature_nll vaegan_losses",
+        "vaegan": "MLPVAEGAN PixelLoss VAEGAN VAEGANGame feature_nll vaegan_losses",
     },
 )

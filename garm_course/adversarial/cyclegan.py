@@ -17,8 +17,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from garm_course.adversarial.game import Game, frozen
+from garm_course.adversarial.losses import GANLoss
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_scaled, check_shape
+from garm_course.inputs import check_scaled, check_settings, check_shape
+from garm_course.models import configured
 
 
 class Translator(nn.Module):
@@ -162,6 +165,7 @@ class CycleGAN(nn.Module):
 
     name = "cyclegan"
 
+    @configured
     def __init__(
         self, x_shape, y_shape, x_levels=None, y_levels=None, *, width=32, blocks=1, downs=0, kernel=3, norm=True,
         dense=(), critic_width=32, critic_layers=((4, 2), (3, 1), (3, 1)), critic_norm=False,
@@ -184,11 +188,6 @@ class CycleGAN(nn.Module):
 
         self.translators = nn.ModuleDict({a + b: translator(a, b) for a, b in ("xy", "yx")})
         self.critics = nn.ModuleDict({a: PatchCritic(self.shapes[a][0], **critic) for a in "xy"})
-        self.config = {
-            "x_shape": list(x_shape), "y_shape": list(y_shape), "x_levels": x_levels, "y_levels": y_levels, **hidden,
-            "dense": list(dense), "critic_width": critic_width,
-            "critic_layers": [list(layer) for layer in critic_layers], "critic_norm": critic_norm,
-        }  # fmt: skip
 
     @property
     def G(self) -> nn.Module:
@@ -220,6 +219,105 @@ class CycleGAN(nn.Module):
         check_shape(x, shape, f"images (B, {', '.join(map(str, shape))}) of domain {direction[0]}")
         with evaluation_mode(self):
             return self.translators[direction](x.to(next(self.parameters())))
+
+
+class CycleGANGame(Game):
+    """The game of Zhu et al. (2017): the translators take a step, then the critics, on two data sets without pairs.
+
+    Each step translates a batch of each domain, moves the translators (their critics' weights need no gradient, so none
+    is computed), then shows the critics the same fakes, or older ones from a pool. Every image is translated once and
+    back once. In several processes each has its own pools.
+
+    Args:
+        model: see `CycleGAN`; both translators hold their average after training. The data sets of `fit_game` are a
+            pair (x, y), whose classes are not looked at; each is shuffled by itself.
+        loss: a name of `adversarial.losses.LOSSES`, or a pair of functions of scores; the paper takes least squares.
+        lam: weight of the cycle loss, at least 0; the paper takes 10. A pair weighs x -> y -> x and y -> x -> y apart.
+        identity: weight of the identity loss, at least 0; the paper takes half of lam for paintings.
+        pairs: a few pairs (x, y) of floats in [-1, 1], if there are any: |G(x) - y| + |F(y) - x| is added, on all of
+            them in each step.
+        paired: the weight of the pairs, at least 0.
+        pool: images of each domain that are kept for the critics, 0 for none; the paper takes 50.
+
+    Raises:
+        ValueError: for settings outside their ranges, pairs that do not fit the model, or the identity loss between
+            domains of different channel counts.
+
+    Source:
+        Zhu et al. (2017), arXiv 1703.10593, equations 1 to 3 and section 4.
+    """
+
+    def __init__(
+        self,
+        model: CycleGAN,
+        *,
+        loss: str | GANLoss = "least_squares",
+        lam: float | tuple[float, float] = 10.0,
+        identity: float = 0.0,
+        pairs: tuple[Tensor, Tensor] | None = None,
+        paired: float = 10.0,
+        pool: int = 50,
+    ):
+        there, back = lam if isinstance(lam, tuple) else (lam, lam)
+        if not min(there, back) >= 0:
+            raise ValueError(f"lam={lam} is out of range: expected a weight of at least 0, or a pair of them")
+        check_settings(0, identity=identity, paired=paired)
+        check_settings(0, whole=True, pool=pool)
+        if identity:
+            check_same_domain(model.shapes["x"], model.shapes["y"])
+        if pairs is not None:
+            _check_pairs(model, *pairs)
+        super().__init__(
+            model, {"translators": model.translators, "critics": model.critics}, averaged=model.translators,
+            levels=(model.levels["x"], model.levels["y"]), loss=loss, betas=(0.5, 0.999), lam=lam, identity=identity,
+            pairs=0 if pairs is None else len(pairs[0]), paired=paired, pool=pool,
+        )  # fmt: skip
+        self.lam, self.identity, self.pairs, self.paired, self.pool = (there, back), identity, pairs, paired, pool
+
+    def begin(self, seed: int, device: torch.device) -> dict[str, object]:
+        """Empty the pools, which draw from generators of this seed."""
+        self.pools = {d: ImagePool(self.pool, torch.Generator().manual_seed(2 * seed + k)) for k, d in enumerate("xy")}
+        if self.pairs is not None:
+            self.pairs = tuple(images.to(device) for images in self.pairs)
+        return {f"pool_{d}": pool for d, pool in self.pools.items()}
+
+    def step(self, batch, draw, descend) -> dict[str, Tensor]:
+        """Equations 1 to 3 of the paper, translators first; see `Game` for what a step is handed.
+
+        Returns:
+            The losses "critics", "adversarial", "cycle" and, if they are used, "identity" and "pairs", all without
+            their weights.
+        """
+        G, F, critics = self.model.G, self.model.F, self.model.critics
+        (x, _), (y, _) = batch()
+        fakes = {"x": F(y), "y": G(x)}
+        with frozen(critics):
+            there, back = l1(F(fakes["y"]), x), l1(G(fakes["x"]), y)
+            terms = {
+                "adversarial": sum(self.loss.generator(critics[d](fakes[d]).float()) for d in "xy"),
+                "cycle": there + back,
+            }
+            total = terms["adversarial"] + self.lam[0] * there + self.lam[1] * back
+            if self.identity:
+                terms["identity"] = identity_loss(G, F, x, y)
+                total = total + self.identity * terms["identity"]
+            if self.pairs is not None:
+                terms["pairs"] = l1(G(self.pairs[0]), self.pairs[1]) + l1(F(self.pairs[1]), self.pairs[0])
+                total = total + self.paired * terms["pairs"]
+            descend(translators=total)
+        scores = {"x": (critics["x"](x), critics["x"](self.pools["x"](fakes["x"]))),
+                  "y": (critics["y"](y), critics["y"](self.pools["y"](fakes["y"])))}  # fmt: skip
+        terms["critics"] = sum(self.loss.critic(real.float(), fake.float()) for real, fake in scores.values())
+        descend(critics=terms["critics"])
+        return terms
+
+
+def _check_pairs(model: CycleGAN, x: Tensor, y: Tensor) -> None:
+    for d, images in (("x", x), ("y", y)):
+        check_scaled(images)
+        check_shape(images, model.shapes[d], f"pairs with images (B, {', '.join(map(str, model.shapes[d]))})")
+    if len(x) != len(y):
+        raise ValueError(f"expected as many x as y in pairs, got {len(x)} and {len(y)}")
 
 
 def cycle_loss(G: Callable, F: Callable, x: Tensor, y: Tensor) -> Tensor:

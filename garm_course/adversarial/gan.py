@@ -1,7 +1,8 @@
 """The generative adversarial network: a generator that turns noise into examples, and a critic that scores them.
 
-`GAN` holds the pair, and draws; the networks are passed in. `MLPGAN` (points, small images) and `DCGAN` (images) pass
-in their own, and can be trained from a recipe and saved.
+`GAN` holds the pair, and draws; the networks are passed in. `GANGame` is the game that they play, for `fit_game`.
+`MLPGAN` (points, small images) and `DCGAN` (images) pass in their own networks, and can be trained from a recipe and
+saved.
 
 Sources: Goodfellow et al. (2014), arXiv 1406.2661; Radford, Metz, Chintala (2016), "Unsupervised Representation
 Learning with Deep Convolutional Generative Adversarial Networks", arXiv 1511.06434; Miyato, Koyama (2018), "cGANs with
@@ -16,9 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from garm_course.adversarial.game import Game, frozen
+from garm_course.adversarial.lipschitz import batch_normalized, clip_weights, gradient_penalty, r1_of_scores
+from garm_course.adversarial.losses import GANLoss
 from garm_course.distributions.draws import normals
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_classes
+from garm_course.inputs import check_classes, check_settings
+from garm_course.models import configured
 from garm_course.transforms import unscale
 
 
@@ -78,6 +83,87 @@ class GAN(nn.Module):
         with evaluation_mode(self):
             z = self.noise(n, rng)
             return self.generator(z) if y is None else self.generator(z, y.to(z.device))
+
+
+class GANGame(Game):
+    """The game of Goodfellow et al. (2014): the critic takes `critic_steps` steps, then the generator takes one.
+
+    The last fakes of the critic are the generator's, drawn once: with one critic step that is the alternating game of
+    the paper at the price of one forward pass of the generator. In the generator's step the critic's weights need no
+    gradient, so none is computed.
+
+    Args:
+        gan: see `GAN`.
+        loss: a name of `adversarial.losses.LOSSES`, or a pair of functions of scores.
+        critic_steps: steps of the critic for each of the generator's, at least 1.
+        r1: gamma of the penalty on the critic's gradient at data, at least 0, see `r1_penalty`.
+        penalty: weight of the gradient penalty between data and fakes, at least 0, see `gradient_penalty`; the paper
+            takes 10.
+        clip: largest weight of the critic after each of its steps, above 0, see `clip_weights`; None for no clipping.
+
+    Raises:
+        ValueError: for settings outside their ranges, or batch normalization in the critic together with a penalty on
+            its gradient.
+
+    Source:
+        Goodfellow et al. (2014), arXiv 1406.2661, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        gan: GAN,
+        *,
+        loss: str | GANLoss = "non_saturating",
+        critic_steps: int = 1,
+        r1: float = 0.0,
+        penalty: float = 0.0,
+        clip: float | None = None,
+    ):
+        check_settings(1, whole=True, critic_steps=critic_steps)
+        check_settings(0, r1=r1, penalty=penalty)
+        check_settings(0, above=True, clip=1 if clip is None else clip)
+        if (r1 or penalty) and batch_normalized(gan.critic):
+            raise ValueError(
+                "the critic has batch normalization, which makes each score depend on the whole batch: a penalty on "
+                "the gradient of one example's score means nothing then; build the critic without it, or leave the "
+                "penalty out"
+            )
+        super().__init__(
+            gan, {"critic": gan.critic, "generator": gan.generator}, averaged=gan.generator, levels=(gan.levels,),
+            loss=loss, critic_steps=critic_steps, r1=r1, penalty=penalty, clip=clip,
+        )  # fmt: skip
+        self.critic_steps, self.r1, self.penalty, self.clip = critic_steps, r1, penalty, clip
+
+    def step(self, batch, draw, descend) -> dict[str, Tensor]:
+        """Algorithm 1 of the paper; see `Game` for what a step is handed.
+
+        Returns:
+            The losses "critic", "generator" and, if there is one, "penalty".
+        """
+        gan, critic, generator, terms = self.model, self.model.critic, self.model.generator, {}
+        for k in range(self.critic_steps):
+            x, y = batch()
+            given = (y,) if gan.n_classes else ()
+            noise = draw(torch.randn, gan.latents)
+            with torch.set_grad_enabled(k == self.critic_steps - 1):  # only the last fakes are the generator's too
+                fake = generator(noise, *given)
+            real_scores = critic(x.requires_grad_(bool(self.r1)), *given).float()
+            fake_scores = critic(fake.detach(), *given).float()
+            terms["critic"] = self.loss.critic(real_scores, fake_scores)
+            steepness = []
+            if self.r1:
+                steepness.append(r1_of_scores(real_scores, x, self.r1))
+            if self.penalty:
+                steepness.append(self.penalty * gradient_penalty(critic, x, fake, draw(torch.rand), *given))
+            if steepness:
+                terms["penalty"] = sum(steepness)
+            descend(critic=terms["critic"] + terms.get("penalty", 0.0))
+            if self.clip is not None:
+                clip_weights(critic, self.clip)
+        with frozen(critic):
+            terms["generator"] = self.loss.generator(critic(fake, *given).float())
+            descend(generator=terms["generator"])
+        return terms
 
 
 class MLPGenerator(nn.Module):
@@ -190,6 +276,7 @@ class MLPGAN(GAN):
 
     name = "gan"
 
+    @configured
     def __init__(
         self, shape, levels=None, n_classes=0, *, latents=32, hidden=(256, 256), critic_hidden=None, spectral=False
     ):
@@ -197,10 +284,7 @@ class MLPGAN(GAN):
         generator = MLPGenerator(latents, shape, n_classes, hidden=tuple(hidden))
         critic = MLPCritic(shape, n_classes, hidden=critic_hidden, spectral=spectral)
         super().__init__(generator, critic, shape, latents, levels=levels, n_classes=n_classes)
-        self.config = {
-            "shape": list(shape), "levels": levels, "n_classes": n_classes, "latents": latents, "hidden": list(hidden),
-            "critic_hidden": list(critic_hidden), "spectral": spectral,
-        }  # fmt: skip
+        self.config["critic_hidden"] = list(critic_hidden)
 
 
 class DCGAN(GAN):
@@ -218,6 +302,7 @@ class DCGAN(GAN):
 
     name = "dcgan"
 
+    @configured
     def __init__(
         self, shape, levels=None, n_classes=0, *, latents=64, channels=32, critic_channels=None, spectral=False,
         batch_norm=True, critic_batch_norm=False,
@@ -226,11 +311,7 @@ class DCGAN(GAN):
         generator = DCGenerator(latents, shape, n_classes, channels=channels, batch_norm=batch_norm)
         critic = DCCritic(shape, n_classes, channels=critic_channels, spectral=spectral, batch_norm=critic_batch_norm)
         super().__init__(generator, critic, shape, latents, levels=levels, n_classes=n_classes)
-        self.config = {
-            "shape": list(shape), "levels": levels, "n_classes": n_classes, "latents": latents, "channels": channels,
-            "critic_channels": critic_channels, "spectral": spectral, "batch_norm": batch_norm,
-            "critic_batch_norm": critic_batch_norm,
-        }  # fmt: skip
+        self.config["critic_channels"] = critic_channels
 
 
 class _ReadOut(nn.Module):

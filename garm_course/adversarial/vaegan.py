@@ -13,11 +13,15 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from garm_course.adversarial.game import Game
 from garm_course.adversarial.gan import MLPCritic, MLPGenerator
+from garm_course.adversarial.lipschitz import batch_normalized, r1_of_scores
+from garm_course.adversarial.losses import GANLoss
 from garm_course.distributions.draws import normals
 from garm_course.distributions.heads import kl_diag_gaussian_per_dim
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_scaled, check_shape
+from garm_course.inputs import check_scaled, check_settings, check_shape
+from garm_course.models import configured
 from garm_course.transforms import scale, unscale
 
 
@@ -139,6 +143,77 @@ class VAEGAN(nn.Module):
             return self.decoder(normals(n, self.latents, rng=rng, like=next(self.parameters())))
 
 
+class VAEGANGame(Game):
+    """The game of Larsen et al. (2016): encoder and decoder take a step, then the discriminator.
+
+    Each loss is differentiated in the weights of its own player only: the adversarial term not in the encoder's, the
+    reconstruction not in the discriminator's. Reconstructions and fresh images are made once.
+
+    Args:
+        model: see `VAEGAN`; encoder and decoder hold their average after training.
+        gamma: weight of the reconstruction in the decoder's loss, at least 0, see `vaegan_losses`.
+        variance: of the features' likelihood N(features of the reconstruction, variance I), above 0, 1 in the paper;
+            the reconstruction error is divided by it. The smaller, the more nats the code may spend.
+        loss: a name of `adversarial.losses.LOSSES`, or a pair of functions of scores. Fakes are the reconstructions and
+            as many images from the prior, together.
+        r1: gamma of the penalty on the discriminator's gradient at data, at least 0.
+
+    Raises:
+        ValueError: for settings outside their ranges, or batch normalization in the discriminator together with r1.
+
+    Source:
+        Larsen et al. (2016), arXiv 1512.09300, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        model: VAEGAN,
+        *,
+        gamma: float = 1.0,
+        variance: float = 1.0,
+        loss: str | GANLoss = "non_saturating",
+        r1: float = 0.0,
+    ):
+        check_settings(0, gamma=gamma, r1=r1)
+        check_settings(0, above=True, variance=variance)
+        if r1 and batch_normalized(model.critic):
+            raise ValueError(
+                "the discriminator has batch normalization, and a penalty on the gradient of one example's score means "
+                "nothing then; build it without, or leave r1 out"
+            )
+        own = {"encoder": model.encoder, "decoder": model.decoder}
+        super().__init__(
+            model, {**own, "critic": model.critic}, averaged=nn.ModuleDict(own), levels=(model.levels,), loss=loss,
+            gamma=gamma, variance=variance, r1=r1,
+        )  # fmt: skip
+        self.gamma, self.variance, self.r1 = gamma, variance, r1
+
+    def step(self, batch, draw, descend) -> dict[str, Tensor]:
+        """Algorithm 1 of the paper; see `Game` for what a step is handed.
+
+        Returns:
+            The losses "prior", "reconstruction" (in features), "generator", "critic" and, if there is one, "penalty".
+        """
+        model, critic = self.model, self.model.critic
+        x, _ = batch()
+        mu, logvar = (t.float() for t in model.encode(x))
+        noise, fresh = draw(torch.randn, model.latents), draw(torch.randn, model.latents)
+        images = model.decoder(torch.cat([mu + (0.5 * logvar).exp() * noise, fresh]))
+        with torch.no_grad():
+            target = critic.features(x).float()
+        rebuilt = critic.features(images[: len(x)]).float()
+        prior, rec = model.prior_loss(mu, logvar), feature_nll(target, rebuilt).mean() / self.variance
+        realism = self.loss.generator(critic(images).float())
+        terms = {"prior": prior, "reconstruction": rec, "generator": realism}
+        descend(encoder=prior + rec, decoder=self.gamma * rec + realism)
+        real_scores = critic(x.requires_grad_(bool(self.r1))).float()
+        terms["critic"] = self.loss.critic(real_scores, critic(images.detach()).float())
+        if self.r1:
+            terms["penalty"] = r1_of_scores(real_scores, x, self.r1)
+        descend(critic=terms["critic"] + terms.get("penalty", 0.0))
+        return terms
+
+
 class MLPVAEGAN(VAEGAN):
     """A VAE-GAN of three perceptrons for small images; the features are the discriminator's last hidden layer.
 
@@ -151,6 +226,7 @@ class MLPVAEGAN(VAEGAN):
 
     name = "vaegan"
 
+    @configured
     def __init__(self, shape, levels=None, n_classes=0, *, latents=16, hidden=(256, 256)):
         if n_classes:
             raise ValueError(f"expected n_classes=0, a VAEGAN knows no classes, got {n_classes}")
@@ -161,7 +237,6 @@ class MLPVAEGAN(VAEGAN):
         encoder = nn.Sequential(nn.Flatten(), *layers, nn.Linear(sizes[-1], 2 * latents))
         decoder = MLPGenerator(latents, shape, hidden=hidden[::-1])
         super().__init__(encoder, decoder, MLPCritic(shape, hidden=hidden), shape, latents, levels=levels)
-        self.config = {"shape": list(shape), "levels": levels, "latents": latents, "hidden": list(hidden)}
 
 
 class PixelLoss:

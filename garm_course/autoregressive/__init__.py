@@ -6,7 +6,8 @@ __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
         "base": "Autoregressive",
-        "pixel_model": "PixelModel",
+        "images": "ImageModel PixelModel",
+        "sequences": "SequenceModel",
         "made": "FVSBN MADE MaskedLinear made_degrees made_masks",
         "nade": "NADE nade_log_prob nade_params",
         "pixelrnn": "DiagonalBiLSTM PixelGRU RowLSTM lstm_cell sequence_nll shift_right skew unskew",

@@ -2,12 +2,13 @@
 
 from torch import Tensor
 
-from garm_course.autoregressive.base import Autoregressive, check_order
-from garm_course.distributions.heads import at_least_float32, ordered_logits
-from garm_course.transforms import level_features
+from garm_course.autoregressive.images import ImageModel
+from garm_course.distributions.heads import ordered_logits
+from garm_course.inputs import check_order
+from garm_course.transforms import from_raster, level_features, to_raster
 
 
-class AnyOrder(Autoregressive):
+class AnyOrder(ImageModel):
     """An image as D = C·H·W values, each turned into F features; the order of the chain rule is the caller's choice.
 
     Args:
@@ -19,33 +20,26 @@ class AnyOrder(Autoregressive):
             order.
     """
 
-    def __init__(self, shape, levels, n_classes=0, *, encoding="thermometer", order=None, **config):
-        if order is not None:
-            order = check_order(order, shape[0] * shape[1] * shape[2])
-            config["order"] = order.tolist()
-        super().__init__(shape, levels, n_classes, encoding=encoding, **config)
-        self.order = order
+    def __init__(self, shape, levels, n_classes=0, *, encoding="thermometer", order=None):
+        super().__init__(shape, levels, n_classes)
+        self.encoding = encoding
+        self.order = None if order is None else check_order(order, self.positions)
         # without the constant feature: these models have no padding, and their biases serve
         self.register_buffer("table", level_features(levels, encoding)[:, :-1], persistent=False)
 
-    def place(self, i: int) -> int:
+    def raster(self, i: int) -> int:
         """The raster position that is drawn i-th."""
         return i if self.order is None else int(self.order[i])
 
     def features(self, x: Tensor) -> Tensor:
         """LongTensor (B, C, H, W) -> (B, D, F), in raster order."""
-        return self.table[x.movedim(1, 3).flatten(1)]
+        return self.table[to_raster(x, 3)]
 
     def parameters_of(self, outputs: Tensor) -> Tensor:
         """(..., n_params) outputs of the network -> (..., levels) logits, or (...,) for binary pixels."""
-        outputs = at_least_float32(outputs)
-        if self.head.n_params == 1:
-            return outputs.squeeze(-1)
-        if self.config["encoding"] == "thermometer":
-            return ordered_logits(outputs)
-        return outputs
+        params = self.head.of(outputs)
+        return ordered_logits(params) if self.head.n_params > 1 and self.encoding == "thermometer" else params
 
     def read_out(self, outputs: Tensor) -> Tensor:
         """(B, D, n_params) outputs in raster order -> parameters (B, C, H, W, levels), or (B, C, H, W)."""
-        channels, height, width = self.shape
-        return self.parameters_of(outputs).unflatten(1, (height, width, channels)).movedim(3, 1)
+        return from_raster(self.parameters_of(outputs), self.shape)

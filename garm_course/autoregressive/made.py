@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.autoregressive.any_order import AnyOrder
-from garm_course.autoregressive.base import check_order
 from garm_course.autoregressive.sampling.loop import one_thread
+from garm_course.inputs import check_order
+from garm_course.models import configured
 
 
 def made_degrees(
@@ -146,14 +147,12 @@ class MADE(AnyOrder):
 
     name = "made"
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, hidden=(512, 512), direct=True, dropout=0.0, input_dropout=0.0, orders=1,
         connectivities=1, encoding="thermometer", order=None,
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, hidden=list(hidden), direct=direct, dropout=dropout, input_dropout=input_dropout,
-            orders=orders, connectivities=connectivities, encoding=encoding, order=order,
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes, encoding=encoding, order=order)
         if orders < 1 or connectivities < 1:
             raise ValueError(f"expected orders >= 1 and connectivities >= 1, got {orders} and {connectivities}")
         made_degrees(self.positions, hidden)  # refuses a layer without units
@@ -167,6 +166,23 @@ class MADE(AnyOrder):
         self.classes = nn.Embedding(n_classes, (hidden[0] if hidden else 0) + n_out) if n_classes else None
         self.dropout, self.input_dropout = nn.Dropout(dropout), nn.Dropout(input_dropout)
         self.select()
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """See `Autoregressive.forward`; in training, each pass draws one of the orders and of the connectivities."""
+        self.check_examples(x)
+        self.check_classes(y, len(x))
+        if self.training and self.orders * self.connectivities > 1:
+            self.select(int(torch.randint(self.orders, ())), int(torch.randint(self.connectivities, ())))
+        inputs = self.input_dropout(self.features(x).flatten(1))  # (B, D * F)
+        to_hidden, to_out = self.class_bias(y)
+        h = inputs
+        for layer in self.hidden:
+            h = layer(h) if to_hidden is None else layer(h) + to_hidden
+            h, to_hidden = self.dropout(F.relu(h)), None  # the class enters the first hidden layer
+        params = self.out(h) if to_out is None else self.out(h) + to_out
+        if self.direct is not None:
+            params = params + self.direct(inputs)
+        return self.read_out(params.unflatten(1, (self.positions, -1)))
 
     def select(self, order: int = 0, connectivity: int = 0) -> None:
         """Use this one of the orders and this one of the sets of hidden degrees from now on (0: those of evaluation).
@@ -185,7 +201,7 @@ class MADE(AnyOrder):
         else:
             self.order = self.first_order
         rng = torch.Generator().manual_seed(connectivity) if connectivity else None
-        self.degrees = made_degrees(self.positions, self.config.get("hidden", []), self.order, rng)
+        self.degrees = made_degrees(self.positions, [layer.out_features for layer in self.hidden], self.order, rng)
         features, params = self.table.shape[1], self.head.n_params
         for k, (layer, mask) in enumerate(zip([*self.hidden, self.out], masks_of(self.degrees), strict=True)):
             mask = mask if k else mask.repeat_interleave(features, 1)  # a pixel is several inputs
@@ -199,31 +215,6 @@ class MADE(AnyOrder):
         if self.training and not mode and self.orders * self.connectivities > 1:
             self.select()
         return super().train(mode)
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
-        self.check_images(x)
-        self.check_classes(y, len(x))
-        if self.training and self.orders * self.connectivities > 1:
-            self.select(int(torch.randint(self.orders, ())), int(torch.randint(self.connectivities, ())))
-        inputs = self.input_dropout(self.features(x).flatten(1))  # (B, D * F)
-        to_hidden, to_out = self.class_bias(y)
-        h = inputs
-        for layer in self.hidden:
-            h = layer(h) if to_hidden is None else layer(h) + to_hidden
-            h, to_hidden = self.dropout(F.relu(h)), None  # the class enters the first hidden layer
-        params = self.out(h) if to_out is None else self.out(h) + to_out
-        if self.direct is not None:
-            params = params + self.direct(inputs)
-        return self.read_out(params.unflatten(1, (self.positions, -1)))
 
     def class_bias(self, y: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """What the class adds to the first hidden layer and to the output: (B, units) each, or None."""
@@ -250,6 +241,8 @@ class MADE(AnyOrder):
         self.train(was)
         return torch.stack(parts).logsumexp(0) - math.log(len(parts))
 
+    # While an image is drawn
+
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
         """The state before the first pixel of n images: nothing is known, no hidden unit computed; see `step`."""
@@ -271,22 +264,14 @@ class MADE(AnyOrder):
 
     @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """Parameters of the i-th position of the order; call it for i = 0, 1, 2, ... in this order.
+        """See `Autoregressive.step`.
 
         A hidden unit of degree m is computed once, when the m-th value is known. What it must not see is still zero
         then, so no mask is needed: drawing an image costs as many multiplications as one forward pass.
-
-        Args:
-            state: from `start`; it is advanced in place.
-            i: position in the model's order.
-            x_prev: LongTensor (n,), the values at position i - 1 (None for i = 0).
-
-        Returns:
-            (n, levels), or (n,) for binary pixels.
         """
         with one_thread(state.n * self.out.in_features):
             if i:
-                state.inputs[:, self.place(i - 1)] = self.table[x_prev]
+                state.inputs[:, self.raster(i - 1)] = self.table[x_prev]
             h, extra = state.inputs.flatten(1), state.to_hidden
             for layer, units, of_degree in zip(self.hidden, state.units, state.of_degree, strict=True):
                 new = of_degree[i]
@@ -294,7 +279,7 @@ class MADE(AnyOrder):
                     a = F.linear(h, layer.weight[new], layer.bias[new])
                     units[:, new] = F.relu(a if extra is None else a + extra[:, new])
                 h, extra = units, None
-            place, size = self.place(i), self.head.n_params
+            place, size = self.raster(i), self.head.n_params
             rows = slice(place * size, (place + 1) * size)
             params = F.linear(h, self.out.weight[rows], self.out.bias[rows])
             if self.direct is not None:
@@ -321,9 +306,8 @@ class FVSBN(MADE):
 
     name = "fvsbn"
 
+    @configured
     def __init__(self, shape, levels, n_classes=0, *, dropout=0.0, encoding="thermometer", order=None):
         super().__init__(
             shape, levels, n_classes, hidden=(), direct=False, input_dropout=dropout, encoding=encoding, order=order
         )
-        used = ("shape", "levels", "n_classes", "encoding", "order")
-        self.config = {key: self.config[key] for key in used if key in self.config} | {"dropout": dropout}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from garm_course.autoregressive.any_order import AnyOrder
 from garm_course.autoregressive.sampling.loop import one_thread
+from garm_course.models import configured
 
 BLOCK = 28  # pixels at a time: within a block, every pixel sums over the others, so large blocks waste arithmetic
 
@@ -106,12 +107,11 @@ class NADE(AnyOrder):
 
     name = "nade"
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, hidden=256, dropout=0.0, encoding="thermometer", order=None
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, hidden=hidden, dropout=dropout, encoding=encoding, order=order
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes, encoding=encoding, order=order)
         if not isinstance(hidden, int) or hidden < 1:
             raise ValueError(f"expected hidden >= 1 (a whole number of units), got {hidden}")
         D, F = self.positions, self.table.shape[1]
@@ -123,16 +123,8 @@ class NADE(AnyOrder):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
-        self.check_images(x)
+        """See `Autoregressive.forward`: the sums of all hidden units, block by block."""
+        self.check_examples(x)
         self.check_classes(y, len(x))
         features, W, V = self.features(x), self.W, self.V  # (B, D, F), (D, F, H), (D, H, P)
         if self.order is not None:
@@ -146,6 +138,8 @@ class NADE(AnyOrder):
         """What the hidden units add up before the first pixel: (H,), or (B, H) with classes."""
         return self.c if y is None else self.c + self.classes(y)
 
+    # While an image is drawn
+
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
         """The sum a_1 of the hidden units for n images; see `step`."""
@@ -154,19 +148,10 @@ class NADE(AnyOrder):
 
     @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """Parameters of the i-th position of the order: the recurrence (2.3); call it for i = 0, 1, 2, ...
-
-        Args:
-            state: from `start`; it is advanced in place.
-            i: position in the model's order.
-            x_prev: LongTensor (n,), the values at position i - 1 (None for i = 0).
-
-        Returns:
-            (n, levels), or (n,) for binary pixels.
-        """
+        """See `Autoregressive.step`: the recurrence (2.3)."""
         with one_thread(state.a.numel()):
             if i:
-                state.a += self.table[x_prev] @ self.W[self.place(i - 1)]
-            place = self.place(i)
+                state.a += self.table[x_prev] @ self.W[self.raster(i - 1)]
+            place = self.raster(i)
             params = torch.addmm(self.b[place], torch.sigmoid(state.a), self.V[place])
         return self.parameters_of(params)

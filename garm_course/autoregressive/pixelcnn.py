@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from garm_course.autoregressive.images import PixelModel
 from garm_course.autoregressive.layers.causal_conv import CausalConv2d, ConvCache, conv_mask, rgb_center_mask
-from garm_course.autoregressive.pixel_model import PixelModel
+from garm_course.models import configured
 
 __all__ = ["GatedPixelCNN", "PixelCNN", "conv_mask", "down_shift", "gated_activation", "rgb_center_mask"]
 
@@ -79,16 +80,14 @@ class PixelCNN(PixelModel):
     """
 
     name = "pixelcnn"
-    looks_ahead = True
+    several_columns = True
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,
         encoding="thermometer",
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, kernel=kernel,
-            dropout=dropout, encoding=encoding,
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding)
         colors = shape[0]
         stream = 2 * channels
         self.first = CausalConv2d(colors * self.table.shape[1], stream, first_kernel, "A", colors=colors)
@@ -108,16 +107,8 @@ class PixelCNN(PixelModel):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
-        self.check_images(x)
+        """See `Autoregressive.forward`: one stack of masked convolutions."""
+        self.check_examples(x)
         self.check_classes(y, len(x))
         h = self.first(self.embed(x))  # (B, 2h, H, W)
         if y is not None:
@@ -126,6 +117,8 @@ class PixelCNN(PixelModel):
             z = conv(F.relu(down(F.relu(h))))  # (B, h, H, W)
             h = h + up(self.dropout(F.relu(z)))
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
+
+    # While an image is drawn
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
@@ -217,16 +210,14 @@ class GatedPixelCNN(PixelModel):
     """
 
     name = "gated_pixelcnn"
-    looks_ahead = True
+    several_columns = True
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=5, first_kernel=7, kernel=3, dropout=0.0,
         encoding="thermometer", context=0,
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, kernel=kernel,
-            dropout=dropout, encoding=encoding, **({"context": context} if context else {}),
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding)
         if context < 0 or (context and n_classes):
             raise ValueError(f"expected context >= 0, and 0 beside classes, got {context}; append one-hot classes to y")
         self.context = context
@@ -243,30 +234,9 @@ class GatedPixelCNN(PixelModel):
         self.head_out = CausalConv2d(2 * channels, colors * self.head.n_params, 1, "B", colors=colors)
         self.dropout = nn.Dropout(dropout)
 
-    def check_classes(self, y: Tensor | None, n: int) -> None:
-        """Refuse a `y` that does not fit: classes, or the vectors of a model with a `context`."""
-        if not self.context:
-            super().check_classes(y, n)
-            return
-        expected = f"y: a FloatTensor ({n}, {self.context}), since the model is conditioned on a vector"
-        if not isinstance(y, Tensor) or not y.is_floating_point():
-            got = f"a tensor of {y.dtype}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-            raise TypeError(f"expected {expected}; got {got}: pass the vectors as floats")
-        if tuple(y.shape) != (n, self.context):
-            raise ValueError(f"expected {expected}; got shape {tuple(y.shape)}: give one vector per image")
-
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model, FloatTensor (B, context) for a model with a
-                context.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
-        self.check_images(x)
+        """See `Autoregressive.forward`: two stacks. With a context, y is a FloatTensor (B, context)."""
+        self.check_examples(x)
         self.check_classes(y, len(x))
         v = h = self.embed(x)
         for i, layer in enumerate(self.layers):
@@ -286,6 +256,20 @@ class GatedPixelCNN(PixelModel):
                     v_new += v
                 v = v_new
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
+
+    def check_classes(self, y: Tensor | None, n: int) -> None:
+        """Refuse a `y` that does not fit: classes, or the vectors of a model with a `context`."""
+        if not self.context:
+            super().check_classes(y, n)
+            return
+        expected = f"y: a FloatTensor ({n}, {self.context}), since the model is conditioned on a vector"
+        if not isinstance(y, Tensor) or not y.is_floating_point():
+            got = f"a tensor of {y.dtype}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+            raise TypeError(f"expected {expected}; got {got}: pass the vectors as floats")
+        if tuple(y.shape) != (n, self.context):
+            raise ValueError(f"expected {expected}; got shape {tuple(y.shape)}: give one vector per image")
+
+    # While an image is drawn
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:

@@ -19,11 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course.autoregressive.base import Autoregressive
+from garm_course.autoregressive.images import ImageModel
 from garm_course.autoregressive.layers.shifted_conv import PixelCache, RowCache, ShiftedConv2d
 from garm_course.autoregressive.sampling.loop import one_thread
 from garm_course.distributions.heads import at_least_float32, output_head
 from garm_course.distributions.logistic_mixture import conditional_params, raw_size
+from garm_course.models import configured
 from garm_course.transforms import level_features
 
 
@@ -96,7 +97,7 @@ class Stage(nn.Module):
             self.grow_h = nn.ConvTranspose2d(channels, channels, 2, stride=2)
 
 
-class PixelCNNPP(Autoregressive):
+class PixelCNNPP(ImageModel):
     """PixelCNN++ for gray and color images of any size, conditional on a class on request.
 
     Args:
@@ -128,14 +129,12 @@ class PixelCNNPP(Autoregressive):
 
     name = "pixelcnnpp"
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, blocks=2, scales=2, mixtures=5, dropout=0.0,
         encoding="scaled", contrast=1,
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, channels=channels, blocks=blocks, scales=scales, mixtures=mixtures,
-            dropout=dropout, encoding=encoding, **({} if contrast == 1 else {"contrast": contrast}),
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes)
         if min(channels, blocks, scales) < 1 or mixtures < 0:
             got = f"channels={channels}, blocks={blocks}, scales={scales}, mixtures={mixtures}"
             raise ValueError(f"expected channels, blocks, scales >= 1 and mixtures >= 0, got {got}")
@@ -147,7 +146,7 @@ class PixelCNNPP(Autoregressive):
                 f"expected contrast >= 1, and 1 without mixtures, without the encoding 'scaled' or with fewer channels "
                 f"than colors, got {contrast}"
             )
-        self.contrast = contrast
+        self.channels, self.mixtures, self.contrast = channels, mixtures, contrast
         self.head = output_head(levels, mixtures)
         self.register_buffer("table", level_features(levels, encoding), persistent=False)
         features = colors * self.table.shape[1]
@@ -167,16 +166,8 @@ class PixelCNNPP(Autoregressive):
             self._start_from_neighbors()
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, 3 mixtures), or what `output_head` takes where `mixtures` is 0.
-        """
-        self.check_images(x)
+        """See `Autoregressive.forward`: parameters (B, C, H, W, 3 mixtures), or those of a softmax where that is 0."""
+        self.check_examples(x)
         self.check_classes(y, len(x))
         image = self.table[x].movedim(-1, 2).flatten(1, 2)  # (B, C * features, H, W)
         u = F.pad(self.first_u(image), (0, 0, 1, -1))  # shifted down: rows r - 2 and r - 1
@@ -186,7 +177,9 @@ class PixelCNNPP(Autoregressive):
         _, h = self._through(0, u, h, y)
         raw = linear + self.scale[:, None, None] * self.out(F.elu(h))
         raw = at_least_float32(raw).movedim(1, -1)  # (B, H, W, raw)
-        return self._params(raw, x.movedim(1, -1)).movedim(-2, 1) if self.config["mixtures"] else self._softmax(raw, 1)
+        if not self.mixtures:
+            return self.head.of(raw).unsqueeze(1)
+        return conditional_params(raw, x.movedim(1, -1), self.head).movedim(-2, 1)
 
     def _through(self, s: int, u: Tensor, h: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Both streams (B, channels, H, W) through stage s and all coarser ones."""
@@ -206,6 +199,8 @@ class PixelCNNPP(Autoregressive):
             u = upper(u, skip_u, y=y)
             h = left(h, u, skip_h, y=y)
         return u, h
+
+    # While an image is drawn
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
@@ -236,16 +231,7 @@ class PixelCNNPP(Autoregressive):
 
     @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """Parameters of position i; `step` must be called for i = 0, 1, 2, ... in this order. It keeps no gradient.
-
-        Args:
-            state: from `start`; it is advanced in place.
-            i: position in raster order, channel innermost. The network runs for the first color of a pixel only.
-            x_prev: LongTensor (n,), the values at position i - 1 (None for i = 0).
-
-        Returns:
-            (n, 3 mixtures), or what `output_head` takes where `mixtures` is 0.
-        """
+        """See `Autoregressive.step`; the network runs for the first color of a pixel only."""
         channels, _, width = self.shape
         if i:
             color = (i - 1) % channels
@@ -253,7 +239,7 @@ class PixelCNNPP(Autoregressive):
             if color == channels - 1:  # the pixel is complete
                 state.first_left.write((i - 1) // channels % width, self.table[state.values].flatten(1))
         pixel, color = divmod(i, channels)
-        size = state.n * self.config["channels"]
+        size = state.n * self.channels
         if color == 0:
             row, column = divmod(pixel, width)
             if column == 0:
@@ -266,10 +252,10 @@ class PixelCNNPP(Autoregressive):
                 raw = torch.addmm(state.bias, h, state.direct) if self.direct else state.bias
                 h = self._pixel(state, 0, row, column, h)
                 state.raw = at_least_float32(torch.addmm(raw, F.elu(h), state.out))
-        if not self.config["mixtures"]:
-            return self._softmax(state.raw, 0)
-        with one_thread(state.n * self.config["mixtures"] * 10):
-            return self._params(state.raw, state.values)[:, color]
+        if not self.mixtures:
+            return self.head.of(state.raw)
+        with one_thread(state.n * self.mixtures * 10):
+            return conditional_params(state.raw, state.values, self.head)[:, color]
 
     def _start_row(self, state: SimpleNamespace, row: int) -> None:
         """All that the rows above say about this row, for both streams."""
@@ -281,7 +267,7 @@ class PixelCNNPP(Autoregressive):
             state.first_base = self.first_above(above).squeeze(2).permute(2, 0, 1).contiguous().unbind()
             state.first_left.end_row()
         else:
-            u = line.new_zeros(n, self.config["channels"], 1, width)
+            u = line.new_zeros(n, self.channels, 1, width)
             state.first_base = u.squeeze(2).permute(2, 0, 1).unbind()
         state.first_left.start_row()
         self._row(state, 0, row, u)
@@ -328,15 +314,6 @@ class PixelCNNPP(Autoregressive):
             h = left.step(column, h, skips.pop())
         return h
 
-    def _params(self, raw: Tensor, x: Tensor) -> Tensor:
-        """(..., raw) outputs of the network and levels (..., C) -> parameters (..., C, 3 mixtures)."""
-        return conditional_params(raw, x, self.head)
-
-    def _softmax(self, raw: Tensor, axis: int) -> Tensor:
-        """(..., n_params) -> the same with a color axis where there is one, without the last axis for one parameter."""
-        raw = raw.unsqueeze(1) if axis else raw
-        return raw.squeeze(-1) if self.head.n_params == 1 else raw
-
     @torch.no_grad()
     def _start_from_neighbors(self) -> None:
         """Start with components around what the neighbors suggest, colors that follow each other, several scales.
@@ -345,11 +322,11 @@ class PixelCNNPP(Autoregressive):
         g + 0.9 (x_R - r), and B follows G. Without the encoding "scaled" there is no value to copy, and components
         start side by side over [-1, 1].
         """
-        k, colors, follow = self.config["mixtures"], self.shape[0], 0.9
+        k, colors, follow = self.mixtures, self.shape[0], 0.9
         means, log_scales = (slice(k + j * colors * k, k + (j + 1) * colors * k) for j in (0, 1))
         self.out.weight.mul_(0.1)
         self.out.bias.zero_()
-        if self.direct is None or self.config["channels"] < colors:  # side by side over [-1, 1]
+        if self.direct is None or self.channels < colors:  # side by side over [-1, 1]
             self.out.bias[means] = ((2 * torch.arange(k) + 1) / k - 1).repeat(colors)
             self.out.bias[log_scales] = math.log(0.6 / k)
             return

@@ -17,11 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course.autoregressive.base import Autoregressive
+from garm_course.autoregressive.images import ImageModel, PixelModel
 from garm_course.autoregressive.layers.causal_conv import CausalConv2d, ConvCache, by_color
-from garm_course.autoregressive.pixel_model import PixelModel
 from garm_course.autoregressive.sampling.loop import one_thread
-from garm_course.distributions.heads import at_least_float32
+from garm_course.models import configured
 from garm_course.transforms import level_features
 
 
@@ -107,7 +106,7 @@ def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sigmoid(o) * torch.tanh(c), c
 
 
-class PixelGRU(Autoregressive):
+class PixelGRU(ImageModel):
     """A GRU over the values of an image in raster order; it sees the value before, the one above, and where it is.
 
     Args:
@@ -132,17 +131,16 @@ class PixelGRU(Autoregressive):
 
     name = "pixel_gru"
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, hidden=192, layers=1, dropout=0.0, encoding="thermometer"
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, hidden=hidden, layers=layers, dropout=dropout, encoding=encoding
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes)
         if hidden < 1 or layers < 1:
             raise ValueError(f"expected hidden >= 1 and layers >= 1, got hidden={hidden}, layers={layers}")
         self.register_buffer("table", level_features(levels, encoding), persistent=False)
         width = min(hidden, 32)
-        self.place = nn.Parameter(torch.randn(self.positions, width) / math.sqrt(width))
+        self.places = nn.Parameter(torch.randn(self.positions, width) / math.sqrt(width))
         self.classes = nn.Embedding(n_classes, width) if n_classes else None
         self.gru = nn.GRU(
             2 * self.table.shape[1] + width, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
@@ -151,16 +149,8 @@ class PixelGRU(Autoregressive):
         self.out = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, self.head.n_params))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
-        self.check_images(x)
+        """See `Autoregressive.forward`: the GRU reads all values, each of them one step late."""
+        self.check_examples(x)
         self.check_classes(y, len(x))
         return self.from_features(self.table[x], y)
 
@@ -169,16 +159,22 @@ class PixelGRU(Autoregressive):
         sequence = self.to_sequence(features)  # (B, D, F)
         row = self.shape[2] * self.shape[0]  # positions of one row
         above = F.pad(sequence, (0, 0, row, 0))[:, : self.positions]
-        place = self.place if y is None else self.place + self.classes(y).unsqueeze(1)
+        place = self.places if y is None else self.places + self.classes(y).unsqueeze(1)
         h, _ = self.gru(torch.cat([shift_right(sequence), above, place.expand(len(features), -1, -1)], 2))
-        params = self.to_image(at_least_float32(self.out(self.dropout(h))))
-        return params.squeeze(-1) if self.head.n_params == 1 else params
+        return self.from_sequence(self.head.of(self.out(self.dropout(h))))
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        if f"{prefix}place" in state_dict:  # what files of version 0.1 call it
+            state_dict[f"{prefix}places"] = state_dict.pop(f"{prefix}place")
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    # While an image is drawn
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
         """The zero state for n images of classes y; see `step`."""
         self.check_classes(y, n)
-        zeros = self.place.new_zeros
+        zeros = self.places.new_zeros
         row = self.shape[2] * self.shape[0]
         return SimpleNamespace(
             n=n,
@@ -189,26 +185,16 @@ class PixelGRU(Autoregressive):
 
     @torch.no_grad()
     def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
-        """Parameters of position i: one step of the GRU; call it for i = 0, 1, 2, ... in this order.
-
-        Args:
-            state: from `start`; it is advanced in place.
-            i: position in raster order, channel innermost.
-            x_prev: LongTensor (n,), the values at position i - 1 (None for i = 0).
-
-        Returns:
-            (n, levels), or (n,) for binary pixels.
-        """
+        """See `Autoregressive.step`: one step of the GRU."""
         row = self.shape[2] * self.shape[0]
         with one_thread(state.h.numel()):
             if i:
                 state.values[row + i - 1] = self.table[x_prev]
             before = state.values[row + i - 1] if i else torch.zeros_like(state.values[0])
-            place = self.place[i] if state.classes is None else self.place[i] + state.classes
+            place = self.places[i] if state.classes is None else self.places[i] + state.classes
             features = torch.cat([before, state.values[i], place.expand(state.n, -1)], 1)
             h, state.h = self.gru(features.unsqueeze(1), state.h)
-            params = at_least_float32(self.out(h[:, 0]))
-        return params.squeeze(-1) if self.head.n_params == 1 else params
+            return self.head.of(self.out(h[:, 0]))
 
 
 class RowLSTMLayer(nn.Module):
@@ -239,6 +225,8 @@ class RowLSTMLayer(nn.Module):
             h = h.transpose(1, 2)
             rows.append(h)
         return torch.stack(rows, 2)
+
+    # While an image is drawn
 
     def start(self, n: int, width: int, colors: int, y: Tensor | None) -> SimpleNamespace:
         """Empty caches for n images."""
@@ -318,6 +306,8 @@ class DiagonalBiLSTMLayer(nn.Module):
         """Add the states (B, channels, H, W) of both ways, those of the way back moved down by one row."""
         return ahead + F.pad(back, (0, 0, 1, -1))
 
+    # While an image is drawn
+
     def start(self, n: int, width: int, colors: int, y: Tensor | None) -> SimpleNamespace:
         """Empty caches for n images."""
         row = self.input.bias.new_zeros(n, width, self.channels)
@@ -381,14 +371,12 @@ class PixelLSTM(PixelModel):
 
     layer: type[nn.Module]
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=2, first_kernel=7, kernel=3, dropout=0.0,
         encoding="thermometer",
     ):  # fmt: skip
-        super().__init__(
-            shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, kernel=kernel,
-            dropout=dropout, encoding=encoding,
-        )  # fmt: skip
+        super().__init__(shape, levels, n_classes, channels=channels, layers=layers, encoding=encoding)
         colors, stream = shape[0], 2 * channels
         pixel = colors * self.table.shape[1]  # features of a pixel
         self.first = CausalConv2d(pixel, stream, first_kernel, "A", colors=colors)
@@ -401,16 +389,8 @@ class PixelLSTM(PixelModel):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Parameters of all conditionals at once (teacher forcing).
-
-        Args:
-            x: LongTensor (B, C, H, W) of levels.
-            y: LongTensor (B,) of classes for a class-conditional model.
-
-        Returns:
-            (B, C, H, W, levels), or logits (B, C, H, W) for binary pixels.
-        """
-        self.check_images(x)
+        """See `Autoregressive.forward`: a masked convolution, then LSTM layers."""
+        self.check_examples(x)
         self.check_classes(y, len(x))
         return self.from_features(self.table[x], y)
 
@@ -421,6 +401,8 @@ class PixelLSTM(PixelModel):
         for layer, up in zip(self.layers, self.up, strict=True):
             h = h + up(self.dropout(layer(h, pixels, y)))
         return self.read_out(self.head_out(F.relu(self.head_in(F.relu(h)))))
+
+    # While an image is drawn
 
     @torch.no_grad()
     def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
@@ -500,6 +482,7 @@ class DiagonalBiLSTM(PixelLSTM):
     name = "diagonal_bilstm"
     layer = DiagonalBiLSTMLayer
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, layers=2, first_kernel=7, dropout=0.0, encoding="thermometer"
     ):
@@ -507,4 +490,3 @@ class DiagonalBiLSTM(PixelLSTM):
             shape, levels, n_classes, channels=channels, layers=layers, first_kernel=first_kernel, dropout=dropout,
             encoding=encoding,
         )  # fmt: skip
-        del self.config["kernel"]

@@ -93,7 +93,7 @@ class FlipMixture:
             x LongTensor (n, C, H, W), and the index of its prototype, LongTensor (n,).
         """
         check_integer("n", n, 1)
-        u = uniforms(n, self, rng)
+        u = mixture_uniforms(n, self, rng)
         k = self._pick(u)
         return self.render(k, u), k
 
@@ -170,7 +170,7 @@ class FlipMixture:
         if self.flip == 0:
             return Entropy(prior + hues, 0.0)
         flips = self._table.shape[1] * -(self.flip * math.log(self.flip) + (1 - self.flip) * math.log1p(-self.flip))
-        u = uniforms(n, self, rng or torch.Generator().manual_seed(0))
+        u = mixture_uniforms(n, self, rng or torch.Generator().manual_seed(0))
         blocks = self._log_likelihoods(self._flipped(self._pick(u), u))
         doubt = torch.cat([torch.special.entr((a + self.weights.log()).softmax(1)).sum(1) for _, a in blocks])
         return Entropy(flips + prior - doubt.mean().item() + hues, (doubt.std() / math.sqrt(n)).item())
@@ -226,7 +226,7 @@ def check_flip(flip: float) -> None:
         raise ValueError(f"expected a flip probability in [0, 0.5), got {flip!r}; the default is 0.01")
 
 
-def uniforms(n: int, mixture: FlipMixture, rng: torch.Generator) -> Tensor:
+def mixture_uniforms(n: int, mixture: FlipMixture, rng: torch.Generator) -> Tensor:
     """The random numbers of n images, (n, 2 + D) float64: prototype, hue, and one per pixel."""
     columns = 2 + math.prod(mixture.shape[1:])
     return torch.rand(n, columns, dtype=torch.float64, generator=rng, device=rng.device).cpu()

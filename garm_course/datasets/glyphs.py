@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from garm_course.datasets.base import MOST, SPLITS, Dataset, Entropy, check_integer, check_split
-from garm_course.datasets.flip_mixture import FlipMixture, check_flip, uniforms
+from garm_course.datasets.flip_mixture import FlipMixture, check_flip, mixture_uniforms
 from garm_course.datasets.glyph_outlines import FONTS, PIXELS, place, rasterize
 
 # (R, G, B) in levels 0..3; the shape is where any channel is not 0, and one colored pixel tells the hue
@@ -242,7 +242,7 @@ class Glyphs(Dataset):
         """Images, their combination of factors, and the index of their hue (0 without color)."""
         parts = []
         for start in range(0, n, CHUNK):
-            u = uniforms(min(CHUNK, n - start), self.mixture, rng)
+            u = mixture_uniforms(min(CHUNK, n - start), self.mixture, rng)
             combination = (u[:, 0] * len(self._table.combinations)).long()
             hue = self.mixture.hue(u) if self._hues else torch.zeros_like(combination)
             parts.append((self.mixture.render(self._table.prototype[combination], u), combination, hue))

@@ -56,6 +56,10 @@ class Categorical:
         self.levels = levels
         self.n_params = levels
 
+    def of(self, outputs: Tensor) -> Tensor:
+        """The parameters (..., levels) in the outputs (..., levels) of a network, at least in float32."""
+        return at_least_float32(outputs)
+
     def logits(self, params: Tensor) -> Tensor:
         """(..., levels) unnormalized log-probabilities in nats."""
         return params
@@ -90,6 +94,10 @@ class Bernoulli:
 
     levels = 2
     n_params = 1
+
+    def of(self, outputs: Tensor) -> Tensor:
+        """The parameters (...) in the outputs (..., 1) of a network, at least in float32."""
+        return at_least_float32(outputs).squeeze(-1)
 
     def logits(self, params: Tensor) -> Tensor:
         """(..., 2) unnormalized log-probabilities in nats: 0 for level 0, the logit for level 1."""

@@ -6,7 +6,7 @@ order:
 1. its generated parts, the badges and the setup cell (`address`);
 2. `solutions/NN_topic.ipynb`, executed (`execution`);
 3. `notebooks/NN_topic.py`, the same text with the answers blanked (`answers`);
-4. `notebooks/NN_topic.ipynb`, executed.
+4. `notebooks/NN_topic.ipynb`, with the results of the solutions and the verdicts of blank answers (`outputs`).
 
 `build` does it all, or says what is out of step without executing anything; `guards` says what makes a notebook unfit
 to be stored. The same source gives the same bytes.

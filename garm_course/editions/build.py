@@ -10,6 +10,7 @@ from garm_course.editions.answers import blank
 from garm_course.editions.catalog import Lesson, lessons
 from garm_course.editions.execution import execute
 from garm_course.editions.guards import faults
+from garm_course.editions.outputs import copy_shared, dependent, disagreements
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -18,28 +19,47 @@ if TYPE_CHECKING:
 def release(lesson: Lesson, *, run: bool = True, tell: Callable[[str], None] = lambda line: None) -> list[Path]:
     """Write the four files of a lesson; all of them, or none where something is wrong.
 
+    The solutions are executed in full, and both editions at budget smoke. That shows that the student edition runs to
+    its end and gives the verdicts of its exercises; all its other cells have the results of the solutions, which must
+    not depend on the answers.
+
     Args:
         lesson: which one.
-        run: execute both editions; without it, cells that did not change keep their stored results and the others are
-            left unexecuted (enough while writing; the tests refuse such a notebook).
+        run: execute; without it, cells that did not change keep their stored results and the others are left
+            unexecuted (enough while writing; the tests refuse such a notebook).
         tell: called with one line per step.
 
     Returns:
         the files whose bytes changed.
 
     Raises:
-        EditionError: the source cannot be blanked, a cell raised, or a result is unfit to be stored.
+        EditionError: the source cannot be blanked, a cell raised, a result is unfit to be stored, or what both editions
+            show depends on the answers.
     """
     text, student_text = _texts(lesson)
-    files = {lesson.source: text, lesson.student_text: student_text}
-    for path, source in ((lesson.solutions, text), (lesson.student, student_text)):
-        nb = notebooks.from_text(source, lesson.name)
-        if run:
-            tell(f"{lesson.name}: executing {path.parent.name}/{path.name}")
-            nb = _executed(nb, path, lesson)
-        else:
-            nb = notebooks.keep_outputs(nb, notebooks.read(path) if path.is_file() else None)
-        files[path] = notebooks.dumps(nb)
+    solutions, student = (notebooks.from_text(source, lesson.name) for source in (text, student_text))
+    if run:
+        tell(f"{lesson.name}: executing the solutions")
+        full = _executed(solutions, lesson.solutions, lesson)
+        _refuse_faults(full, lesson.solutions)
+        tell(f"{lesson.name}: executing both editions at budget smoke")
+        solutions = _executed(solutions, lesson.solutions, lesson, GARM_BUDGET="smoke")
+        student = _executed(student, lesson.student, lesson, GARM_BUDGET="smoke")
+        _refuse(dependent(solutions, student), lesson.student)
+        solutions = full
+    else:
+        for nb, path in ((solutions, lesson.solutions), (student, lesson.student)):
+            notebooks.keep_outputs(nb, notebooks.read(path) if path.is_file() else None)
+    copy_shared(solutions, student)
+    if run:
+        _refuse_faults(student, lesson.student)
+        _refuse(disagreements(solutions, student), lesson.student)
+    files = {
+        lesson.source: text,
+        lesson.student_text: student_text,
+        lesson.solutions: notebooks.dumps(solutions),
+        lesson.student: notebooks.dumps(student),
+    }
     changed = [path for path, new in files.items() if not path.is_file() or path.read_bytes() != new.encode()]
     for path in changed:
         notebooks.write(path, files[path])
@@ -56,16 +76,21 @@ def _texts(lesson: Lesson) -> tuple[str, str]:
         raise EditionError(f"solutions/{lesson.source.name}: {error}") from None
 
 
-def _executed(nb: "NotebookNode", path: Path, lesson: Lesson) -> "NotebookNode":
+def _executed(nb: "NotebookNode", path: Path, lesson: Lesson, **changes: str) -> "NotebookNode":
     path.parent.mkdir(exist_ok=True)
     try:
-        nb = notebooks.canonical(execute(nb, path.parent), lesson.name)
+        return notebooks.canonical(execute(nb, path.parent, **changes), lesson.name)
     except EditionError as error:
         raise EditionError(f"{path.parent.name}/{path.name}: {error}") from error
-    wrong = faults(nb, size=len(notebooks.dumps(nb).encode()))
+
+
+def _refuse_faults(nb: "NotebookNode", path: Path) -> None:
+    _refuse(faults(nb, size=len(notebooks.dumps(nb).encode())), path)
+
+
+def _refuse(wrong: list[str], path: Path) -> None:
     if wrong:
         raise EditionError(f"{path.parent.name}/{path.name} is unfit to be stored: " + "; ".join(wrong))
-    return nb
 
 
 def check(lesson: Lesson) -> list[str]:
@@ -79,6 +104,7 @@ def check(lesson: Lesson) -> list[str]:
         found.append(f"solutions/{lesson.name}.py: badges or setup cell are stale")
     if not lesson.student_text.is_file() or lesson.student_text.read_text(encoding="utf-8") != student_text:
         found.append(f"notebooks/{lesson.name}.py is not the blanked solutions/{lesson.name}.py")
+    in_step = []
     for path, source in ((lesson.solutions, text), (lesson.student, student_text)):
         fresh = notebooks.from_text(source, lesson.name)
         try:
@@ -91,6 +117,10 @@ def check(lesson: Lesson) -> list[str]:
             difference = "cell ids are not derived from the text"
         if difference:
             found.append(f"{path.parent.name}/{path.name} is out of step with its .py: {difference}")
+        else:
+            in_step.append(stored)
+    if len(in_step) == 2:
+        found += [f"{lesson.name}: {line}" for line in disagreements(*in_step)]
     return found
 
 

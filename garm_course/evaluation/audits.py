@@ -1,8 +1,8 @@
 """Audits: is this function really an autoregressive model, does it sum to one, does it sample what it claims?
 
-They work on any function from images to parameters, a student's as well as a model of the library, and they say where
-the fault is, not only that there is one. Dependence is measured by changing one input position at a time, which needs
-no gradient and sees through any code.
+They work on any function from examples (images, texts, sounds) to parameters, a student's as well as a model of the
+library, and they say where the fault is, not only that there is one. Dependence is measured by changing one input
+position at a time, which needs no gradient and sees through any code.
 """
 
 import copy
@@ -14,19 +14,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from garm_course.autoregressive.base import check_order
 from garm_course.distributions.heads import Bernoulli, Categorical
 from garm_course.evaluation_mode import evaluation_mode
+from garm_course.inputs import check_order
+from garm_course.transforms import coordinates, from_raster, place, to_raster
 
 Function = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
 class Causality:
-    """Result of `causality`. `leak` is (source, target), each (row, column, channel), or None."""
+    """Result of `causality`. `leak` is None or (source, target), for images each (row, column, channel)."""
 
     ok: bool
-    leak: tuple[tuple[int, int, int], tuple[int, int, int]] | None
+    leak: tuple[tuple[int, ...], tuple[int, ...]] | None
     message: str
 
     def __bool__(self) -> bool:
@@ -38,18 +39,18 @@ class Causality:
 
 @dataclass(frozen=True)
 class Normalization:
-    """Result of `normalization`: the total probability of all `images` possible images, and its distance from 1."""
+    """Result of `normalization`: the total probability of all `examples` that are possible; it must be 1."""
 
     ok: bool
     total: float
-    images: int
+    examples: int
 
     def __bool__(self) -> bool:
         return self.ok
 
     def __str__(self) -> str:
         verdict = "sums to 1" if self.ok else "does not sum to 1: this is not a probability distribution"
-        return f"total probability of all {self.images:,} images = {self.total:.12f}: {verdict}"
+        return f"total probability of all {self.examples:,} examples = {self.total:.12f}: {verdict}"
 
 
 @dataclass(frozen=True)
@@ -73,40 +74,40 @@ class Calibration:
 
 
 def dependence(
-    fn: Function, shape: tuple[int, int, int], levels: int, *, y: int | None = None, images: int = 3, seed: int = 0
+    fn: Function, shape: tuple[int, ...], levels: int, *, y: int | None = None, examples: int = 3, seed: int = 0
 ) -> Tensor:
     """How much each output position changes when one input position is changed.
 
     Args:
-        fn: maps LongTensor (B, C, H, W) (and y, if given) to parameters (B, C, H, W, ...).
-        shape: (C, H, W). levels: number of levels of the input.
+        fn: maps LongTensor (B, *shape) (and y, if given) to parameters (B, *shape, ...).
+        shape: of one example: (T,), (C, H, W), ...
+        levels: number of levels of the input.
         y: class to condition on.
-        images: random images on which it is tried; the largest change counts.
-        seed: of these images.
+        examples: random examples on which it is tried; the largest change counts.
+        seed: of these examples.
 
     Returns:
-        (D, D), entry [i, j]: largest change of the parameters of position i when position j changes; positions in
-        raster order, channel innermost, D = C·H·W. Rounding differences (16 machine epsilons) count as zero.
+        (D, D), entry [i, j]: largest change of the parameters of position i when position j changes; D positions in
+        raster order, channel innermost, see `to_raster`. Rounding differences (16 machine epsilons) count as zero.
 
     Raises:
         ValueError: for a result of another shape, or with NaN.
     """
-    channels, height, width = shape
-    d = channels * height * width
+    d = math.prod(shape)
     rng = torch.Generator().manual_seed(seed)
     result = torch.zeros(d, d, dtype=torch.float64)
-    for _ in range(images):
+    for _ in range(examples):
         base = torch.randint(levels, (d,), generator=rng)
         step = torch.randint(1, levels, (d,), generator=rng)
         changed = base.repeat(d, 1)
         changed[torch.arange(d), torch.arange(d)] = (base + step) % levels  # row j: position j changed
         changes, scale, rounding = [], 1e-30, 0.0
-        for part in changed.split(127):  # a part at a time: all parameters of all D images would fill the memory
-            x = torch.cat([part, base[None]]).unflatten(1, (height, width, channels)).movedim(3, 1)
+        for part in changed.split(127):  # a part at a time: all parameters of all D examples would fill the memory
+            x = from_raster(torch.cat([part, base[None]]), shape)
             out = _call(fn, x, y, shape)
             if out.is_floating_point():
                 rounding = 16 * torch.finfo(out.dtype).eps
-            out = out.double().movedim(1, 3).reshape(len(x), d, -1)  # (n + 1, D, params)
+            out = to_raster(out.double(), len(shape)).reshape(len(x), d, -1)  # (n + 1, D, params)
             if not torch.isfinite(out).all():
                 raise ValueError("the function returned NaN or infinity; look for a division or a log of zero in it")
             changes.append((out[:-1] - out[-1]).abs().amax(2))  # (source j, target i)
@@ -117,16 +118,19 @@ def dependence(
 
 
 def causality(
-    fn: nn.Module | Function, shape: tuple[int, int, int] | None = None, levels: int | None = None, *,
-    order: Tensor | None = None, y: int | None = None, images: int = 3, seed: int = 0,
+    fn: nn.Module | Function, shape: tuple[int, ...] | None = None, levels: int | None = None, *,
+    order: Tensor | None = None, y: int | None = None, examples: int = 3, seed: int = 0,
 ) -> Causality:  # fmt: skip
     """Find out whether the prediction of each position depends on earlier positions only.
 
     Args:
-        fn: a model of this library, or any function from LongTensor (B, C, H, W) to parameters (B, C, H, W, ...).
-        shape, levels: of the images; taken from a model if left out.
-        order: LongTensor (C·H·W,) of raster positions, first to last; taken from a model, else raster order.
-        y, images, seed: see `dependence`.
+        fn: a model of this library, or any function from LongTensor (B, *shape) to parameters (B, *shape, ...).
+        shape: of one example; taken from a model if left out.
+        levels: of the examples; taken from a model if left out.
+        order: LongTensor (D,) of raster positions, first to last; taken from a model, else raster order.
+        y: see `dependence`.
+        examples: see `dependence`.
+        seed: see `dependence`.
 
     Returns:
         Causality; if it does not hold, `leak` names the first position (in this order) that sees something it must
@@ -137,91 +141,102 @@ def causality(
         leak: the prediction at row 0, column 0 depends on that pixel itself; a shift or a mask of kind A is missing
     """
     order = getattr(fn, "order", None) if order is None else order
+    say = fn.place if hasattr(fn, "to_sequence") else lambda i: place(i, shape)
     fn, shape, levels = _unpack(fn, shape, levels)
-    change = dependence(fn, shape, levels, y=y, images=images, seed=seed)
+    change = dependence(fn, shape, levels, y=y, examples=examples, seed=seed)
     order = torch.arange(len(change)) if order is None else check_order(order, len(change)).cpu()
     leaks = change[order][:, order].triu() > 0
     if not leaks.any():
         return Causality(True, None, "causal: every prediction depends on earlier positions only")
     target, source = (int(order[v]) for v in leaks.nonzero()[0])
-    places = [_place(i, shape) for i in (source, target)]
-    (r, c, k), (tr, tc, tk) = places
-    where = f"row {tr}, column {tc}" + (f", channel {tk}" if shape[0] > 1 else "")
-    if source == target:
-        cause = "depends on that pixel itself; a shift or a mask of kind A is missing"
+    at, to = coordinates(source, shape), coordinates(target, shape)
+    axis = next((axis for axis in at if at[axis] != to[axis]), None)  # the first in which they differ
+    if axis is None:
+        what = "value" if len(shape) == 1 else "pixel"
+        cause = f"that {what} itself; a shift or a mask of kind A is missing"
     elif not torch.equal(order, order.sort().values):
-        later = f"row {r}, column {c}" + (f", channel {k}" if shape[0] > 1 else "")
-        cause = f"depends on {later}, which comes later in the given order; is the mask made for this order?"
-    elif (r, c) == (tr, tc):
-        cause = f"depends on channel {k} of the same pixel, which comes later; are the color groups masked?"
-    elif r == tr:
-        cause = f"depends on column {c} of the same row, to its right; is everything right of the center masked?"
+        cause = f"{say(source)}, which comes later in the given order; is the mask made for this order?"
     else:
-        cause = f"depends on row {r}, column {c}, further down; are the rows below masked, is a shift missing?"
-    return Causality(False, (places[0], places[1]), f"leak: the prediction at {where} {cause}")
+        cause = {
+            "channel": "channel {channel} of the same pixel, which comes later; are the color groups masked?",
+            "column": "column {column} of the same row, to its right; is everything right of the center masked?",
+            "row": "row {row}, column {column}, further down; are the rows below masked, is a shift missing?",
+            "frame": f"{say(source)}, a later frame; are the frames to come masked?",
+            "position": f"{say(source)}, which comes later; is all that follows masked, is a shift missing?",
+        }[axis].format(**at)
+    leak = (tuple(at.values()), tuple(to.values()))
+    return Causality(False, leak, f"leak: the prediction at {say(target)} depends on {cause}")
 
 
 def receptive_field(
-    fn: nn.Module | Function, position: tuple[int, int], shape: tuple[int, int, int] | None = None,
-    levels: int | None = None, *, channel: int = 0, y: int | None = None, images: int = 3, seed: int = 0,
+    fn: nn.Module | Function, position: int | tuple[int, ...], shape: tuple[int, ...] | None = None,
+    levels: int | None = None, *, channel: int = 0, y: int | None = None, examples: int = 3, seed: int = 0,
 ) -> Tensor:  # fmt: skip
-    """Which pixels the prediction at one pixel depends on, and how strongly.
+    """Which values the prediction at one position depends on, and how strongly.
 
     Args:
-        fn, shape, levels, y, images, seed: see `causality`.
-        position: (row, column) of the prediction. channel: its color channel.
+        fn: see `causality`.
+        position: of the prediction: (row, column) of an image, a number in a sequence, (frame, row, column) of a clip.
+        shape: see `causality`.
+        levels: see `causality`.
+        channel: color channel of the prediction, in images and clips.
+        y: see `causality`.
+        examples: see `causality`.
+        seed: see `causality`.
 
     Returns:
-        (C, H, W): largest change of the prediction when that input is changed; zero where there is no influence.
+        (*shape): largest change of the prediction when that input is changed; zero where there is no influence.
     """
     fn, shape, levels = _unpack(fn, shape, levels)
-    channels, height, width = shape
-    row, column = position
-    if not (0 <= row < height and 0 <= column < width and 0 <= channel < channels):
-        raise ValueError(f"expected a position inside {shape}, got row {row}, column {column}, channel {channel}")
-    change = dependence(fn, shape, levels, y=y, images=images, seed=seed)[(row * width + column) * channels + channel]
-    return change.unflatten(0, (height, width, channels)).movedim(2, 0)
+    at = (position,) if isinstance(position, int) else (*position, channel) if len(shape) > 2 else tuple(position)
+    raster = from_raster(torch.arange(math.prod(shape))[None], shape)[0]
+    raster = raster.movedim(0, -1) if len(shape) > 2 else raster  # channel last, as in `at`
+    if len(at) != len(shape) or not all(0 <= i < size for i, size in zip(at, raster.shape, strict=True)):
+        raise ValueError(f"expected a position inside {shape}, got position {position}, channel {channel}")
+    change = dependence(fn, shape, levels, y=y, examples=examples, seed=seed)[raster[at]]
+    return from_raster(change[None], shape)[0]
 
 
-def all_images(shape: tuple[int, int, int], levels: int, *, limit: int = 2**20) -> Tensor:
-    """Every possible image of a small space.
+def all_examples(shape: tuple[int, ...], levels: int, *, limit: int = 2**20) -> Tensor:
+    """Every possible example of a small space.
 
     Returns:
-        LongTensor (levels ** D, C, H, W), in counting order.
+        LongTensor (levels ** D, *shape), in counting order.
 
     Raises:
         ValueError: if there are more than `limit`.
 
     Example:
-        >>> all_images((1, 2, 2), 2).shape
+        >>> all_examples((1, 2, 2), 2).shape
         torch.Size([16, 1, 2, 2])
     """
     d = math.prod(shape)
     if levels**d > limit:
-        raise ValueError(f"{levels}^{d} images are too many to enumerate (limit {limit:,}); take a smaller shape")
+        raise ValueError(f"{levels}^{d} examples are too many to enumerate (limit {limit:,}); take a smaller shape")
     return torch.tensor(list(itertools.product(range(levels), repeat=d))).reshape(-1, *shape)
 
 
 @torch.inference_mode()
 def normalization(
-    model: nn.Module | Function, shape: tuple[int, int, int] | None = None, levels: int | None = None, *,
+    model: nn.Module | Function, shape: tuple[int, ...] | None = None, levels: int | None = None, *,
     y: int | None = None, tolerance: float = 1e-5,
 ) -> Normalization:  # fmt: skip
-    """Sum the probability of every possible image of a small space; it must be 1.
+    """Sum the probability of every possible example of a small space; it must be 1.
 
     Args:
-        model: a model of this library, or a function from LongTensor (B, C, H, W) to log-probabilities (B,) in nats,
-            or to parameters: logits (B, C, H, W, levels), or (B, C, H, W) for binary pixels.
-        shape, levels: of the images; taken from a model if left out.
+        model: a model of this library, or a function from LongTensor (B, *shape) to log-probabilities (B,) in nats, or
+            to parameters: logits (B, *shape, levels), or (B, *shape) for binary values.
+        shape: of one example; taken from a model if left out.
+        levels: of the examples; taken from a model if left out.
         y: class to condition on.
         tolerance: largest distance from 1 that counts as rounding (models of the library are audited in float64).
 
     Raises:
-        ValueError: if there are more than a million images, or for a result of another shape.
+        ValueError: if there are more than a million examples, or for a result of another shape.
     """
     fn, shape, levels = _unpack(model, shape, levels, method="log_prob")
-    x = all_images(shape, levels)
-    total = _image_log_probs(fn, x, y, levels).exp().sum().item()
+    x = all_examples(shape, levels)
+    total = _log_probs(fn, x, y, levels).exp().sum().item()
     return Normalization(abs(total - 1) <= tolerance, total, len(x))
 
 
@@ -229,36 +244,37 @@ def normalization(
 def calibration(
     model: nn.Module | Function, samples: Tensor, levels: int | None = None, *, y: int | None = None
 ) -> Calibration:
-    """Compare how often each image of a small space was sampled with its probability.
+    """Compare how often each example of a small space was sampled with its probability.
 
     Args:
         model: a model of this library, or a function as in `normalization`.
-        samples: LongTensor (N, C, H, W) that claim to come from it.
-        levels: of the images; taken from a model if left out.
+        samples: LongTensor (N, *shape) that claim to come from it.
+        levels: of the examples; taken from a model if left out.
         y: class that they were conditioned on.
 
     Returns:
-        Calibration; ok if chi-square (images expected fewer than 5 times are pooled), as a normal deviate, lies within
-        4 standard deviations.
+        Calibration; ok if chi-square (examples expected fewer than 5 times are pooled), as a normal deviate, lies
+        within 4 standard deviations.
 
     Raises:
-        ValueError: for samples that are no images of this model, or an image space too large to enumerate.
+        ValueError: for samples that are none of this model, or a space too large to enumerate.
 
     Source:
         Chi-square as a normal deviate: Wilson and Hilferty (1931), PNAS 17(12). It holds in the far tail and for few
         degrees of freedom, where (chi² - k) / sqrt(2 k) does not.
     """
-    if not isinstance(samples, Tensor) or samples.dtype != torch.long or samples.ndim != 4 or len(samples) == 0:
+    if not isinstance(samples, Tensor) or samples.dtype != torch.long or samples.ndim < 2 or len(samples) == 0:
         got = f"{samples.dtype} {tuple(samples.shape)}" if isinstance(samples, Tensor) else type(samples).__name__
-        raise ValueError(f"expected samples as a LongTensor (N, C, H, W) with N >= 1, got {got}")
-    fn, shape, levels = _unpack(model, getattr(model, "shape", samples.shape[1:]), levels, method="log_prob")
+        raise ValueError(f"expected samples as a LongTensor (N, *shape) with N >= 1, got {got}")
+    shape = samples.shape[1:] if getattr(model, "elastic", True) else model.shape
+    fn, shape, levels = _unpack(model, shape, levels, method="log_prob")
     if tuple(samples.shape[1:]) != shape or samples.min() < 0 or samples.max() >= levels:
         raise ValueError(
             f"expected samples of shape (N, {', '.join(map(str, shape))}) with levels 0..{levels - 1}, got shape "
             f"{tuple(samples.shape)} with levels {int(samples.min())}..{int(samples.max())}; draw them from this model"
         )
-    x = all_images(shape, levels)
-    p = _image_log_probs(fn, x, y, levels).exp()
+    x = all_examples(shape, levels)
+    p = _log_probs(fn, x, y, levels).exp()
     weights = levels ** torch.arange(math.prod(shape) - 1, -1, -1)
     counts = torch.bincount((samples.flatten(1).cpu() * weights).sum(1), minlength=len(x)).double()
     n = len(samples)
@@ -282,14 +298,16 @@ def _unpack(fn, shape, levels, method: str | None = None):
         module = copy.deepcopy(fn).double().cpu().eval()
         fn = getattr(module, method, module) if method else module
     if shape is None or levels is None:
-        raise ValueError("expected shape=(C, H, W) and levels=...: the function does not say which images it takes")
-    if len(shape) != 3 or min(shape) < 1 or levels < 2:
-        raise ValueError(f"expected shape=(C, H, W) of positive sizes and levels >= 2, got {tuple(shape)}, {levels}")
+        raise ValueError(
+            "expected shape=(C, H, W) and levels=... (or another shape): the function does not say what it takes"
+        )
+    if not 1 <= len(shape) <= 4 or min(shape) < 1 or levels < 2:
+        raise ValueError(f"expected a shape of 1 to 4 positive sizes and levels >= 2, got {tuple(shape)}, {levels}")
     return fn, tuple(shape), levels
 
 
-def _image_log_probs(fn: Function, x: Tensor, y: int | None, levels: int) -> Tensor:
-    """(B,) nats in float64, from a function that returns them, or the parameters of all pixels."""
+def _log_probs(fn: Function, x: Tensor, y: int | None, levels: int) -> Tensor:
+    """(B,) nats in float64, from a function that returns them, or the parameters of all positions."""
     parts = []
     for part in x.split(4096):
         out = fn(part) if y is None else fn(part, torch.full((len(part),), y))
@@ -302,23 +320,18 @@ def _image_log_probs(fn: Function, x: Tensor, y: int | None, levels: int) -> Ten
             parts.append(Bernoulli().log_prob(out.double(), part).flatten(1).sum(1))
         else:
             raise ValueError(
-                f"expected log-probabilities (B,) or logits (B, C, H, W, {levels}) of {len(part)} images, got {shape}"
+                f"expected log-probabilities (B,) or logits (B, {', '.join(map(str, part.shape[1:]))}, {levels}) of "
+                f"{len(part)} examples, got {shape}"
             )
     return torch.cat(parts)
 
 
 @torch.inference_mode()
-def _call(fn: Function, x: Tensor, y: int | None, shape: tuple[int, int, int]) -> Tensor:
+def _call(fn: Function, x: Tensor, y: int | None, shape: tuple[int, ...]) -> Tensor:
     with evaluation_mode(fn if isinstance(fn, nn.Module) else nn.Identity()):
         out = fn(x) if y is None else fn(x, torch.full((len(x),), y))
-    if not isinstance(out, Tensor) or tuple(out.shape[:4]) != (len(x), *shape):
+    if not isinstance(out, Tensor) or tuple(out.shape[: 1 + len(shape)]) != (len(x), *shape):
         got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise ValueError(f"expected parameters of shape (B, {', '.join(map(str, shape))}, ...), got {got}; "
                          "put the levels last")  # fmt: skip
     return out
-
-
-def _place(i: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Position i as (row, column, channel)."""
-    channels, _, width = shape
-    return i // (width * channels), i // channels % width, i % channels

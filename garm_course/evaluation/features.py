@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_images
+from garm_course.inputs import check_levels
+from garm_course.models import configured
 from garm_course.transforms import scale
 
 FEATURES = 32
@@ -32,6 +33,7 @@ class DigitClassifier(nn.Module):
 
     name = "classifier"
 
+    @configured
     def __init__(self, shape, levels, n_classes=10, *, channels=16, dropout=0.3):
         super().__init__()
         if n_classes < 2 or channels < 1:
@@ -45,13 +47,10 @@ class DigitClassifier(nn.Module):
             nn.Linear(units, FEATURES), nn.ReLU(),
         )  # fmt: skip
         self.logits = nn.Sequential(nn.Dropout(dropout), nn.Linear(FEATURES, n_classes))
-        self.config = {
-            "shape": list(shape), "levels": levels, "n_classes": n_classes, "channels": channels, "dropout": dropout,
-        }  # fmt: skip
 
     def features(self, x: Tensor) -> Tensor:
         """LongTensor (B, C, H, W) of levels -> (B, 32), not negative."""
-        check_images(x, self.shape, self.levels)
+        check_levels(x, self.shape, self.levels)
         return self.hidden(scale(x, self.levels).to(self.logits[1].weight))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,13 +81,13 @@ def features(classifier: DigitClassifier, x: Tensor, batch_size: int = 256) -> T
             "the classifier's weights are not frozen, so a training could move the features that its result is "
             "measured in; call classifier.requires_grad_(False) first"
         )
-    check_images(x, classifier.shape, classifier.levels)
+    check_levels(x, classifier.shape, classifier.levels)
     return _each(classifier, classifier.features, x, batch_size).double().cpu()
 
 
 def classify(classifier: DigitClassifier, x: Tensor, batch_size: int = 256) -> Tensor:
     """The most probable class of each image: LongTensor (N, C, H, W) -> LongTensor (N,) on the CPU."""
-    check_images(x, classifier.shape, classifier.levels)
+    check_levels(x, classifier.shape, classifier.levels)
     return _each(classifier, classifier, x, batch_size).argmax(1).cpu()
 
 

@@ -159,7 +159,7 @@ def _log_likelihoods(model, dataset: Dataset, k: int | None, seed: int, batch_si
     return log_probs(model, dataset, batch_size=batch_size), ""
 
 
-def kl_divergence(data, model, *, k: int | None = None, batch_size: int = 256) -> Likelihood:
+def kl_to_model(data, model, *, k: int | None = None, batch_size: int = 256) -> Likelihood:
     """KL(p || q) of a model q from data of known distribution p, estimated without bias by the mean of log p(x) -
     log q(x).
 

@@ -27,6 +27,17 @@ def fresh(value: Any) -> Any:
     return value
 
 
+def snapshot(value: Any) -> Any:
+    """A copy to compare with later, without the graph; of plain tensors, alone or in lists, tuples and dictionaries."""
+    if type(value) is Tensor:
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if type(value) in (list, tuple):
+        return type(value)(snapshot(v) for v in value)
+    if type(value) is dict:
+        return {k: snapshot(v) for k, v in value.items()}
+    return value
+
+
 def differ(now: Any, before: Any) -> bool:
     """Whether an argument was changed; generators and modules may be, by being used."""
     if isinstance(before, np.ndarray):

@@ -6,21 +6,22 @@ import os
 import re
 import sysconfig
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from garm_course.exercises import timelimit
-from garm_course.exercises.arguments import differ, fresh, gradients
+from garm_course.exercises.arguments import differ, fresh, gradients, snapshot
 from garm_course.exercises.compare import difference
-from garm_course.exercises.registry import STUB_TEXT, Exercise
+from garm_course.exercises.registry import STUB_TEXT, Exercise, Probe
 from garm_course.exercises.timelimit import Meter, TimeUp, within
-from garm_course.exercises.world import recorded_output, seed_all
+from garm_course.exercises.world import recorded_output, restored, seed_all
 
-# Where code lies that the student did not write: this package, the standard library, installed packages.
-_NOT_THEIRS = (os.path.dirname(__file__), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+# Where code lies that the student did not write: the course, the standard library, installed packages.
+_COURSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_NOT_THEIRS = (_COURSE, *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
 
 
 class Refused(Exception):
@@ -44,6 +45,10 @@ class Outcome:
     too_long: bool = False
     printed: str = ""
 
+    def kept(self) -> "Outcome":
+        """A copy that no later call can change."""
+        return replace(self, value=snapshot(self.value), gradients=snapshot(self.gradients))
+
 
 class Attempt:
     """What a probe receives in place of the raw answer.
@@ -59,6 +64,16 @@ class Attempt:
         self.computed = self.elapsed = 0.0  # seconds that the answer's calls took so far
         self.outcomes: list[Outcome] = []  # of the probe that is running
 
+    def judge(self, probe: Callable) -> tuple[Refused | None, list[Outcome]]:
+        """Why the probe refuses the answer (None when it does not), and what the answer's calls did."""
+        self.outcomes = []
+        seed_all()
+        try:
+            probe(self)
+        except Refused as refused:
+            return refused, self.outcomes
+        return None, self.outcomes
+
     def run(self, *args: Any, grad: bool = False, use: Callable | None = None, values: bool = True) -> Any:
         """Calls the answer and the reference on copies of the arguments and returns the answer's result.
 
@@ -69,17 +84,33 @@ class Attempt:
         Raises:
             Refused: the answer failed, changed an argument, or returned something else than the reference.
         """
-        got = self._observe(self.answer, args, grad, use, limited=True)
+        return self._compare(Probe(args, grad, use), self._reference, values)
+
+    __call__ = run
+
+    def case(self, probe: Probe, values: bool = True) -> Any:
+        """As `run`, for a case that is the same in every check: what the reference did is remembered."""
+        return self._compare(probe, self._remembered_reference, values)
+
+    def _compare(self, probe: Probe, reference: Callable[[Probe], Outcome], values: bool) -> Any:
+        got = self._observe(self.answer, probe.args, probe.grad, probe.use, limited=True)
         self.outcomes.append(got)
-        want = self._observe(self.exercise.reference, args, grad, use, limited=False)
+        want = reference(probe)
         if want.error:
             raise RuntimeError(f"the reference itself fails: {want.error}")
-        cause = self._explain(got, want, args, grad, use, values)
+        cause = self._explain(got, want, probe.args, probe.grad, probe.use, values)
         if cause:
             raise Refused(cause)
         return got.value
 
-    __call__ = run
+    def _reference(self, probe: Probe) -> Outcome:
+        return self._observe(self.exercise.reference, probe.args, probe.grad, probe.use, limited=False)
+
+    def _remembered_reference(self, probe: Probe) -> Outcome:
+        memory, key = self.exercise.remembered, (self.exercise.reference, probe, _device())
+        if key not in memory:
+            memory[key] = self._reference(probe).kept()
+        return memory[key]
 
     def call(self, *args: Any, use: Callable | None = None) -> Any:
         """The answer's result for a probe that judges it by itself, with `require`."""
@@ -139,7 +170,11 @@ class Attempt:
         meter = Meter(self.seconds - self.computed, self.patience - self.elapsed)
         with recorded_output() as printed:
             try:
-                within(meter, call) if limited else call()
+                if limited:
+                    with restored():  # neither the reference nor a known mistake runs in a world that it spoiled
+                        within(meter, call)
+                else:
+                    call()
             except TimeUp:
                 outcome.too_long = True
             finally:
@@ -147,8 +182,6 @@ class Attempt:
                     self.computed += meter.computed
                     self.elapsed += meter.elapsed
         outcome.printed = without_addresses(printed.getvalue())
-        torch.set_grad_enabled(True)
-        torch.set_default_dtype(torch.float32)
         names = self._argument_names(len(args))
         changed = [name for name, a, b in zip(names, mine, args, strict=True) if differ(a, b)]
         outcome.changed = changed[0] if changed else ""
@@ -231,6 +264,25 @@ class Attempt:
         except Exception:  # no signature to be had
             return ""
         return ""
+
+
+def known(exercise: Exercise, mistake: Callable, probe: Callable) -> tuple[bool, list[Outcome]]:
+    """Whether the probe refuses a known mistake, and what the mistake's calls did; run once and remembered.
+
+    A mistake that ran out of time is run again when it is asked for, and so is each of them on another default device.
+    """
+    key = mistake, probe, _device()
+    if key in exercise.remembered:
+        return exercise.remembered[key]
+    refused, outcomes = Attempt(exercise, mistake, timelimit.SECONDS).judge(probe)
+    found = refused is not None, [one.kept() for one in outcomes]
+    if not any(one.too_long for one in outcomes):
+        exercise.remembered[key] = found
+    return found
+
+
+def _device() -> str:
+    return str(torch.get_default_device())
 
 
 def _parameters(function: Any) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from garm_course.exercises import timelimit
-from garm_course.exercises.attempt import Attempt, Outcome, Refused
+from garm_course.exercises.attempt import Attempt, Outcome, Refused, known
 from garm_course.exercises.compare import kind_of
 from garm_course.exercises.registry import Exercise, exercises, get
 from garm_course.exercises.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Result, Verdict
@@ -55,7 +55,7 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
     attempt = Attempt(exercise, answer, seconds)
     runs, failed = [], None  # failed: (refusal, outcome) of the first probe that refused the answer
     for probe in exercise.probes:
-        refused, outcomes = _run(attempt, probe)
+        refused, outcomes = attempt.judge(probe)
         runs.append(outcomes)
         if refused and failed is None:
             failed = refused, outcomes[-1]
@@ -70,26 +70,15 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
     if hint:
         return Result(NOT_YET, hint, detail=cause, printed=outcome.printed)
     for mistake, hint in exercise.mistakes:
-        if _does_the_same(exercise, mistake, runs):
+        if _does_the_same(attempt, mistake, runs):
             return Result(NOT_YET, hint, detail=cause, printed=outcome.printed)
     return Result(NOT_YET, f"{cause} {exercise.rule}", printed=outcome.printed)
 
 
-def _run(attempt: Attempt, probe: Any) -> tuple[Refused | None, list[Outcome]]:
-    """Why the probe refuses the answer (None when it does not), and what the answer's calls did."""
-    attempt.outcomes = []
-    try:
-        probe(attempt)
-    except Refused as refused:
-        return refused, attempt.outcomes
-    return None, attempt.outcomes
-
-
-def _does_the_same(exercise: Exercise, mistake: Any, runs: list[list[Outcome]]) -> bool:
+def _does_the_same(attempt: Attempt, mistake: Any, runs: list[list[Outcome]]) -> bool:
     """Whether a known mistake gives, on all probes, what the answer gave."""
-    attempt = Attempt(exercise, mistake, timelimit.SECONDS)
-    for probe, outcomes in zip(exercise.probes, runs, strict=True):
-        _, others = _run(attempt, probe)
+    for probe, outcomes in zip(attempt.exercise.probes, runs, strict=True):
+        _, others = known(attempt.exercise, mistake, probe)
         if len(others) != len(outcomes) or not all(map(attempt.same_outcome, outcomes, others)):
             return False
     return True

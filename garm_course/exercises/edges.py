@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from garm_course.exercises.attempt import Attempt, Refused
-from garm_course.exercises.timelimit import SECONDS
+from garm_course.exercises.attempt import Attempt, Refused, known
+from garm_course.exercises.registry import same
 
 Probe = Callable[[Attempt], None]
 ANY_AXES = (
@@ -24,25 +24,19 @@ def plain(*args: Any, use: Callable | None = None, values: bool = True) -> Probe
         values: False to look only at type, shape and dtype, and whether it raises.
     """
 
+    case = same(*args, use=use)
+
     def probe(attempt: Attempt) -> None:
         try:
-            attempt.run(*args, use=use, values=values)
+            attempt.case(case, values=values)
         except Refused as refused:
             for wrong, hint in attempt.exercise.mistakes:
-                known = Attempt(attempt.exercise, wrong, SECONDS)
-                if _is_refused(known, args, use) and attempt.same_outcome(attempt.outcomes[-1], known.outcomes[-1]):
+                wrong_here, outcomes = known(attempt.exercise, wrong, case)
+                if wrong_here and attempt.same_outcome(attempt.outcomes[-1], outcomes[-1]):
                     raise Refused(str(refused), hint) from refused
             raise
 
     return probe
-
-
-def _is_refused(attempt: Attempt, args: tuple, use: Callable | None) -> bool:
-    try:
-        attempt.run(*args, use=use)
-    except Refused:
-        return True
-    return False  # right here, wrong elsewhere
 
 
 def first(answer: Callable, *args: Any) -> Any:

@@ -7,7 +7,7 @@ lists of everything in this package that is named `lessonNN` when a name is firs
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -15,13 +15,14 @@ STUB_TEXT = "Replace this line with your answer."
 STUB = f'raise NotImplementedError("{STUB_TEXT}")'  # what stands in the student edition in place of every answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Probe:
     """One case: the answer and the reference receive the same arguments and must return the same. Made by `same`.
 
     A probe may also be any function of an `Attempt`, for what is not an equality: `attempt.call(x)` returns the
     answer's result (already known to have the type, shape and dtype of the reference's), and
-    `attempt.require(condition, cause)` refuses; with `hint=...` where the probe itself recognizes the mistake.
+    `attempt.require(condition, cause)` refuses; with `hint=...` where the probe itself recognizes the mistake. What it
+    does must follow from the attempt alone: known mistakes are run once and remembered.
     """
 
     args: tuple
@@ -29,7 +30,7 @@ class Probe:
     use: Callable | None = None
 
     def __call__(self, attempt) -> None:
-        attempt.run(*self.args, grad=self.grad, use=self.use)
+        attempt.case(self)
 
 
 def same(*args: Any, grad: bool = False, use: Callable | None = None) -> Probe:
@@ -56,7 +57,7 @@ class Speed:
     seconds: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """What one exercise asks for and how an answer to it is judged.
 
@@ -72,8 +73,10 @@ class Exercise:
         accepts: different right answers, for the tests.
         axes: names of the axes of the result, for positions in hints ("row 1, column 2").
         any_dtype: True where only the numbers count (a mask may be boolean, integer or floating-point).
-        rtol, atol: two numbers a, b are equal when |a - b| <= atol + rtol |b|.
+        rtol: two numbers a, b are equal when |a - b| <= atol + rtol |b|.
+        atol: see `rtol`.
         speed: the measurement of time, or None.
+        remembered: what the reference and known mistakes did in probes, filled by `attempt`.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Exercise:
     rtol: float = 1e-6
     atol: float = 1e-8
     speed: Speed | None = None
+    remembered: dict = field(default_factory=dict, init=False, repr=False)
 
 
 def collect(lists: list[list[Exercise]]) -> dict[str, Exercise]:

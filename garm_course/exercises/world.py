@@ -6,7 +6,7 @@ import random
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import numpy as np
 import torch
@@ -14,16 +14,24 @@ import torch
 
 @contextmanager
 def unchanged_world() -> Iterator[None]:
-    """Restores random states, gradient mode, default dtype and device, threads, folder; drops figures and displays."""
+    """Around a check: restores what `restored` does, and drops what the answer displays."""
+    with _quiet_notebook(), restored():
+        yield
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Around one call: restores random states, gradient mode, default dtype and device, threads, folder; drops figures.
+
+    Inside, gradients are on and the default dtype is float32.
+    """
     torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     grad, dtype, device = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device()
     threads, recursion, folder, errors = torch.get_num_threads(), sys.getrecursionlimit(), os.getcwd(), np.geterr()
     stdin, figures = sys.stdin, _figures()
     try:
-        with ExitStack() as stack:
-            stack.enter_context(_quiet_notebook())
-            stack.enter_context(warnings.catch_warnings())
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             sys.stdin = io.StringIO()  # exit() closes it, input() would wait
             torch.set_grad_enabled(True)

@@ -9,9 +9,8 @@ __getattr__, __dir__, __all__ = lazily(
         "ppca": "PPCA ppca_log_marginal",
         "priors": "GaussianPosterior PoissonPosterior PoissonPrior StandardNormal",
         "vae": "MLPVAE VAE MLPDecoder MLPEncoder NegativeELBO NegativeIWAE",
-        "vqvae": (
-            "ConvVQVAE TwoStage VQLoss VQVAE VectorQuantizer codebook_perplexity ema_update nearest_code "
-            "quantize vq_loss"
-        ),
+        "quantizer": "VectorQuantizer codebook_perplexity ema_update nearest_code quantize vq_loss",
+        "vqvae": "ConvVQVAE VQLoss VQVAE",
+        "two_stage": "TwoStage",
     },
 )

@@ -27,9 +27,10 @@ from garm_course.distributions.heads import (
     output_head,
 )
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_classes, check_images, check_numbers, check_shape
+from garm_course.inputs import check_classes, check_levels, check_numbers, check_shape
 from garm_course.latent.bounds import ELBO, free_bits, iwae_bound
 from garm_course.latent.priors import PoissonPrior, StandardNormal
+from garm_course.models import configured
 from garm_course.transforms import level_features
 
 CHUNK = 2**20  # numbers that the decoder puts out at a time, where no gradient is kept; larger is not faster on a CPU
@@ -288,7 +289,7 @@ class VAE(nn.Module):
 
     def _check(self, x: Tensor, y: Tensor | None) -> None:
         if self.levels is not None:
-            check_images(x, self.shape, self.levels)
+            check_levels(x, self.shape, self.levels)
         elif isinstance(self.head, Gaussian):
             check_numbers(x, self.shape)
         else:
@@ -434,6 +435,7 @@ class MLPVAE(VAE):
 
     name = "vae"
 
+    @configured
     def __init__(
         self, shape, levels, n_classes=0, *, latents=16, hidden=(256, 256), dropout=0.0, input_dropout=0.0,
         prior="gaussian", head="levels",
@@ -451,10 +453,6 @@ class MLPVAE(VAE):
         drops["hidden"] = drops["hidden"][::-1]
         decoder = MLPDecoder(latents, shape, pixel, n_classes, **drops)
         super().__init__(encoder, decoder, shape, prior_module, levels=levels, head=pixel, n_classes=n_classes)
-        self.config = {
-            "shape": list(shape), "levels": levels, "n_classes": n_classes, "latents": latents, "hidden": list(hidden),
-            "dropout": dropout, "input_dropout": input_dropout, "prior": prior, "head": head,
-        }  # fmt: skip
 
 
 def _perceptron(sizes: list[int], dropout: float) -> nn.Sequential:

@@ -16,7 +16,7 @@ from torch.utils.data import Subset
 
 from garm_course.datasets.base import Dataset
 from garm_course.datasets.coloring import colored, shade, unpaired
-from garm_course.evaluation import Likelihood, baselines, bits_per_dim, evaluate, kl_divergence, rate_distortion
+from garm_course.evaluation import Likelihood, baselines, bits_per_dim, evaluate, kl_to_model, rate_distortion
 from garm_course.evaluation.features import DigitClassifier, accuracy, class_shares, classify, features
 from garm_course.evaluation.samples import (
     bootstrap,
@@ -190,7 +190,7 @@ class Likelihoods(Kind):
         if hasattr(model, "elbo"):
             figures |= rate_distortion(model, measured)
         if hasattr(data, "log_prob") and not model.n_classes:
-            gap = kl_divergence(data, model, k=k)
+            gap = kl_to_model(data, model, k=k)
             figures["kl"] = {"nats": gap.nats, "stderr": gap.stderr}
         return figures
 

@@ -3,7 +3,6 @@
 A recipe is data. What differs between families is one class each: which function trains the model, on what.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -13,14 +12,18 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from garm_course import datasets
-from garm_course.adversarial.cyclegan import CycleGAN
+from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
+from garm_course.adversarial.game import Game
+from garm_course.adversarial.gan import GANGame
+from garm_course.adversarial.vaegan import VAEGANGame
 from garm_course.datasets.coloring import unpaired
 from garm_course.evaluation.features import cross_entropy
+from garm_course.latent.two_stage import TwoStage
 from garm_course.latent.vae import NegativeELBO, NegativeIWAE
-from garm_course.latent.vqvae import ConvVQVAE, TwoStage, VQLoss
+from garm_course.latent.vqvae import ConvVQVAE, VQLoss
 from garm_course.models import model_class
 from garm_course.training.checkpoints import Checkpoints
-from garm_course.training.games import AdversarialHistory, fit_adversarial, fit_cyclegan, fit_vaegan
+from garm_course.training.games import AdversarialHistory, fit_game
 from garm_course.training.likelihood import History, fit, negative_log_likelihood
 from garm_course.training.tracking import Tracker
 
@@ -189,7 +192,7 @@ class AdversarialRecipe(Recipe):
     """A GAN; `loss` is the name of a pair of losses, and the penalties and weights that its game takes."""
 
     kind: ClassVar[str] = "samples"
-    game: ClassVar[Callable[..., AdversarialHistory]] = staticmethod(fit_adversarial)
+    game: ClassVar[type[Game]] = GANGame
 
     def domains(self, data) -> tuple:
         """The data sets that the game is played on."""
@@ -198,27 +201,27 @@ class AdversarialRecipe(Recipe):
     def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> AdversarialHistory:
         """Train the networks in place on data["train"]."""
         name, weights = self.loss
-        return self.game(model, *self.domains(data["train"]), loss=name, seed=seed, label=self.name,
-                         **weights, **settings, **run.options())  # fmt: skip
+        game = self.game(model, loss=name, **weights)
+        return fit_game(game, self.domains(data["train"]), seed=seed, label=self.name, **settings, **run.options())
 
     def settings(self, budget: str) -> dict:
-        """Arguments of the game at this budget."""
+        """Arguments of `fit_game` at this budget."""
         return {k: v for k, v in super().settings(budget).items() if k != "evaluate_every"}
 
 
 @dataclass(frozen=True)
 class VAEGANRecipe(AdversarialRecipe):
-    """A VAE-GAN: see `fit_vaegan`."""
+    """A VAE-GAN: see `VAEGANGame`."""
 
-    game: ClassVar[Callable[..., AdversarialHistory]] = staticmethod(fit_vaegan)
+    game: ClassVar[type[Game]] = VAEGANGame
 
 
 @dataclass(frozen=True)
 class TranslationRecipe(AdversarialRecipe):
-    """A CycleGAN between the data's gray images and colored ones: see `fit_cyclegan`."""
+    """A CycleGAN between the data's gray images and colored ones: see `CycleGANGame`."""
 
     kind: ClassVar[str] = "translation"
-    game: ClassVar[Callable[..., AdversarialHistory]] = staticmethod(fit_cyclegan)
+    game: ClassVar[type[Game]] = CycleGANGame
 
     def build(self, seed: int = 0) -> nn.Module:
         """The untrained translators and critics; the seed fixes their random weights."""

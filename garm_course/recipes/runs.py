@@ -17,7 +17,8 @@ from garm_course.recipes.kinds import find_kind, kind_of
 from garm_course.recipes.provenance import hardware, versions
 from garm_course.recipes.recipe import Recipe, Run
 from garm_course.training.games import AdversarialHistory
-from garm_course.training.likelihood import History, NonFiniteLossError
+from garm_course.training.likelihood import History
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.training.tracking import Tracker
 from garm_course.weights.files import complete_config, load_model, save_model, write_atomically
 

@@ -5,8 +5,9 @@ from garm_course import lazily
 __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
-        "likelihood": "History NonFiniteLossError fit negative_log_likelihood",
-        "games": "AdversarialHistory ScaledBatches fit_adversarial fit_cyclegan fit_vaegan",
+        "loop": "NonFiniteLossError Plan",
+        "likelihood": "History fit negative_log_likelihood",
+        "games": "AdversarialHistory ScaledBatches fit_game",
         "checkpoints": "Checkpoints",
         "processes": "Processes",
         "tracking": "Tracker",

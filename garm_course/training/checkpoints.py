@@ -8,8 +8,10 @@ so that a kill at any moment, also while it is written, leaves the checkpoints b
 import json
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +19,17 @@ from torch import Tensor, nn
 
 from garm_course.weights.files import read_tensors, write_atomically
 
-FORMAT = "garm-course run 1"
+FORMAT = "garm-course run 2"
+
+
+class Part(NamedTuple):
+    """A part of a run that can be saved and go on: its state by name, tensors and what JSON can hold.
+
+    Anything that has these two functions by these names is one as well.
+    """
+
+    state: Callable[[], dict]
+    resume: Callable[[dict], object]
 
 
 @dataclass(frozen=True)
@@ -41,8 +53,13 @@ class Checkpoints:
         """The checkpoints in the folder, oldest first."""
         return sorted(p for p in Path(self.folder).glob("step-*.safetensors") if re.fullmatch(r"step-\d{9}", p.stem))
 
-    def save(self, step: int, settings: dict, tensors: dict[str, Tensor], record: dict) -> Path:
+    def save(self, step: int, settings: dict, state: dict[str, dict]) -> Path:
         """Write the checkpoint of a step, then remove all but the last `keep`, and what a kill left half written.
+
+        Args:
+            step: its number.
+            settings: what a run that goes on must have in common with this one, as JSON can hold it.
+            state: the state of each part of the run, see `Part`.
 
         Raises:
             OSError: the folder cannot be written or the disk is full; earlier checkpoints are whole.
@@ -56,18 +73,25 @@ class Checkpoints:
             reason = f"cannot make the folder {folder} ({error.strerror}); choose another one"
             raise OSError(error.errno, reason) from None
         path = folder / f"step-{step:09d}.safetensors"
-        metadata = {"format": FORMAT, "settings": json.dumps(settings), "record": json.dumps({**record, "step": step})}
-        # copies: safetensors refuses tensors that share memory, such as tied weights
-        write_atomically(path, save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, metadata))
+        tensors, record = {}, {"step": step, **{part: {} for part in state}}
+        for part, values in state.items():
+            for name, value in values.items():
+                if isinstance(value, Tensor):  # a copy: safetensors refuses tensors that share memory (tied weights)
+                    tensors[f"{part}.{name}"] = value.detach().cpu().contiguous().clone()
+                else:
+                    record[part][name] = value
+        metadata = {"format": FORMAT, "settings": json.dumps(settings), "record": json.dumps(record)}
+        write_atomically(path, save(tensors, metadata))
         for old in (*self.found()[: -self.keep], *folder.glob(".step-*")):
             old.unlink(missing_ok=True)
         return path
 
-    def latest(self, settings: dict) -> tuple[dict[str, Tensor], dict] | None:
-        """Tensors and record (with its "step") of the newest checkpoint, or None if there is none.
+    def latest(self, settings: dict) -> dict[str, dict] | None:
+        """The state of each part in the newest checkpoint, or None if there is no checkpoint.
 
         Raises:
-            ValueError: it is damaged, no checkpoint of this course, or one of a run with other settings.
+            ValueError: it is damaged, no checkpoint of this course, one of an earlier version, or one of a run with
+                other settings.
         """
         found = self.found()
         if not found:
@@ -75,6 +99,11 @@ class Checkpoints:
         path = found[-1]
         before = f", and the run goes on from {found[-2].name}" if len(found) > 1 else ", and the run starts again"
         tensors, metadata = read_tensors(path, f"delete it{before}")
+        if metadata.get("format") == "garm-course run 1":
+            raise ValueError(
+                f"{path} is of an earlier garm-course, and this one cannot go on with it; finish the run with that "
+                f"version, or delete {path.parent} to start it again"
+            )
         if metadata.get("format") != FORMAT:
             raise ValueError(f"{path} is no checkpoint of a run (no {FORMAT!r} in its header); delete it{before}")
         theirs = json.loads(metadata["settings"])
@@ -85,7 +114,11 @@ class Checkpoints:
                 f"{path} belongs to a run with other settings ({', '.join(other[:3])}); "
                 "use the settings of that run, or another folder"
             )
-        return tensors, json.loads(metadata["record"])
+        state = {part: values for part, values in json.loads(metadata["record"]).items() if part != "step"}
+        for key, tensor in tensors.items():
+            part, name = key.split(".", 1)
+            state[part][name] = tensor
+        return state
 
     def remove(self) -> None:
         """Delete all checkpoints, when the run has ended and its result is written."""
@@ -108,31 +141,21 @@ def differences(before: dict, now: dict) -> list[str]:
     return found
 
 
-def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """{"a": t} -> {"prefix.a": t}."""
-    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `prefixed`: the tensors of one part of a checkpoint."""
-    return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
-
-
-def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict]]:
-    """Tensors ("0.exp_avg", ...) and parameter groups, as JSON can hold them."""
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict:
+    """Tensors ("0.exp_avg", ...) and the parameter groups, as JSON can hold them."""
     state = optimizer.state_dict()
     moments = ((i, name, v) for i, found in state["state"].items() for name, v in found.items())
-    tensors = {f"{i}.{name}": torch.as_tensor(v) for i, name, v in moments}
-    return tensors, state["param_groups"]
+    return {"groups": state["param_groups"], **{f"{i}.{name}": torch.as_tensor(v) for i, name, v in moments}}
 
 
-def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: list[dict]) -> None:
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict) -> None:
     """Put back what `optimizer_state` returned."""
     moments: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        i, name = key.split(".", 1)
-        moments.setdefault(int(i), {})[name] = tensor
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    for key, tensor in state.items():
+        if key != "groups":
+            i, name = key.split(".", 1)
+            moments.setdefault(int(i), {})[name] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": state["groups"]})
 
 
 def random_states() -> dict[str, Tensor]:

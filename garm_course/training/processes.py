@@ -33,7 +33,13 @@ class Processes:
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over the processes, without gradient."""
-        return self.accelerator.reduce(value.detach(), "mean")
+        return value.detach() if self.count == 1 else self.accelerator.reduce(value.detach(), "mean")
+
+    def agree(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the first one's values of these tensors, in place."""
+        if self.count > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor.detach(), src=0)
 
     def average_gradients(self, weights: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over the processes: that of a loss averaged over the whole batch."""

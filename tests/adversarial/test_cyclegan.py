@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 from garm_course import datasets
 from garm_course.adversarial.cyclegan import (
     CycleGAN,
+    CycleGANGame,
     ImagePool,
     PatchCritic,
     Translator,
@@ -24,8 +25,8 @@ from garm_course.adversarial.cyclegan import (
 from garm_course.adversarial.losses import LOSSES, GANLoss
 from garm_course.paths import results_folder
 from garm_course.recipes.studies import recorded_study
-from garm_course.training.games import ScaledBatches, fit_cyclegan
-from garm_course.training.likelihood import NonFiniteLossError
+from garm_course.training.games import ScaledBatches, fit_game
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.weights.files import load_model, save_model
 
 DIGITS = datasets.load("digits", "validation")
@@ -49,6 +50,14 @@ def build(channels=(1, 1), size=(8, 8), levels=(17, None), **options):
     torch.manual_seed(0)
     x, y = ((c, *size) for c in channels)
     return CycleGAN(x, y, *levels, **{**SMALL, **options})
+
+
+def play(model, x, y, **options):
+    """`fit_game` with the rules of the game and the settings of its training in one call."""
+    rules = {
+        name: options.pop(name) for name in ("loss", "lam", "identity", "pairs", "paired", "pool") if name in options
+    }
+    return fit_game(CycleGANGame(model, **rules), (x, y), **options)
 
 
 def weights(network):
@@ -255,7 +264,7 @@ def test_the_players_see_only_their_own_gradient():
         return value
 
     model = build()
-    fit_cyclegan(model, DIGITS, INVERTED, loss=GANLoss(critic_loss, generator_loss), **{**FAST, "steps": 1})
+    play(model, DIGITS, INVERTED, loss=GANLoss(critic_loss, generator_loss), **{**FAST, "steps": 1})
     assert found["critics"] == [(False, True)] * 2
     # the score of a fake x moves F alone, that of a fake y moves G alone; the critics' weights need no gradient
     assert found["translators"] == [([False, True], True), ([True, False], True)]
@@ -291,7 +300,7 @@ def test_translating_once_gives_the_updates_of_the_textbook_loop(identity):
         data = [TensorDataset(sign * GRAY.double(), DIGITS.y) for sign in (1, -1)]
         one = build(levels=(None, None))
         two = copy.deepcopy(one)
-        fit_cyclegan(one, *data, lam=7.0, identity=identity, pool=0, **FAST)
+        play(one, *data, lam=7.0, identity=identity, pool=0, **FAST)
         textbook(two, data, 3, 16, 7.0, identity)
         assert torch.allclose(weights(one), weights(two), atol=1e-9)
         assert not torch.allclose(weights(one), weights(build(levels=(None, None))), atol=1e-4)
@@ -303,7 +312,7 @@ def test_every_image_is_translated_once_and_back_once():
     model, calls = build(), []
     for network in model.translators.values():
         network.register_forward_hook(lambda *_: calls.append(0))
-    fit_cyclegan(model, DIGITS, INVERTED, **FAST)
+    play(model, DIGITS, INVERTED, **FAST)
     assert len(calls) == 3 * 4
 
 
@@ -311,7 +320,7 @@ def test_every_image_is_translated_once_and_back_once():
 @pytest.mark.parametrize("options", [{}, {"norm": False}, {"dense": (20,)}])
 def test_all_losses_stay_finite_over_five_seeds(seed, options):
     model = build((1, 3), **options)
-    history = fit_cyclegan(model, DIGITS, COLOR, steps=20, batch_size=16, lr=2e-3, seed=seed)
+    history = play(model, DIGITS, COLOR, steps=20, batch_size=16, lr=2e-3, seed=seed)
     assert set(history.terms) == {"critics", "adversarial", "cycle"}
     assert all(math.isfinite(value) for entries in history.terms.values() for _, value in entries)
     assert torch.isfinite(model.translate(GRAY[:8], "xy")).all()
@@ -321,7 +330,7 @@ def test_a_run_is_repeated_bit_for_bit_and_another_seed_is_another_run():
     def run(seed):
         model = build((1, 3))
         torch.rand(seed + 1)  # the caller's draws do not matter
-        fit_cyclegan(model, DIGITS, COLOR, seed=seed, ema=0.9, decay=True, pool=8, **FAST)
+        play(model, DIGITS, COLOR, seed=seed, ema=0.9, decay=True, pool=8, **FAST)
         return weights(model)
 
     assert torch.equal(run(1), run(1))
@@ -330,7 +339,7 @@ def test_a_run_is_repeated_bit_for_bit_and_another_seed_is_another_run():
 
 def test_terms_are_reported_without_their_weights_and_pairs_count():
     def terms(**options):
-        history = fit_cyclegan(build(), DIGITS, INVERTED, **{**FAST, "steps": 1}, **options)
+        history = play(build(), DIGITS, INVERTED, **{**FAST, "steps": 1}, **options)
         return {name: entries[0][1] for name, entries in history.terms.items()}
 
     heavy, light = terms(lam=100.0, identity=3.0), terms(lam=0.1, identity=0.5)
@@ -344,7 +353,7 @@ def test_terms_are_reported_without_their_weights_and_pairs_count():
 def test_a_cycle_in_one_direction_weighs_that_direction_alone():
     def cycles(lam):
         model = build(norm=False)
-        fit_cyclegan(model, DIGITS, INVERTED, lam=lam, steps=60, batch_size=16, lr=2e-3)
+        play(model, DIGITS, INVERTED, lam=lam, steps=60, batch_size=16, lr=2e-3)
         there = (model.translate(model.translate(GRAY, "xy"), "yx") - GRAY).abs().mean().item()
         back = (model.translate(model.translate(-GRAY, "yx"), "xy") + GRAY).abs().mean().item()
         return there - back
@@ -354,7 +363,7 @@ def test_a_cycle_in_one_direction_weighs_that_direction_alone():
 
 def test_pairs_teach_what_they_show():
     model = build(norm=False)
-    fit_cyclegan(model, DIGITS, INVERTED, pairs=(GRAY[:20], -GRAY[:20]), steps=80, batch_size=16, lr=4e-3)
+    play(model, DIGITS, INVERTED, pairs=(GRAY[:20], -GRAY[:20]), steps=80, batch_size=16, lr=4e-3)
     assert (model.translate(GRAY, "xy") + GRAY).square().mean() < 0.1
 
 
@@ -367,11 +376,11 @@ def test_both_translators_hold_their_moving_average_and_a_watch_changes_nothing(
         return number / 2
 
     plain, averaged = build(), build()
-    history = fit_cyclegan(plain, DIGITS, INVERTED, watch=watch, **FAST)
+    history = play(plain, DIGITS, INVERTED, watch=watch, **FAST)
     assert history.watched == [(1, 0.5), (2, 1.0), (3, 1.5)]
     assert modes == [False] * 3
     after = list(path)
-    fit_cyclegan(averaged, DIGITS, INVERTED, ema=0.5, **FAST)
+    play(averaged, DIGITS, INVERTED, ema=0.5, **FAST)
     expected = weights(build().translators)
     for number, one in enumerate(after, 1):
         expected = expected.lerp(one, 1 - min(0.5, number / (number + 10)))
@@ -391,7 +400,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(player):
     pair = LOSSES["least_squares"]._replace(**{player: diverging})
     model, name = build(), {"critic": "critics", "generator": "adversarial"}[player]
     with pytest.raises(NonFiniteLossError, match=f"the {name} loss became nan at step 2"):
-        fit_cyclegan(model, DIGITS, INVERTED, loss=pair, **FAST)
+        play(model, DIGITS, INVERTED, loss=pair, **FAST)
     assert torch.isfinite(weights(model)).all()
     assert not model.training
 
@@ -420,25 +429,25 @@ def test_what_does_not_fit_is_refused_in_one_line():
         (TypeError, "use scale", lambda: gray.translate(x.long(), "xy")),
         (ValueError, "leave it out, or give gray images three equal channels",
          lambda: identity_loss(color.G, color.F, x, y)),
-        (ValueError, "both domains must have one shape, got", lambda: fit_cyclegan(color, DIGITS, COLOR, identity=1.0)),
+        (ValueError, "both domains must have one shape, got", lambda: play(color, DIGITS, COLOR, identity=1.0)),
         (ValueError, "two tensors of one shape", lambda: cycle_loss(lambda v: v[:1], lambda v: v, x, x)),
         (ValueError, "a pool of at most 2 images", lambda: image_pool(torch.zeros(3, 2), torch.zeros(2), 2, True, 0)),
         (ValueError, "a pool of at most 5 images", lambda: image_pool(torch.zeros(3, 2), torch.zeros(3), 5, True, 0)),
         (ValueError, "a slot 0..1, got 2", lambda: image_pool(torch.zeros(2, 2), torch.zeros(2), 2, True, 2)),
         (ValueError, "a size of at least 0", lambda: ImagePool(-1, rng())),
-        (ValueError, "steps=0 is out of range", lambda: fit_cyclegan(gray, DIGITS, INVERTED, steps=0)),
-        (ValueError, "lam=-1 is out of range", lambda: fit_cyclegan(gray, DIGITS, INVERTED, lam=-1)),
-        (ValueError, r"lam=\(1, -1\) is out of range", lambda: fit_cyclegan(gray, DIGITS, INVERTED, lam=(1, -1))),
-        (ValueError, "pool=-1 is out of range", lambda: fit_cyclegan(gray, DIGITS, INVERTED, pool=-1)),
-        (ValueError, "no adversarial loss 'gan'", lambda: fit_cyclegan(gray, DIGITS, INVERTED, loss="gan")),
-        (ValueError, r"in \[-1, 1\], got values", lambda: fit_cyclegan(gray, DIGITS, outside, **FAST)),
-        (ValueError, "an empty data set", lambda: fit_cyclegan(gray, TensorDataset(x[:0], x[:0]), INVERTED, **FAST)),
+        (ValueError, "steps=0 is out of range", lambda: play(gray, DIGITS, INVERTED, steps=0)),
+        (ValueError, "lam=-1 is out of range", lambda: play(gray, DIGITS, INVERTED, lam=-1)),
+        (ValueError, r"lam=\(1, -1\) is out of range", lambda: play(gray, DIGITS, INVERTED, lam=(1, -1))),
+        (ValueError, "pool=-1 is out of range", lambda: play(gray, DIGITS, INVERTED, pool=-1)),
+        (ValueError, "no adversarial loss 'gan'", lambda: play(gray, DIGITS, INVERTED, loss="gan")),
+        (ValueError, r"in \[-1, 1\], got values", lambda: play(gray, DIGITS, outside, **FAST)),
+        (ValueError, "an empty data set", lambda: play(gray, TensorDataset(x[:0], x[:0]), INVERTED, **FAST)),
         (ValueError, "build the critic for them|build the translator for them",
-         lambda: fit_cyclegan(gray, DIGITS, COLOR, **FAST)),
-        (ValueError, "as many x as y in pairs", lambda: fit_cyclegan(gray, DIGITS, INVERTED, pairs=(x, x[:1]), **FAST)),
-        (ValueError, "pairs with images", lambda: fit_cyclegan(gray, DIGITS, INVERTED, pairs=(x, y), **FAST)),
+         lambda: play(gray, DIGITS, COLOR, **FAST)),
+        (ValueError, "as many x as y in pairs", lambda: play(gray, DIGITS, INVERTED, pairs=(x, x[:1]), **FAST)),
+        (ValueError, "pairs with images", lambda: play(gray, DIGITS, INVERTED, pairs=(x, y), **FAST)),
         (TypeError, "build the model with levels",
-         lambda: fit_cyclegan(build(levels=(None, None)), DIGITS, INVERTED, **FAST)),
+         lambda: play(build(levels=(None, None)), DIGITS, INVERTED, **FAST)),
     ]:  # fmt: skip
         with pytest.raises(error, match=message) as caught:
             call()

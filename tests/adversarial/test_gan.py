@@ -1,6 +1,7 @@
 """GANs and their training: whose gradient goes where, what is drawn once, what is refused, what an end leaves."""
 
 import copy
+import itertools
 import math
 
 import pytest
@@ -9,11 +10,12 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from garm_course import datasets
-from garm_course.adversarial.gan import DCGAN, GAN, MLPGAN, DCCritic, DCGenerator, MLPCritic
+from garm_course.adversarial.game import Game, frozen
+from garm_course.adversarial.gan import DCGAN, GAN, MLPGAN, DCCritic, DCGenerator, GANGame, MLPCritic
 from garm_course.adversarial.lipschitz import r1_penalty
 from garm_course.adversarial.losses import LOSSES, GANLoss
-from garm_course.training.games import ScaledBatches, alternate, fit_adversarial, frozen
-from garm_course.training.likelihood import NonFiniteLossError
+from garm_course.training.games import ScaledBatches, fit_game
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.weights.files import load_model, save_model
 
 DIGITS = datasets.load("digits", "validation")
@@ -34,6 +36,12 @@ def build(n_classes=0, cls=MLPGAN, shape=(1, 8, 8), levels=17, **options):
     torch.manual_seed(0)
     default = SMALL if cls is MLPGAN else {"latents": 5, "channels": 4}
     return cls(shape, levels, n_classes, **{**default, **options})
+
+
+def play(model, data, **options):
+    """`fit_game` with the rules of the game and the settings of its training in one call."""
+    rules = {name: options.pop(name) for name in ("loss", "critic_steps", "r1", "penalty", "clip") if name in options}
+    return fit_game(GANGame(model, **rules), data, **options)
 
 
 def weights(network):
@@ -160,7 +168,7 @@ def test_drawing_fakes_once_gives_the_updates_of_the_textbook_loop(critic_steps,
         one = build(n_classes)
         two = copy.deepcopy(one)
         data = TensorDataset(DIGITS.x.double() / 8 - 1, DIGITS.y)
-        fit_adversarial(one, data, critic_steps=critic_steps, r1=r1, **FAST)
+        play(one, data, critic_steps=critic_steps, r1=r1, **FAST)
         textbook(two, data, 3, 16, critic_steps, r1, LOSSES["non_saturating"])
         assert torch.allclose(weights(one), weights(two), atol=1e-9)
         assert not torch.allclose(weights(one), weights(build(n_classes)), atol=1e-4)
@@ -175,7 +183,7 @@ def test_nothing_is_computed_twice_or_for_nothing(critic_steps, monkeypatch):
     gan.generator.register_forward_hook(lambda *_: calls.__setitem__("generator", calls["generator"] + 1))
     first = next(gan.critic.parameters())
     first.register_hook(lambda _: calls.__setitem__("critic gradients", calls["critic gradients"] + 1))
-    fit_adversarial(gan, DIGITS, critic_steps=critic_steps, **FAST)
+    play(gan, DIGITS, critic_steps=critic_steps, **FAST)
     assert calls == {"generator": 3 * critic_steps, "critic gradients": 3 * critic_steps}
     assert all(w.requires_grad for w in gan.parameters()), "frozen weights thaw"
 
@@ -192,7 +200,7 @@ def test_the_players_see_only_their_own_gradient():
 
     gan = build()
     generator_weights = list(gan.generator.parameters())
-    fit_adversarial(gan, DIGITS, loss=GANLoss(critic_loss, LOSSES["hinge"].generator), **FAST)
+    play(gan, DIGITS, loss=GANLoss(critic_loss, LOSSES["hinge"].generator), **FAST)
     assert seen == {"fake scores lead to the generator": False}
 
 
@@ -201,7 +209,7 @@ def test_the_players_see_only_their_own_gradient():
 def test_all_losses_stay_finite_over_five_seeds(name, seed):
     gan = build()
     extra = {"penalty": 10.0} if name == "wasserstein" else {}
-    history = fit_adversarial(gan, DIGITS, loss=name, steps=40, batch_size=32, seed=seed, **extra)
+    history = play(gan, DIGITS, loss=name, steps=40, batch_size=32, seed=seed, **extra)
     assert all(math.isfinite(value) for entries in history.terms.values() for _, value in entries)
     assert torch.isfinite(gan.sample(8, rng=rng())).all()
     assert set(history.terms) == {"critic", "generator", *(["penalty"] if extra else [])}
@@ -211,7 +219,7 @@ def test_a_run_is_repeated_bit_for_bit_and_another_seed_is_another_run():
     def run(seed):
         gan = build()
         torch.rand(seed + 1)  # the caller's draws do not matter
-        fit_adversarial(gan, DIGITS, seed=seed, r1=0.1, penalty=1.0, ema=0.9, **FAST)
+        play(gan, DIGITS, seed=seed, r1=0.1, penalty=1.0, ema=0.9, **FAST)
         return weights(gan)
 
     assert torch.equal(run(1), run(1))
@@ -225,9 +233,9 @@ def test_the_generator_holds_its_moving_average_on_return():
         path.append(weights(gan.generator))
 
     plain, averaged = build(), build()
-    fit_adversarial(plain, DIGITS, watch=watched, **FAST)
+    play(plain, DIGITS, watch=watched, **FAST)
     after = list(path)
-    fit_adversarial(averaged, DIGITS, ema=0.5, **FAST)
+    play(averaged, DIGITS, ema=0.5, **FAST)
     expected = weights(build().generator)
     for number, one in enumerate(after, 1):
         expected = expected.lerp(one, 1 - min(0.5, number / (number + 10)))
@@ -243,8 +251,8 @@ def test_watching_sees_averaged_weights_in_evaluation_mode_and_changes_nothing()
         return number / 2
 
     gan, other = build(cls=DCGAN), build(cls=DCGAN)
-    history = fit_adversarial(gan, DIGITS, watch=watch, ema=0.9, **FAST)
-    fit_adversarial(other, DIGITS, ema=0.9, **FAST)
+    history = play(gan, DIGITS, watch=watch, ema=0.9, **FAST)
+    play(other, DIGITS, ema=0.9, **FAST)
     assert modes == [(1, False), (2, False), (3, False)]
     assert history.watched == [(1, 0.5), (2, 1.0), (3, 1.5)]
     assert torch.equal(weights(gan), weights(other))
@@ -254,7 +262,7 @@ def test_watching_sees_averaged_weights_in_evaluation_mode_and_changes_nothing()
 def test_clipping_holds_every_weight_and_only_the_critic():
     gan = build()
     before = weights(gan.generator)
-    fit_adversarial(gan, DIGITS, loss="wasserstein", clip=0.01, **FAST)
+    play(gan, DIGITS, loss="wasserstein", clip=0.01, **FAST)
     assert weights(gan.critic).abs().max() <= 0.01
     assert (weights(gan.generator) - before).abs().max() < 0.02
     assert weights(gan.generator).abs().max() > 0.02
@@ -263,7 +271,7 @@ def test_clipping_holds_every_weight_and_only_the_critic():
 def test_learning_rates_differ_and_fall_if_asked():
     def moved(**options):
         gan = build()
-        fit_adversarial(gan, DIGITS, **{**FAST, "steps": 1}, **options)
+        play(gan, DIGITS, **{**FAST, "steps": 1}, **options)
         start = build()
         return [(weights(getattr(gan, p)) - weights(getattr(start, p))).abs().max().item()
                 for p in ("critic", "generator")]  # fmt: skip
@@ -271,16 +279,19 @@ def test_learning_rates_differ_and_fall_if_asked():
     # the first step of Adam is the learning rate
     assert moved(lr=1e-3, critic_lr=4e-3) == pytest.approx([4e-3, 1e-3], rel=0.01)
     assert moved(lr=2e-3) == pytest.approx([2e-3, 2e-3], rel=0.01)
-    seen = []
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
 
-    def step():
-        seen.append(optimizer.param_groups[0]["lr"])
-        return {}
+    class Known(Game):
+        """Whose player has a gradient of 1: each step of Adam is the learning rate."""
 
-    net = nn.Linear(1, 1)
-    alternate(step, net, averaged=net, optimizers=(optimizer,), steps=4, ema=0.0, decay=True)
-    assert seen == [1.0, 0.75, 0.5, 0.25]
+        def step(self, batch, draw, descend):
+            seen.append(self.model.weight.item())
+            descend(net=self.model.weight.sum())
+            return {}
+
+    seen, net = [], nn.Linear(1, 1)
+    game = Known(net, {"net": net}, averaged=net, levels=(17,), loss="hinge")
+    fit_game(game, DIGITS, steps=5, lr=1.0, decay=True)
+    assert [a - b for a, b in itertools.pairwise(seen)] == pytest.approx([1.0, 0.8, 0.6, 0.4], rel=1e-5)
 
 
 @pytest.mark.parametrize("player", ["critic", "generator"])
@@ -294,7 +305,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(player):
     pair = LOSSES["non_saturating"]._replace(**{player: diverging})
     gan = build()
     with pytest.raises(NonFiniteLossError, match=f"the {player} loss became nan at step 3; the averaged weights"):
-        fit_adversarial(gan, DIGITS, loss=pair, watch=lambda n, g: seen.append(weights(g.generator)),
+        play(gan, DIGITS, loss=pair, watch=lambda n, g: seen.append(weights(g.generator)),
                         **{**FAST, "steps": 5})  # fmt: skip
     assert torch.isfinite(weights(gan)).all()
     assert torch.equal(weights(gan.generator), seen[-1]), "the generator of the step before"
@@ -307,7 +318,7 @@ def test_an_interrupt_keeps_what_was_learned():
             raise KeyboardInterrupt
 
     gan = build()
-    history = fit_adversarial(gan, DIGITS, watch=interrupted, **{**FAST, "steps": 9})
+    history = play(gan, DIGITS, watch=interrupted, **{**FAST, "steps": 9})
     assert (history.steps, history.stopped) == (2, "interrupted at step 2")
     assert not torch.equal(weights(gan), weights(build()))
     assert all(w.requires_grad for w in gan.parameters())
@@ -318,9 +329,9 @@ def test_an_interrupt_keeps_what_was_learned():
 def test_batch_normalization_of_the_critic_and_a_penalty_on_its_gradient_do_not_go_together(options):
     gan = build(cls=DCGAN, critic_batch_norm=True)
     with pytest.raises(ValueError, match="batch normalization, which makes each score depend on the whole batch") as e:
-        fit_adversarial(gan, DIGITS, **FAST, **options)
+        play(gan, DIGITS, **FAST, **options)
     assert "\n" not in str(e.value)
-    fit_adversarial(gan, DIGITS, **FAST)  # without a penalty it trains
+    play(gan, DIGITS, **FAST)  # without a penalty it trains
 
 
 def test_bad_data_and_settings_are_refused_in_one_line():
@@ -329,18 +340,23 @@ def test_bad_data_and_settings_are_refused_in_one_line():
         (ValueError, r"images as floating-point numbers in \[-1, 1\], got values .*use scale", floats, {}),
         (ValueError, "an empty data set", TensorDataset(torch.zeros(0, 1, 8, 8), torch.zeros(0)), {}),
         (ValueError, "no adversarial loss 'gan'; choose one of minimax, non_saturating", DIGITS, {"loss": "gan"}),
-        (ValueError, "steps=0 is out of range", DIGITS, {"steps": 0}),
+        (ValueError, "steps=0 is out of range: expected an integer of at least 1; change it", DIGITS, {"steps": 0}),
+        (ValueError, "steps=2.5 is out of range: expected an integer", DIGITS, {"steps": 2.5}),
+        (ValueError, "watch_every=0 is out of range", DIGITS, {"watch_every": 0}),
+        (ValueError, "critic_lr=nan is out of range", DIGITS, {"critic_lr": math.nan}),
+        (ValueError, "data sets for this game: 1, got 2", (DIGITS, DIGITS), {}),
+        (TypeError, "no option 'epochs'; all trainings know steps, batch_size", DIGITS, {"epochs": 3}),
         (ValueError, "critic_steps=0 is out of range", DIGITS, {"critic_steps": 0}),
-        (ValueError, "lr=0 is out of range", DIGITS, {"lr": 0}),
+        (ValueError, "lr=0 is out of range: expected a number above 0; change it", DIGITS, {"lr": 0}),
         (ValueError, "r1=-1 is out of range", DIGITS, {"r1": -1}),
         (ValueError, "clip=0 is out of range", DIGITS, {"clip": 0}),
         (ValueError, r"ema in \[0, 1\)", DIGITS, {"ema": 1.0}),
     ]:
         with pytest.raises(error, match=message) as caught:
-            fit_adversarial(build(), data, **{**FAST, **options})
+            play(build(), data, **{**FAST, **options})
         assert "\n" not in str(caught.value)
     with pytest.raises(TypeError, match=r"got torch.int64; build the model with levels"):
-        fit_adversarial(build(levels=None), DIGITS, **FAST)
+        play(build(levels=None), DIGITS, **FAST)
 
 
 def test_batches_go_through_all_examples_and_scale_levels():

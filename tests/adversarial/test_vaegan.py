@@ -9,9 +9,10 @@ from torch.utils.data import TensorDataset
 
 from garm_course import datasets
 from garm_course.adversarial.losses import LOSSES
-from garm_course.adversarial.vaegan import MLPVAEGAN, VAEGAN, PixelLoss, feature_nll, vaegan_losses
-from garm_course.training.games import ScaledBatches, fit_vaegan
-from garm_course.training.likelihood import NonFiniteLossError, fit
+from garm_course.adversarial.vaegan import MLPVAEGAN, VAEGAN, PixelLoss, VAEGANGame, feature_nll, vaegan_losses
+from garm_course.training.games import ScaledBatches, fit_game
+from garm_course.training.likelihood import fit
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.weights.files import load_model, save_model
 
 DIGITS = datasets.load("digits", "validation")
@@ -31,6 +32,12 @@ def build(**options):
 
 def images(n=6, seed=0):
     return torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def play(model, data, **options):
+    """`fit_game` with the rules of the game and the settings of its training in one call."""
+    rules = {name: options.pop(name) for name in ("loss", "gamma", "variance", "r1") if name in options}
+    return fit_game(VAEGANGame(model, **rules), data, **options)
 
 
 def weights(network):
@@ -97,7 +104,7 @@ def test_training_routes_every_gradient_as_the_paper_says(gamma, variance):
         one = build()
         two = copy.deepcopy(one)
         data = TensorDataset(DIGITS.x.double() / 8 - 1, DIGITS.y)
-        fit_vaegan(one, data, gamma=gamma, variance=variance, **FAST)
+        play(one, data, gamma=gamma, variance=variance, **FAST)
         textbook(two, data, 3, 16, gamma, variance)
         for part in PARTS:
             assert torch.allclose(weights(getattr(one, part)), weights(getattr(two, part)), atol=1e-9), part
@@ -109,7 +116,7 @@ def test_training_routes_every_gradient_as_the_paper_says(gamma, variance):
 def test_gamma_does_not_reach_the_encoder_nor_the_discriminator_in_one_step():
     def after(gamma):
         model = build()
-        fit_vaegan(model, DIGITS, gamma=gamma, **{**FAST, "steps": 1})
+        play(model, DIGITS, gamma=gamma, **{**FAST, "steps": 1})
         return {part: weights(getattr(model, part)) for part in PARTS}
 
     one, two = after(0.0), after(50.0)
@@ -148,7 +155,7 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_all_losses_stay_finite_over_five_seeds(seed):
-    history = fit_vaegan(build(), DIGITS, steps=40, batch_size=32, seed=seed, variance=0.1, r1=0.1, ema=0.9)
+    history = play(build(), DIGITS, steps=40, batch_size=32, seed=seed, variance=0.1, r1=0.1, ema=0.9)
     assert set(history.terms) == {"prior", "reconstruction", "generator", "critic", "penalty"}
     assert all(math.isfinite(value) for entries in history.terms.values() for _, value in entries)
 
@@ -156,7 +163,7 @@ def test_all_losses_stay_finite_over_five_seeds(seed):
 def test_a_run_is_repeated_bit_for_bit():
     def run(seed):
         model = build()
-        fit_vaegan(model, DIGITS, seed=seed, r1=0.1, **FAST)
+        play(model, DIGITS, seed=seed, r1=0.1, **FAST)
         return weights(model)
 
     assert torch.equal(run(1), run(1))
@@ -168,7 +175,7 @@ def test_a_loss_that_is_not_finite_is_named_and_the_average_is_kept():
     with torch.no_grad():
         model.encoder[-1].weight.fill_(math.nan)
     with pytest.raises(NonFiniteLossError, match="the prior loss became nan at step 1"):
-        fit_vaegan(model, DIGITS, **FAST)
+        play(model, DIGITS, **FAST)
     assert torch.isfinite(weights(model.decoder)).all()
 
 
@@ -203,8 +210,8 @@ def test_what_does_not_fit_is_refused_in_one_line():
         (ValueError, lambda: build(latents=0), "latents >= 1"),
         (ValueError, lambda: MLPVAEGAN((1, 8, 8), 17, 10), "knows no classes"),
         (ValueError, lambda: PixelLoss(0.0), "a variance above 0"),
-        (ValueError, lambda: fit_vaegan(model, DIGITS, gamma=-1), "gamma=-1 is out of range"),
-        (ValueError, lambda: fit_vaegan(model, DIGITS, variance=0), "variance=0 is out of range"),
+        (ValueError, lambda: play(model, DIGITS, gamma=-1), "gamma=-1 is out of range"),
+        (ValueError, lambda: play(model, DIGITS, variance=0), "variance=0 is out of range"),
     ]:
         with pytest.raises(error, match=message) as caught:
             call()

@@ -10,10 +10,10 @@ import pytest
 import torch
 from small_models import ANY_ORDER, MODELS, small_model
 
-from garm_course.autoregressive.base import check_order
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, RowLSTM
 from garm_course.evaluation.audits import calibration, causality, dependence, normalization
+from garm_course.inputs import check_order
 from garm_course.weights.files import load_model, save_model
 
 ENUMERABLE = [((1, 2, 3), 3, 0), ((1, 3, 2), 2, 2), ((3, 2, 1), 2, 0), ((2, 1, 2), 3, 2), ((1, 1, 5), 3, 0)]
@@ -84,7 +84,7 @@ def test_any_order_is_causal_in_its_own_order_only(cls, shape, levels, n_classes
 @pytest.mark.parametrize("order", [None, [3, 0, 5, 1, 4, 2]], ids=["raster", "mixed"])
 def test_any_order_sees_its_whole_past_and_is_calibrated(cls, order):
     model = small_model(cls, (1, 2, 3), 2, order=order)
-    change = dependence(model, (1, 2, 3), 2, images=8)
+    change = dependence(model, (1, 2, 3), 2, examples=8)
     order = torch.arange(6) if order is None else torch.tensor(order)
     assert torch.equal(change[order][:, order] > 0, torch.ones(6, 6).tril(-1).bool())
     assert normalization(model, tolerance=1e-10)

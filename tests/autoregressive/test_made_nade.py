@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from garm_course.autoregressive.made import FVSBN, MADE, MaskedLinear, made_degrees, made_masks
 from garm_course.autoregressive.nade import NADE, nade_log_prob, nade_params
-from garm_course.evaluation.audits import all_images, causality, normalization
+from garm_course.evaluation.audits import all_examples, causality, normalization
 
 
 def rng(seed=0):
@@ -74,7 +74,7 @@ def test_masked_weights_get_no_gradient_and_never_come_back():
 @pytest.mark.parametrize(("orders", "connectivities"), [(1, 1), (4, 1), (1, 3), (3, 2)])
 def test_agnostic_training_draws_masks_and_evaluation_does_not(orders, connectivities):
     model = MADE((1, 2, 3), 2, hidden=(30,), orders=orders, connectivities=connectivities).double()
-    x = all_images((1, 2, 3), 2)
+    x = all_examples((1, 2, 3), 2)
     model.train()
     with torch.no_grad():
         drawn = {tuple(model(x).flatten().tolist()) for _ in range(40)}
@@ -89,7 +89,7 @@ def test_agnostic_training_draws_masks_and_evaluation_does_not(orders, connectiv
 
 def test_every_mask_set_is_a_model_and_so_is_their_mixture():
     model = MADE((1, 2, 3), 2, hidden=(12,), orders=3, connectivities=2).double().eval()
-    x, mass = all_images((1, 2, 3), 2), []
+    x, mass = all_examples((1, 2, 3), 2), []
     with torch.no_grad():
         for k, m in itertools.product(range(3), range(2)):
             model.select(k, m)
@@ -107,13 +107,13 @@ def test_every_mask_set_is_a_model_and_so_is_their_mixture():
 @pytest.mark.parametrize("mode", [True, False])
 def test_the_mixture_leaves_the_mode_as_it_was(mode):
     model = MADE((1, 2, 3), 2, hidden=(12,), orders=2).train(mode)
-    model.ensemble_log_prob(all_images((1, 2, 3), 2))
+    model.ensemble_log_prob(all_examples((1, 2, 3), 2))
     assert model.training is mode
 
 
 def test_an_fvsbn_is_one_logistic_regression_for_each_pixel():
     model = FVSBN((1, 2, 3), 2).double()
-    x = all_images((1, 2, 3), 2)
+    x = all_examples((1, 2, 3), 2)
     weight = model.out.weight.tril(-1)  # 15 weights and 6 biases: D (D + 1) / 2
     assert torch.allclose(model(x).flatten(1), x.flatten(1).double() @ weight.T + model.out.bias)
     assert int(model.out.mask.sum()) + len(model.out.bias) == 21
@@ -161,7 +161,7 @@ def test_blocks_equal_the_loop_over_pixels_in_value_and_gradient(D, H, block):
 
 def test_the_library_model_is_the_formula():
     model = NADE((1, 2, 3), 2, hidden=5).double()
-    x = all_images((1, 2, 3), 2)
+    x = all_examples((1, 2, 3), 2)
     expected = nade_log_prob(x.flatten(1), model.W[:, 0].T, model.V[..., 0], model.b[:, 0], model.c)
     torch.testing.assert_close(model.log_prob(x), expected)
 

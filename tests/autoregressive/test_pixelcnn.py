@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from garm_course.autoregressive import pixelcnn
 from garm_course.autoregressive.layers.causal_conv import CausalConv2d, conv_mask, rgb_center_mask
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN, down_shift, gated_activation
-from garm_course.evaluation.audits import all_images, causality, dependence
+from garm_course.evaluation.audits import all_examples, causality, dependence
 from garm_course.transforms import level_features
 
 MODELS = (PixelCNN, GatedPixelCNN)
@@ -53,7 +53,7 @@ def classes(model, n):
 @pytest.mark.parametrize("cls", MODELS)
 def test_the_probabilities_of_all_images_sum_to_one(cls, shape, levels, n_classes):
     model = build(cls, shape, levels, n_classes)
-    x = all_images(shape, levels)
+    x = all_examples(shape, levels)
     for label in range(max(n_classes, 1)):
         y = torch.full((len(x),), label) if n_classes else None
         assert model.log_prob(x, y).exp().sum().item() == pytest.approx(1, abs=1e-12)
@@ -92,13 +92,13 @@ def test_changing_a_pixel_changes_later_predictions_only(cls, shape, levels, n_c
 def test_the_gated_model_sees_its_whole_past(shape, levels, smooth):
     model = build(GatedPixelCNN, shape, levels, layers=5, first_kernel=3, scale=2)
     past = torch.ones(model.positions, model.positions).tril(-1).bool()
-    assert torch.equal(dependence(model, shape, levels, images=6) > 0, past)
+    assert torch.equal(dependence(model, shape, levels, examples=6) > 0, past)
 
 
 def test_a_pixelcnn_with_wide_kernels_sees_its_whole_past_in_color(smooth):
     model = build(PixelCNN, (3, 3, 3), 3, first_kernel=7, scale=1)
     past = torch.ones(27, 27).tril(-1).bool()
-    assert torch.equal(dependence(model, (3, 3, 3), 3, images=6) > 0, past)
+    assert torch.equal(dependence(model, (3, 3, 3), 3, examples=6) > 0, past)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -165,7 +165,7 @@ def test_log_prob_is_the_sum_of_the_conditionals(cls):
 
 def test_the_class_matters_and_bayes_rule_normalizes():
     model = build(GatedPixelCNN, (1, 2, 3), 2, 3)
-    x = all_images((1, 2, 3), 2)
+    x = all_examples((1, 2, 3), 2)
     by_class = model.class_log_probs(x)  # (64, 3)
     for label in range(3):
         torch.testing.assert_close(by_class[:, label], model.log_prob(x, torch.full((64,), label)))

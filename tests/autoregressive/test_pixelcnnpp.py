@@ -6,7 +6,7 @@ from small_models import small_model
 
 from garm_course.autoregressive.layers.shifted_conv import ShiftedConv2d
 from garm_course.autoregressive.pixelcnnpp import PixelCNNPP, concat_elu
-from garm_course.evaluation.audits import all_images, causality, dependence
+from garm_course.evaluation.audits import all_examples, causality, dependence
 
 SPACES = [((1, 3, 4), 2), ((1, 2, 3), 4), ((3, 1, 3), 2), ((3, 2, 1), 3), ((2, 2, 2), 3), ((1, 1, 5), 3)]
 
@@ -16,7 +16,7 @@ SPACES = [((1, 3, 4), 2), ((1, 2, 3), 4), ((3, 1, 3), 2), ((3, 2, 1), 3), ((2, 2
 @pytest.mark.parametrize(("shape", "levels"), SPACES)
 def test_the_probabilities_of_all_images_sum_to_one(shape, levels, scales, n_classes):
     model = small_model(PixelCNNPP, shape, levels, n_classes, scales=scales)
-    x = all_images(shape, levels)
+    x = all_examples(shape, levels)
     for label in range(max(n_classes, 1)):
         y = torch.full((len(x),), label) if n_classes else None
         assert model.log_prob(x, y).exp().sum().item() == pytest.approx(1, abs=1e-10)
@@ -25,7 +25,7 @@ def test_the_probabilities_of_all_images_sum_to_one(shape, levels, scales, n_cla
 @pytest.mark.parametrize("levels", [2, 5])
 def test_a_softmax_head_sums_to_one_too(levels):
     model = small_model(PixelCNNPP, (1, 2, 3), levels, mixtures=0)
-    assert model.log_prob(all_images((1, 2, 3), levels)).exp().sum().item() == pytest.approx(1, abs=1e-10)
+    assert model.log_prob(all_examples((1, 2, 3), levels)).exp().sum().item() == pytest.approx(1, abs=1e-10)
 
 
 @pytest.mark.parametrize("encoding", ["scaled", "thermometer", "one_hot"])

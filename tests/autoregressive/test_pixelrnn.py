@@ -140,7 +140,7 @@ def test_the_gru_and_the_diagonal_bilstm_see_the_whole_past(cls, shape, levels, 
     monkeypatch.setattr("garm_course.autoregressive.pixelrnn.F.relu", F.elu)  # no dead units
     model = small_model(cls, shape, levels, **({"channels": 6 * shape[0]} if cls is DiagonalBiLSTM else {"layers": 1}))
     past = torch.ones(model.positions, model.positions).tril(-1).bool()
-    assert torch.equal(dependence(model, shape, levels, images=6) > 0, past)
+    assert torch.equal(dependence(model, shape, levels, examples=6) > 0, past)
 
 
 @pytest.mark.parametrize(("layers", "kernel"), [(1, 3), (2, 3), (1, 5), (3, 5)])
@@ -153,7 +153,7 @@ def test_the_row_lstm_sees_a_triangle(layers, kernel, monkeypatch):
             up, right = target // 9 - source // 9, source % 9 - target % 9
             reach = -(layers + a) <= right <= -1 if up == 0 else -(up + layers + a) <= right <= up + a - 1
             expected[target, source] = reach
-    assert torch.equal(dependence(model, (1, 7, 9), 2, images=6) > 0, expected)
+    assert torch.equal(dependence(model, (1, 7, 9), 2, examples=6) > 0, expected)
 
 
 def flops(call):

@@ -6,7 +6,7 @@ from small_models import ANY_ORDER, MODELS, small_model
 
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.autoregressive.pixelrnn import DiagonalBiLSTM, RowLSTM
-from garm_course.evaluation.audits import all_images, calibration
+from garm_course.evaluation.audits import all_examples, calibration
 
 CASES = [
     ((1, 5, 4), 3, 0),
@@ -186,7 +186,7 @@ def test_a_completion_of_the_first_rows_follows_the_conditional_distribution():
     given = torch.tensor([[[1, 0, 1], [0, 0, 0]]])
     mask = torch.tensor([[[True] * 3, [False] * 3]])
     x = model.sample(40_000, given=given, mask=mask, rng=rng())
-    space = all_images((1, 2, 3), 2)
+    space = all_examples((1, 2, 3), 2)
     space = space[(space[:, 0, 0] == given[0, 0]).all(1)]
     p = model.log_prob(space).softmax(0)  # p(rest | given) by enumeration
     counts = torch.stack([(x == image).flatten(1).all(1).double().mean() for image in space])

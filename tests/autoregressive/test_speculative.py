@@ -89,7 +89,7 @@ def test_images_follow_the_target(target, draft, shape, levels, n_classes, draft
     target, draft = pair(target, draft, shape, levels, n_classes, draft_classes)
     for label in range(max(n_classes, 1)):
         y = torch.full((20_000,), label) if n_classes else None
-        images = sample(target, draft, 20_000, y, rng=rng(7)).images
+        images = sample(target, draft, 20_000, y, rng=rng(7)).x
         result = calibration(target, images, y=label if n_classes else None)
         assert result, str(result)
 
@@ -97,7 +97,7 @@ def test_images_follow_the_target(target, draft, shape, levels, n_classes, draft
 def test_images_one_at_a_time_follow_the_target_too():
     target, draft = pair(GatedPixelCNN, PixelCNN, (1, 2, 2), 2)
     g = rng(5)
-    images = torch.cat([sample(target, draft, 1, rng=g).images for _ in range(1500)])
+    images = torch.cat([sample(target, draft, 1, rng=g).x for _ in range(1500)])
     result = calibration(target, images)
     assert result, str(result)
 
@@ -108,10 +108,10 @@ def test_an_image_depends_neither_on_the_block_nor_on_its_companions(target, dra
     target, draft = pair(target, draft, shape, levels, n_classes)
     many = sample(target, draft, 6, classes(target, 6), block=1, rng=rng())
     assert many.passes == many.guesses == target.positions
-    assert len(many.images.unique(dim=0)) > 1
+    assert len(many.x.unique(dim=0)) > 1
     for n, block in [(6, 2), (6, 3), (6, 100), (1, 1), (2, 4), (1, 100)]:
         found = sample(target, draft, n, classes(target, n), block=block, rng=rng())
-        assert torch.equal(found.images, many.images[:n])
+        assert torch.equal(found.x, many.x[:n])
         assert found.passes < target.positions or block == 1
 
 
@@ -127,7 +127,7 @@ def test_guesses_are_kept_as_often_as_the_distributions_overlap():
     target, draft = pair(GatedPixelCNN, PixelCNN, (1, 5, 6), 3)
     found = sample(target, draft, 4000, rng=rng())
     with torch.no_grad():
-        p, q = (model.head.log_probs(model(found.images)).exp() for model in (target, draft))
+        p, q = (model.head.log_probs(model(found.x)).exp() for model in (target, draft))
     share = output_dist(p, q)[0].sum(-1)  # (n, 1, H, W): probability that the guess is kept there
     error = (share * (1 - share)).sum().sqrt().item() / share.numel()
     assert abs(found.accepted - share.mean().item()) < 4 * error
@@ -148,7 +148,7 @@ def test_a_pass_ends_at_a_refusal_or_with_its_row():
 def test_filters_apply_to_the_target(options):
     target, draft = pair(GatedPixelCNN, PixelCNN, (1, 1, 3), 3)
     n = 20_000
-    x = sample(target, draft, n, rng=rng(2), **options).images
+    x = sample(target, draft, n, rng=rng(2), **options).x
     log_p = filter_logits(target.head.logits(target(x)), **options).log_softmax(-1)
     assert torch.isfinite(log_p.gather(-1, x.unsqueeze(-1))).all()  # nothing that is cut off was drawn
     first = log_p[0, 0, 0, 0].exp()  # of the first pixel, the same for all
@@ -160,18 +160,18 @@ def test_filters_apply_to_the_target(options):
 
 def test_dropout_is_off_and_modes_come_back():
     target, draft = pair(GatedPixelCNN, PixelCNN, (1, 4, 5), 3)
-    expected = sample(target, draft, 3, rng=rng()).images
+    expected = sample(target, draft, 3, rng=rng()).x
     target.train()
-    assert torch.equal(sample(target, draft, 3, rng=rng()).images, expected)
+    assert torch.equal(sample(target, draft, 3, rng=rng()).x, expected)
     assert target.training
     assert not draft.training
 
 
-def test_progress_sees_every_row():
+def test_progress_sees_every_position():
     target, draft = pair(GatedPixelCNN, PixelCNN, (1, 4, 5), 3)
     seen = []
     sample(target, draft, 1, progress=lambda rows: (seen.append(row) or row for row in rows))
-    assert seen == [0, 1, 2, 3]
+    assert seen == list(range(20))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """`garm release` on the tiny lesson, executed: results, bytes, refusals; and that nbval sees an altered number.
 
-One release is made for the whole file, since each costs two kernels.
+One release is made for the whole file, since each costs three kernels.
 """
 
 import os
@@ -17,6 +17,7 @@ from tiny_lesson import TINY
 from garm_course.editions import EditionError, Lesson, build, notebooks, release
 from garm_course.editions.execution import execute
 from garm_course.editions.guards import faults
+from garm_course.editions.outputs import RULES, sanitized
 from garm_course.lesson import device_line
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +91,11 @@ def test_without_executing_the_results_of_unchanged_cells_are_kept(copied):
             r"solutions/00_tiny.ipynb: cell \d+ \(claims\(\)\) raised AssertionError: 1",
         ),
         ('print("8 ln 2', 'print(missing)\nprint("8 ln 2', r"cell \d+ \(print\(missing\)\) raised NameError"),
+        (
+            'print("8 ln 2',
+            'print(nats_to_bits.__module__)\nprint("8 ln 2',
+            r"notebooks/00_tiny.ipynb.*: cell \d+ shows '__main__' after an answer and 'garm_course.* after none",
+        ),
         ("# %%\nclaims()\n", "", r"unfit to be stored: the last code cell does not call claims\(\)"),
         ("fig = Figure", 'import warnings\n\nwarnings.warn("odd")\nfig = Figure', "stores a warning"),
     ],
@@ -122,7 +128,7 @@ def test_widget_views_are_dropped_and_their_text_stays(tmp_path):
 
 def nbval(*paths):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(paths[0].parent)]
-    command += ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg")]
+    command += ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(RULES)]
     return subprocess.run([*command, *map(str, paths)], capture_output=True, text=True, cwd=paths[0].parent)
 
 
@@ -175,14 +181,6 @@ def test_nbval_sees_every_altered_number_except_a_measured_one(released, tmp_pat
 
 
 def test_a_measured_figure_is_hidden_and_an_exact_one_is_not():
-    rules = (ROOT / "tests" / "nbval_sanitize.cfg").read_text(encoding="ascii")
-    patterns = re.findall(r"^regex: (.*)$\n^replace: (.*)$", rules, re.MULTILINE)
-
-    def sanitized(line):
-        for regex, replacement in patterns:
-            line = re.sub(regex, replacement, line)
-        return line
-
     assert sanitized("blind == 10 (claimed 10: holds)") == "blind == 10 (claimed 10: holds)"
     assert sanitized("a = 81.43 nats (claimed 81.8 ± 1.5: holds)") == "a = MEASURED nats (claimed 81.8 ± 1.5: holds)"
     assert sanitized("a = -1.2e-06 (claim skipped at budget smoke)") == "a = MEASURED (claim skipped at budget smoke)"

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from garm_course.autoregressive.made import FVSBN, MADE, made_degrees, made_masks, masks_of
 from garm_course.autoregressive.nade import NADE, nade_log_prob
 from garm_course.datasets import load
-from garm_course.evaluation.audits import all_images, calibration, causality, normalization
-from garm_course.evaluation.likelihood import kl_divergence
+from garm_course.evaluation.audits import all_examples, calibration, causality, normalization
+from garm_course.evaluation.likelihood import kl_to_model
 from garm_course.exercises import get
 
 
@@ -83,7 +83,7 @@ def test_how_many_numbers_a_table_and_an_fvsbn_have(D):
 @pytest.mark.parametrize("order", [None, [2, 0, 3, 1]])
 def test_fvsbn_is_a_logistic_regression_on_the_pixels_before(order):
     model = enlarged(FVSBN((1, 2, 2), 2, order=order).double())
-    x = all_images((1, 2, 2), 2)
+    x = all_examples((1, 2, 2), 2)
     W, b, flat = model.out.weight, model.out.bias, x.flatten(1).double()
     places = order or range(4)
     by_hand = torch.zeros(16, dtype=torch.float64)
@@ -171,7 +171,7 @@ def made_of_9():
 def test_probabilities_of_all_512_images_sum_to_one(build):
     torch.manual_seed(0)
     found = normalization(build())
-    assert found.images == 512
+    assert found.examples == 512
     assert abs(found.total - 1) < 1e-12
 
 
@@ -206,7 +206,7 @@ def test_training_is_one_pass_and_drawing_is_d():
     model = made_of_9()
     passes = []
     model.register_forward_hook(lambda *_: passes.append(1))
-    model.log_prob(all_images((1, 3, 3), 2))
+    model.log_prob(all_examples((1, 3, 3), 2))
     assert len(passes) == 1
     slow = model.sample_naive(50, rng=torch.Generator().manual_seed(1))
     assert len(passes) == 1 + 9
@@ -272,7 +272,7 @@ def test_on_bars_and_stripes_the_best_fvsbn_depends_on_the_order():
     columns = torch.arange(16).view(4, 4).T.flatten().tolist()
     random = {s: torch.randperm(16, generator=torch.Generator().manual_seed(s)).tolist() for s in (0, 2, 5)}
     orders = {"raster": None, "columns": columns, **random}
-    kl = {k: kl_divergence(stripes, best_fvsbn((1, 4, 4), stripes.x, order)).nats for k, order in orders.items()}
+    kl = {k: kl_to_model(stripes, best_fvsbn((1, 4, 4), stripes.x, order)).nats for k, order in orders.items()}
     assert kl["raster"] == pytest.approx(kl["columns"], abs=1e-4)
     assert kl["raster"] == pytest.approx(0.0202, abs=2e-4)
     assert kl[2] == pytest.approx(0.174, abs=1e-3)
@@ -301,7 +301,7 @@ def test_in_raster_order_the_whole_gap_of_the_best_fvsbn_sits_in_the_last_pixel_
 @pytest.mark.equation("2.9")
 def test_the_loss_of_a_random_order_is_unbiased_for_the_mean_over_orders():
     model = enlarged(MADE((1, 2, 3), 2, hidden=(20,), orders=3, connectivities=2).double())
-    x = all_images((1, 2, 3), 2)[[3, 17, 40, 62]]
+    x = all_examples((1, 2, 3), 2)[[3, 17, 40, 62]]
     by_member = []
     for order, connectivity in itertools.product(range(3), range(2)):
         model.eval().select(order, connectivity)
@@ -318,7 +318,7 @@ def test_the_loss_of_a_random_order_is_unbiased_for_the_mean_over_orders():
 @pytest.mark.equation("2.10")
 def test_the_ensemble_is_a_distribution_and_at_least_as_good_as_its_mean_member():
     model = enlarged(MADE((1, 3, 3), 2, hidden=(20,), orders=3, connectivities=2).double()).eval()
-    x = all_images((1, 3, 3), 2)
+    x = all_examples((1, 3, 3), 2)
     members = []
     for order, connectivity in itertools.product(range(3), range(2)):
         model.select(order, connectivity)

@@ -18,7 +18,7 @@ from garm_course.autoregressive.pixelrnn import (
     skew,
     unskew,
 )
-from garm_course.evaluation.audits import all_images, dependence
+from garm_course.evaluation.audits import all_examples, dependence
 
 SMALL = [(PixelGRU, {"hidden": 9}), (RowLSTM, {"channels": 6}), (DiagonalBiLSTM, {"channels": 6})]
 EACH = pytest.mark.parametrize(("cls", "size"), SMALL, ids=[cls.__name__ for cls, _ in SMALL])
@@ -45,7 +45,7 @@ def past():
 @EACH
 def test_color_images_of_two_by_two_pixels_sum_to_one(cls, size):
     torch.manual_seed(0)
-    model, x = cls((3, 2, 2), levels=2, **size).double().eval(), all_images((3, 2, 2), 2)
+    model, x = cls((3, 2, 2), levels=2, **size).double().eval(), all_examples((3, 2, 2), 2)
     assert len(x) == 2**12
     with torch.no_grad():
         p = model.log_prob(x).exp()
@@ -58,7 +58,7 @@ def test_color_images_of_two_by_two_pixels_sum_to_one(cls, size):
 def test_the_product_of_the_conditionals_is_the_probability(cls, size):
     torch.manual_seed(0)
     model = cls((3, 2, 2), levels=2, **size).double().eval()
-    x = all_images((3, 2, 2), 2)
+    x = all_examples((3, 2, 2), 2)
     values, state = model.to_sequence(x), model.start(len(x))  # (4096, 12): R, G, B of pixel 1, then of pixel 2, ...
     assert torch.equal(values[:, :3], x[:, :, 0, 0])
     total = torch.zeros(len(x), dtype=torch.float64)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from garm_course.autoregressive import pixelcnn
 from garm_course.autoregressive.layers.causal_conv import CausalConv2d
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN, conv_mask, gated_activation
-from garm_course.evaluation.audits import all_images, causality, normalization, receptive_field
+from garm_course.evaluation.audits import all_examples, causality, normalization, receptive_field
 
 TARGET, SHAPE = (9, 5), (1, 11, 11)
 PAST = {(r, c) for r in range(11) for c in range(11) if 11 * r + c < 11 * TARGET[0] + TARGET[1]}
@@ -94,7 +94,7 @@ def test_without_the_shift_six_pixels_leak(monkeypatch):
 def test_probabilities_of_all_3x3_images_sum_to_one(cls):
     torch.manual_seed(0)
     result = normalization(cls((1, 3, 3), 2, channels=8, layers=2))
-    assert result.images == 2**9
+    assert result.examples == 2**9
     assert abs(result.total - 1) < 1e-12
 
 
@@ -103,7 +103,7 @@ def test_mixture_over_classes_and_bayes_rule():
     torch.manual_seed(0)
     model = GatedPixelCNN((1, 3, 3), 2, n_classes=3, channels=8, layers=1).double().eval()
     prior = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-    x = all_images((1, 3, 3), 2)
+    x = all_examples((1, 3, 3), 2)
     with torch.no_grad():
         joint = prior * model.class_log_probs(x).exp()  # (512, 3): p(y) p(x | y)
     marginal = joint.sum(1)

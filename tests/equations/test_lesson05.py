@@ -16,7 +16,7 @@ from garm_course.distributions.logistic_mixture import (
     logistic_levels,
     raw_size,
 )
-from garm_course.evaluation.audits import all_images
+from garm_course.evaluation.audits import all_examples
 
 X = torch.arange(256)
 POINT = 2 * X.double() / 255 - 1
@@ -143,7 +143,7 @@ def test_a_message_is_at_most_two_bits_longer_than_the_information():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
-    x = all_images((1, 2, 4), 2)
+    x = all_examples((1, 2, 4), 2)
     stream = compress(model, x)
     assert torch.equal(decompress(model, stream.data), x)
     with torch.no_grad():

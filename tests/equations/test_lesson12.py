@@ -9,16 +9,10 @@ from sklearn.cluster import KMeans
 
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.datasets import load
-from garm_course.evaluation.audits import all_images
-from garm_course.latent.vqvae import (
-    ConvVQVAE,
-    TwoStage,
-    codebook_perplexity,
-    ema_update,
-    nearest_code,
-    quantize,
-    vq_loss,
-)
+from garm_course.evaluation.audits import all_examples
+from garm_course.latent.quantizer import codebook_perplexity, ema_update, nearest_code, quantize, vq_loss
+from garm_course.latent.two_stage import TwoStage
+from garm_course.latent.vqvae import ConvVQVAE
 
 
 def randn(*shape, seed=0):
@@ -134,7 +128,7 @@ def tiny():
     with torch.no_grad():
         for parameter in (*model.parameters(), *prior.parameters()):
             parameter *= 3
-    x, maps = load("bars_and_stripes").x, all_images((1, 2, 2), 4)
+    x, maps = load("bars_and_stripes").x, all_examples((1, 2, 2), 4)
     pair = TwoStage(model.eval(), prior.eval())
     with torch.no_grad():
         log_prior, params = prior.log_prob(maps), model.decode(maps[:, 0])

@@ -11,7 +11,7 @@ from garm_course.autoregressive import pixelcnn
 from garm_course.autoregressive.layers.causal_conv import CausalConv2d, conv_mask, rgb_center_mask
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.evaluation.audits import (
-    all_images,
+    all_examples,
     calibration,
     causality,
     dependence,
@@ -94,7 +94,7 @@ def test_a_missing_shift_of_the_vertical_stack_is_found(monkeypatch):
     result = causality(model)
     assert result.leak == ((0, 0, 0), (0, 0, 0))
     # every pixel that leaks lies in the target's own row
-    field = receptive_field(model, (9, 5), images=6)[0] > 0
+    field = receptive_field(model, (9, 5), examples=6)[0] > 0
     assert field[9, 5:].any()
     assert not field[10].any()
 
@@ -150,7 +150,7 @@ def test_an_audit_leaves_the_model_as_it_was():
 
 
 def unseen(model, shape=(1, 11, 11), position=(9, 5), images=4):
-    seen = receptive_field(model, position, images=images)[0] > 0
+    seen = receptive_field(model, position, examples=images)[0] > 0
     past = (torch.arange(shape[1] * shape[2]) < position[0] * shape[2] + position[1]).reshape(shape[1:])
     assert not (seen & ~past).any()
     assert int(past.sum()) == 104
@@ -238,13 +238,13 @@ def test_a_function_must_say_which_images_it_takes():
         causality(lambda x: x, (1, 2, 2), 1)
 
 
-def test_all_images_are_all_of_them():
-    x = all_images((2, 1, 3), 3)
+def test_all_examples_are_all_of_them():
+    x = all_examples((2, 1, 3), 3)
     assert x.shape == (729, 2, 1, 3)
     assert len(x.unique(dim=0)) == 729
     assert (int(x.min()), int(x.max())) == (0, 2)
-    with pytest.raises(ValueError, match=r"17\^64 images are too many"):
-        all_images((1, 8, 8), 17)
+    with pytest.raises(ValueError, match=r"17\^64 examples are too many"):
+        all_examples((1, 8, 8), 17)
 
 
 @pytest.mark.parametrize("n_classes", [0, 2])
@@ -252,7 +252,7 @@ def test_models_of_the_library_sum_to_one(n_classes):
     model = GatedPixelCNN((1, 2, 3), 3, n_classes, channels=4, layers=1)
     result = normalization(model, y=1 if n_classes else None)
     assert result
-    assert (result.images, result.total) == (729, pytest.approx(1, abs=1e-12))
+    assert (result.examples, result.total) == (729, pytest.approx(1, abs=1e-12))
     assert "sums to 1" in str(result)
 
 
@@ -324,7 +324,7 @@ def test_wrong_samples_are_found(sampled, mistake):
 
 def test_samples_that_are_too_regular_are_found():
     # every image exactly as often as expected: no random draw does that
-    regular = all_images((1, 3, 3), 2).repeat(100, 1, 1, 1)
+    regular = all_examples((1, 3, 3), 2).repeat(100, 1, 1, 1)
     result = calibration(lambda x: torch.full((len(x),), -9 * math.log(2), dtype=torch.float64), regular, 2)
     assert not result
     assert result.z < -4
@@ -335,7 +335,7 @@ def test_an_impossible_image_among_the_samples_is_found():
     def even(x):  # uniform over the images with an even sum
         return torch.where(x.flatten(1).sum(1) % 2 == 0, -3 * math.log(2), -math.inf).double()
 
-    x = all_images((1, 2, 2), 2)
+    x = all_examples((1, 2, 2), 2)
     x = x[x.flatten(1).sum(1) % 2 == 0]
     draws = x[torch.randint(8, (8000,), generator=rng())]
     assert calibration(even, draws, 2)

@@ -11,18 +11,11 @@ from torch import nn
 from garm_course import datasets
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.evaluation.likelihood import evaluate, rate_distortion
-from garm_course.latent.vqvae import (
-    VQVAE,
-    ConvVQVAE,
-    TwoStage,
-    VectorQuantizer,
-    VQLoss,
-    codebook_perplexity,
-    ema_update,
-    quantize,
-    vq_loss,
-)
-from garm_course.training.likelihood import NonFiniteLossError, fit
+from garm_course.latent.quantizer import VectorQuantizer, codebook_perplexity, ema_update, quantize, vq_loss
+from garm_course.latent.two_stage import TwoStage
+from garm_course.latent.vqvae import VQVAE, ConvVQVAE, VQLoss
+from garm_course.training.likelihood import fit
+from garm_course.training.loop import NonFiniteLossError
 from garm_course.weights.files import load_model, save_model
 
 

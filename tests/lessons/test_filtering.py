@@ -9,7 +9,7 @@ from small_models import small_model
 
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.distributions.filters import filter_logits
-from garm_course.evaluation.audits import all_images
+from garm_course.evaluation.audits import all_examples
 from garm_course.lessons.lesson06 import filtered_samples, filtering
 from garm_course.show import png
 
@@ -39,7 +39,7 @@ def test_at_temperature_one_the_samples_cost_their_entropy(model, data):
 @pytest.mark.parametrize(("temperature", "top_p"), [(0.5, 1.0), (1.0, 0.7), (2.0, 0.9)])
 def test_the_entropy_is_that_of_the_filtered_sampler(model, data, temperature, top_p):
     _, _, entropy = filtering.Filtering(model, data, n=4000).at(temperature, top_p)
-    space = all_images(SHAPE, 3)
+    space = all_examples(SHAPE, 3)
     with torch.no_grad():
         logits = filter_logits(model.head.logits(model(space)), temperature=temperature, top_p=top_p)
     log_p = logits.log_softmax(-1).gather(-1, space.unsqueeze(-1)).flatten(1).sum(1).double()

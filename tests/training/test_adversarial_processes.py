@@ -5,9 +5,10 @@ import torch
 from launching import one_and_two
 
 from garm_course import datasets
-from garm_course.adversarial.gan import MLPGAN
-from garm_course.adversarial.vaegan import MLPVAEGAN
-from garm_course.training.games import alternate, fit_adversarial, fit_vaegan
+from garm_course.adversarial.game import Game
+from garm_course.adversarial.gan import MLPGAN, GANGame
+from garm_course.adversarial.vaegan import MLPVAEGAN, VAEGANGame
+from garm_course.training.games import fit_game
 
 DIGITS = datasets.load("digits", "train")
 
@@ -15,10 +16,10 @@ SCRIPT = """
 import json, sys
 import torch
 from garm_course import datasets
-from garm_course.adversarial.cyclegan import CycleGAN
-from garm_course.adversarial.gan import MLPGAN
-from garm_course.adversarial.vaegan import MLPVAEGAN
-from garm_course.training.games import fit_adversarial, fit_cyclegan, fit_vaegan
+from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
+from garm_course.adversarial.gan import GANGame, MLPGAN
+from garm_course.adversarial.vaegan import MLPVAEGAN, VAEGANGame
+from garm_course.training.games import fit_game
 from garm_course.training.checkpoints import Checkpoints
 
 torch.set_num_threads(1)
@@ -38,12 +39,12 @@ def watch(step, gan):
     return gan.sample(4, torch.arange(4)).float().mean()  # draws from the global generator
 
 gan = build(lambda: MLPGAN((1, 8, 8), 17, 10, latents=6, hidden=(12,)))
-keep("gan", gan, fit_adversarial(gan, digits, critic_steps=2, r1=0.1, penalty=1.0, watch=watch,
-                                 checkpoints=Checkpoints(sys.argv[1] + "/checkpoints", 3), **how))
+keep("gan", gan, fit_game(GANGame(gan, critic_steps=2, r1=0.1, penalty=1.0), digits, watch=watch,
+                          checkpoints=Checkpoints(sys.argv[1] + "/checkpoints", 3), **how))
 model = build(lambda: MLPVAEGAN((1, 8, 8), 17, latents=4))
-keep("vaegan", model, fit_vaegan(model, digits, r1=0.1, **how))
+keep("vaegan", model, fit_game(VAEGANGame(model, r1=0.1), digits, **how))
 model = build(lambda: CycleGAN((1, 8, 8), (1, 8, 8), 17, 17, dense=(16,), critic_width=4))
-keep("cyclegan", model, fit_cyclegan(model, digits, datasets.load("digits", "validation"), pool=0, **how))
+keep("cyclegan", model, fit_game(CycleGANGame(model, pool=0), (digits, datasets.load("digits", "validation")), **how))
 """
 
 
@@ -77,8 +78,8 @@ def vaegan():
 @pytest.mark.parametrize(
     ("build", "fit"),
     [
-        (gan, lambda model, **how: fit_adversarial(model, DIGITS, r1=0.1, penalty=1.0, **how)),
-        (vaegan, lambda model, **how: fit_vaegan(model, DIGITS, r1=0.1, **how)),
+        (gan, lambda model, **how: fit_game(GANGame(model, r1=0.1, penalty=1.0), DIGITS, **how)),
+        (vaegan, lambda model, **how: fit_game(VAEGANGame(model, r1=0.1), DIGITS, **how)),
     ],
 )
 def test_bf16_changes_the_arithmetic_and_little_else(build, fit, monkeypatch):
@@ -104,9 +105,24 @@ def test_bf16_changes_the_arithmetic_and_little_else(build, fit, monkeypatch):
         assert rounded == pytest.approx([value for _, value in exact], rel=0.05, abs=0.02), name
 
 
+def test_in_bf16_a_step_sees_the_weights_of_the_one_before():
+    """Autocast remembers weights in 16 bits: a second step of the critic must not be taken with the old ones."""
+
+    class Twice(Game):
+        def step(self, batch, draw, descend):
+            for k in range(2):
+                score = self.model(torch.ones(1, 2)).mean()
+                assert score.item() == pytest.approx(sum(p.sum().item() for p in self.model.parameters()), rel=0.02), k
+                descend(net=score)
+            return {}
+
+    net = torch.nn.Linear(2, 1)
+    game = Twice(net, {"net": net}, averaged=net, levels=(17,), loss="hinge")
+    fit_game(game, DIGITS, steps=3, lr=0.5, precision="bf16")
+
+
 def test_another_precision_is_told():
-    with pytest.raises(ValueError, match='expected precision "no" or "bf16", got \'fp8\''):
-        fit_adversarial(gan(), DIGITS, steps=1, precision="fp8")
-    model = gan()
-    with pytest.raises(ValueError, match="expected precision"):
-        alternate(dict, model, averaged=model, optimizers=(), steps=1, ema=0.0, precision="fp16")
+    for precision in ("fp8", "fp16"):
+        message = f'precision={precision} is out of range: expected precision "no" or "bf16"'
+        with pytest.raises(ValueError, match=message):
+            fit_game(GANGame(gan()), DIGITS, steps=1, precision=precision)

@@ -5,12 +5,12 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Subset
 
 from garm_course import datasets
-from garm_course.adversarial.cyclegan import CycleGAN, ImagePool
-from garm_course.adversarial.gan import MLPGAN
-from garm_course.adversarial.vaegan import MLPVAEGAN
+from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame, ImagePool
+from garm_course.adversarial.gan import MLPGAN, GANGame
+from garm_course.adversarial.vaegan import MLPVAEGAN, VAEGANGame
 from garm_course.recipes import find, train
 from garm_course.training.checkpoints import Checkpoints
-from garm_course.training.games import ScaledBatches, fit_adversarial, fit_cyclegan, fit_vaegan
+from garm_course.training.games import ScaledBatches, fit_game
 
 DIGITS = datasets.load("digits", "train")
 LAST = {"steps": 11, "watch_every": 4}
@@ -45,13 +45,19 @@ def vaegan():
 RUNS = {
     "gan": (
         gan,
-        lambda model, **how: fit_adversarial(
-            model, DIGITS, batch_size=300, critic_steps=2, r1=0.1, penalty=0.5, ema=0.9, decay=True, **LAST, **how
+        lambda model, **how: fit_game(
+            GANGame(model, critic_steps=2, r1=0.1, penalty=0.5),
+            DIGITS,
+            batch_size=300,
+            ema=0.9,
+            decay=True,
+            **LAST,
+            **how,
         ),
     ),
     "vaegan": (
         vaegan,
-        lambda model, **how: fit_vaegan(model, DIGITS, batch_size=300, r1=0.1, ema=0.9, **LAST, **how),
+        lambda model, **how: fit_game(VAEGANGame(model, r1=0.1), DIGITS, batch_size=300, ema=0.9, **LAST, **how),
     ),
 }
 
@@ -96,7 +102,7 @@ def test_translators_go_on_with_their_pools(tmp_path):
         return seeded(lambda: CycleGAN(DIGITS.shape, DIGITS.shape, 17, 17, dense=(16,), critic_width=4))
 
     def run(model, **how):
-        return fit_cyclegan(model, *data, batch_size=30, pool=20, ema=0.5, **LAST, **how)
+        return fit_game(CycleGANGame(model, pool=20), tuple(data), batch_size=30, ema=0.5, **LAST, **how)
 
     whole = build()
     expected = run(whole, watch=killer(100))
@@ -109,9 +115,9 @@ def test_translators_go_on_with_their_pools(tmp_path):
 
 
 def test_checkpoints_of_other_settings_are_refused(tmp_path):
-    fit_adversarial(gan(), DIGITS, batch_size=300, checkpoints=Checkpoints(tmp_path), **LAST)
+    fit_game(GANGame(gan()), DIGITS, batch_size=300, checkpoints=Checkpoints(tmp_path), **LAST)
     with pytest.raises(ValueError, match=r"other settings \(r1 0.0, now 1.0\)"):
-        fit_adversarial(gan(), DIGITS, batch_size=300, r1=1.0, checkpoints=Checkpoints(tmp_path), resume=True, **LAST)
+        fit_game(GANGame(gan(), r1=1.0), DIGITS, batch_size=300, checkpoints=Checkpoints(tmp_path), resume=True, **LAST)
 
 
 def test_a_pool_goes_on():
@@ -142,11 +148,11 @@ def test_the_order_is_that_of_a_data_loader_of_batches():
 
 
 def test_a_recipe_of_a_gan_goes_on(tmp_path, monkeypatch):
-    from garm_course.training import games as adversarial_training
+    from garm_course.training import games
 
     recipe = find("gan", "digits")
     _, whole = train(recipe, tmp_path / "whole", budget="smoke")
-    descend, calls = adversarial_training.descend, []
+    descend, calls = games.descend, []
 
     def dying(*player):
         calls.append(0)
@@ -155,7 +161,7 @@ def test_a_recipe_of_a_gan_goes_on(tmp_path, monkeypatch):
         descend(*player)
 
     with monkeypatch.context() as patch:
-        patch.setattr(adversarial_training, "descend", dying)
+        patch.setattr(games, "descend", dying)
         with pytest.raises(Killed):
             train(recipe, tmp_path / "run", budget="smoke", save_every=1)
     _, result = train(recipe, tmp_path / "run", budget="smoke", resume=True)

@@ -10,10 +10,10 @@ import torch
 from limits import PATIENCE
 
 from garm_course import datasets
-from garm_course.adversarial.gan import MLPGAN
+from garm_course.adversarial.gan import MLPGAN, GANGame
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.training import tracking
-from garm_course.training.games import fit_adversarial
+from garm_course.training.games import fit_game
 from garm_course.training.likelihood import fit
 from garm_course.training.tracking import Tracker
 
@@ -44,8 +44,8 @@ def test_tensorboard_reads_the_losses_of_a_gan(tmp_path, monkeypatch):
     torch.manual_seed(0)
     gan = MLPGAN(BARS.shape, BARS.levels, latents=4, hidden=(8,))
     tracker = Tracker("tensorboard", tmp_path / "logs", "bars")
-    history = fit_adversarial(gan, BARS, steps=6, batch_size=8, watch=lambda step, gan: step / 2, watch_every=2,
-                              decay=True, tracker=tracker)  # fmt: skip
+    history = fit_game(GANGame(gan), BARS, steps=6, batch_size=8, watch=lambda step, gan: step / 2, watch_every=2,
+                       decay=True, tracker=tracker)  # fmt: skip
     tracker.close()
     events = EventAccumulator(str(tmp_path / "logs" / "bars"))
     events.Reload()

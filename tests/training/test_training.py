@@ -10,7 +10,8 @@ from garm_course import datasets
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.evaluation.likelihood import evaluate, log_probs
 from garm_course.training import likelihood as training
-from garm_course.training.likelihood import NonFiniteLossError, fit, negative_log_likelihood
+from garm_course.training.likelihood import fit, negative_log_likelihood
+from garm_course.training.loop import NonFiniteLossError
 
 BARS = datasets.load("bars_and_stripes")
 FAST = {"steps": 12, "batch_size": 10, "evaluate_every": 4, "lr": 1e-2}
@@ -377,15 +378,17 @@ def test_a_student_model_with_buffers_can_be_trained():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps=0"),
+        ({"steps": 0}, "steps=0 is out of range: expected an integer of at least 1; change it"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"lr": 0}, "lr=0"),
+        ({"lr": 0}, "lr=0 is out of range: expected a number above 0; change it, or leave it out"),
         ({"lr": math.nan}, "lr=nan"),
         ({"ema": 1.0}, "ema=1.0"),
         ({"ema": -0.1}, "ema=-0.1"),
         ({"clip": 0}, "clip=0"),
         ({"evaluate_every": 0}, "evaluate_every=0"),
         ({"patience": 0}, "patience=0"),
+        ({"weight_decay": -1}, "weight_decay=-1"),
+        ({"batch_size": 2.5}, "batch_size=2.5 is out of range: expected an integer"),
         ({"precision": "fp8"}, "precision=fp8"),
         ({"validation": torch.utils.data.Subset(BARS, [])}, "expected validation data"),
     ],

@@ -106,7 +106,7 @@ def test_files_of_something_else_are_told(saved, tmp_path):
             "unknown model 'diffusion'; known: fvsbn, made, nade, .*gated_pixelcnn, pixelcnnpp, vae, vqvae, two_stage",
         ),
         ({"model": None}, "unknown model None"),
-        ({"model": "pixelcnn"}, "weights in .* do not fit its configuration"),
+        ({"model": "pixelcnn"}, "configuration in .* does not fit a pixelcnn"),
         ({"config": "{"}, "configuration in .* does not fit a gated_pixelcnn"),
         ({"config": None}, "configuration in .* does not fit"),
         ({"config": '{"shape": [1, 3, 4], "levels": 3, "colour": 1}'}, "configuration in .*colour"),
@@ -122,7 +122,7 @@ def test_damaged_headers_are_told(saved, changes, message):
 def test_weights_of_another_configuration_are_told(saved):
     wider = json.dumps(build(channels=8).config)
     edit_header(saved, config=wider)
-    refused(saved, ValueError, "size mismatch.*train it again")
+    refused(saved, ValueError, "weights in .* do not fit its configuration .*size mismatch.*train it again")
 
 
 def test_another_model_than_expected_is_told(saved):

@@ -5,7 +5,7 @@ from garm_course import lazily
 __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
-        "loop": "sample uniforms",
+        "loop": "position_uniforms sample",
         "compression": "Compressed compress decompress",
         "arithmetic_coding": "Decoder Encoder",
     },

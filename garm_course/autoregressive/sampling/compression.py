@@ -1,11 +1,11 @@
 """Lossless compression with an autoregressive model: its exact conditionals drive an arithmetic coder.
 
-Encoder and decoder walk the same sequential path, `start` and `step`, with all images in one batch: rounding in float32
-depends on the size of a batch, and a probability that differs in its last bit would lose the stream. So a stream holds
-a batch, which is decoded as a whole.
+Encoder and decoder walk the same sequential path, `start` and `step`, with all examples in one batch: rounding in
+float32 depends on the size of a batch, and a probability that differs in its last bit would lose the stream. So a
+stream holds a batch, which is decoded as a whole.
 
-A stream says which model wrote it and carries checksums of itself and of the images. What was cut, altered, written by
-another model, or decoded where arithmetic rounds differently is an error, never a wrong image.
+A stream says which model wrote it and carries checksums of itself and of the examples. What was cut, altered, written
+by another model, or decoded where arithmetic rounds differently is an error, never a wrong example.
 """
 
 import hashlib
@@ -19,15 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from garm_course.autoregressive.sampling.arithmetic_coding import Decoder, Encoder, cumulative_counts
+from garm_course.autoregressive.sampling.loop import initial_state
 from garm_course.evaluation_mode import evaluation_mode
 
-MAGIC = b"GARM-AC1"
-_HEAD = struct.Struct(">8s16sII")  # magic, model and classes, images, checksum of the images
+MAGIC = b"GARM-AC2"
+_HEAD = struct.Struct(">8s16sIII")  # magic, model and classes, examples, positions of each, checksum of the examples
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """`data`: the whole stream, with its header. `bits`: length of the code of each image, without the header."""
+    """`data`: the whole stream, with its header. `bits`: length of the code of each example, without the header."""
 
     data: bytes
     bits: tuple[int, ...]
@@ -36,11 +37,11 @@ class Compressed:
 def compress(
     model: nn.Module, x: Tensor, y: Tensor | None = None, *, progress: Callable[[Iterable], Iterable] | None = None
 ) -> Compressed:
-    """Encode images without loss; equation (5.8): each takes at most 2 bits more than -log2 p(x).
+    """Encode examples without loss; equation (5.8): each takes at most 2 bits more than -log2 p(x).
 
     Args:
         model: an autoregressive model with a head over levels.
-        x: LongTensor (B, C, H, W).
+        x: LongTensor (B, *shape), of any length where the model is elastic.
         y: LongTensor (B,) of classes, for a class-conditional model. They are not part of the stream.
         progress: wraps the loop over positions in a progress bar.
 
@@ -48,9 +49,9 @@ def compress(
         Compressed.
 
     Raises:
-        TypeError, ValueError: for images or classes that do not fit the model.
+        TypeError, ValueError: for examples or classes that do not fit the model.
     """
-    model.check_images(x)
+    model.check_examples(x)
     model.check_classes(y, len(x))
     sequence = model.to_sequence(x).cpu()
     encoders = [Encoder() for _ in x]
@@ -66,7 +67,7 @@ def compress(
         joined = joined << length | code
     total = sum(lengths)
     body = (joined << -total % 8).to_bytes((total + 7) // 8, "big")
-    head = _HEAD.pack(MAGIC, _fingerprint(model, y), len(x), _checksum(x))
+    head = _HEAD.pack(MAGIC, _fingerprint(model, y), *sequence.shape, _checksum(x))
     data = head + b"".join(map(_varint, lengths)) + body
     return Compressed(data + hashlib.sha256(data).digest()[:8], lengths)
 
@@ -78,26 +79,30 @@ def decompress(
     *,
     progress: Callable[[Iterable], Iterable] | None = None,
 ) -> Tensor:
-    """The images that `compress` encoded, bit for bit.
+    """The examples that `compress` encoded, bit for bit.
 
     Args:
-        model: the model that encoded them, with the same weights. y: the same classes.
-        data: the stream. progress: wraps the loop over positions in a progress bar.
+        model: the model that encoded them, with the same weights.
+        data: the stream.
+        y: the same classes.
+        progress: wraps the loop over positions in a progress bar.
 
     Returns:
-        LongTensor (B, C, H, W), on the CPU.
+        LongTensor (B, *shape), on the CPU.
 
     Raises:
-        ValueError: for a stream that was cut or altered, is none, is of another model or of other classes, or was
-            written on a machine whose arithmetic rounds differently.
+        ValueError: for a stream that was cut or altered, is none or of an earlier format, is of another model or of
+            other classes, or was written on a machine whose arithmetic rounds differently.
     """
+    if data[:8] == b"GARM-AC1":
+        raise ValueError("the stream is of an earlier format, GARM-AC1; decode it with version 0.1 and encode it again")
     if len(data) < _HEAD.size + 8 or data[:8] != MAGIC:
         raise ValueError(
             f"expected a stream of compress(), got {len(data)} bytes that do not start as one; check the file"
         )
     if hashlib.sha256(data[:-8]).digest()[:8] != data[-8:]:
         raise ValueError("the stream was cut or altered (its checksum does not fit); copy or encode it again")
-    _, fingerprint, n, checksum = _HEAD.unpack_from(data)
+    _, fingerprint, n, d, checksum = _HEAD.unpack_from(data)
     model.check_classes(y, n)
     if fingerprint != _fingerprint(model, y):
         raise ValueError("the stream is one of another model or of other classes y; load the weights that wrote it")
@@ -110,7 +115,7 @@ def decompress(
     for length in lengths:
         left -= length
         decoders.append(Decoder(joined >> left & ((1 << length) - 1), length))
-    sequence = torch.zeros(n, model.positions, dtype=torch.long)
+    sequence = torch.zeros(n, d, dtype=torch.long)
     for i, counts in _walk(model, sequence, y, progress):
         targets = torch.tensor([[decoder.target()] for decoder in decoders])
         value = torch.searchsorted(counts, targets, right=True) - 1
@@ -118,10 +123,10 @@ def decompress(
         starts, ends = counts.gather(1, value)[:, 0].tolist(), counts.gather(1, value + 1)[:, 0].tolist()
         for decoder, start, end in zip(decoders, starts, ends, strict=True):
             decoder.consume(start, end)
-    x = model.to_image(sequence).contiguous()
+    x = model.from_sequence(sequence).contiguous()
     if _checksum(x) != checksum:
         raise ValueError(
-            "the decoded images do not have the checksum of the encoded ones: arithmetic rounds differently here "
+            "the decoded examples do not have the checksum of the encoded ones: arithmetic rounds differently here "
             "(another processor, version of torch or number of threads); decode where it was encoded"
         )
     return x
@@ -131,8 +136,8 @@ def _walk(model: nn.Module, sequence: Tensor, y: Tensor | None, progress) -> Ite
     """(position, cumulative counts (B, levels + 1)), one after the other; reads `sequence` only before the position."""
     device = next(model.parameters()).device
     with torch.inference_mode(), evaluation_mode(model):
-        state = model.start(len(sequence), None if y is None else y.to(device))
-        positions = range(model.positions)
+        n, d = sequence.shape
+        state, positions = initial_state(model, n, None if y is None else y.to(device), d), range(d)
         for i in positions if progress is None else progress(positions):
             params = model.step(state, i, sequence[:, i - 1].to(device) if i else None)
             yield i, cumulative_counts(model.head.log_probs(params)).cpu()

@@ -1,14 +1,15 @@
-"""The one sampling loop of the course: pixel after pixel, each drawn from its conditional.
+"""The one sampling loop of the course: value after value, each drawn from its conditional.
 
 Ancestral sampling is the same for every autoregressive model, and so is everything around it: temperature and
-truncation, completing an image of which a part is given, and the random draws. A model only says what the next
-conditional is, either by a full forward pass over the image so far (naive: D passes for D positions) or by one `step`
+truncation, completing an example of which a part is given, and the random draws. A model only says what the next
+conditional is, either by a full forward pass over the example so far (naive: D passes for D positions) or by one `step`
 that reuses all features computed before (cached: each feature once). Both draw the same values from the same
 uniforms.
 
 Source: caching for convolutions: Ramachandran et al. (2017), arXiv 1704.06001.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,7 @@ def sample(
     n: int,
     y: Tensor | None = None,
     *,
+    length: int | None = None,
     given: Tensor | None = None,
     mask: Tensor | None = None,
     temperature: float = 1.0,
@@ -34,25 +36,29 @@ def sample(
     naive: bool = False,
     progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
 ) -> Tensor:
-    """Draw n images from the model.
+    """Draw n examples from the model.
 
-    With `given` and `mask` the marked pixels are kept and the others drawn in raster order, each from its conditional
-    given all pixels before it. Where the given pixels come first (a top half, say) this is an exact draw from
-    p(rest | given); a given pixel further down cannot influence what is drawn before it.
+    With `given` and `mask` the marked values are kept and the others drawn in the model's order, each from its
+    conditional given all values before it. Where the given values come first (a top half, say) this is an exact draw
+    from p(rest | given); a given value further down cannot influence what is drawn before it. A model whose length is
+    chosen here (`elastic`) also goes on from a *prompt*: a shorter `given` without a mask.
 
     Args:
-        n: number of images, at least 1.
+        n: number of examples, at least 1.
         y: LongTensor (n,) of classes, for a class-conditional model.
-        given: LongTensor (C, H, W) or (n, C, H, W) of levels.
+        length: of the examples, for an elastic model; None for the length that it was built for.
+        given: LongTensor (*shape) or (n, *shape) of levels; a prompt is shorter.
         mask: BoolTensor of the same shape: True where `given` is kept.
-        temperature, top_k, top_p, min_p: see `filter_logits`; the defaults leave the model's distribution as it is.
-        rng: source of the uniforms, one for each image and position, drawn on its own device before the first pixel;
-            image k gets the same ones whatever n is. None takes torch's global generator.
-        naive: recompute the whole image for each position, instead of `step`.
+        temperature: see `filter_logits`; the defaults of all filters leave the model's distribution as it is.
+        top_k: see `filter_logits`.
+        top_p: see `filter_logits`.
+        min_p: see `filter_logits`.
+        rng: source of the uniforms, see `position_uniforms`. None takes torch's global generator.
+        naive: recompute the whole example for each position, instead of `step`.
         progress: wraps the loop over positions in a progress bar (`tqdm`, or `garm_course.show.progress`).
 
     Returns:
-        LongTensor (n, C, H, W).
+        LongTensor (n, *shape).
 
     Raises:
         TypeError, ValueError: for arguments outside these ranges, or a model with weights that are not finite.
@@ -62,23 +68,50 @@ def sample(
     first = check_weights(model)
     model.check_classes(y, n)
     y = None if y is None else y.to(first.device)
-    known, keep = _completion(model, n, given, mask)
+    d = math.prod(model.shape_of(length))
+    known, keep = _completion(model, n, model.shape_of(length), given, mask)
     known = known.to(first.device).T.contiguous() if known is not None else None
     keep = keep.to(first.device).T.contiguous() if keep is not None else None
-    (u,) = uniforms(model, n, rng, first)
-    x = torch.zeros(model.positions, n, dtype=torch.long, device=first.device)  # one row for each position
+    (u,) = position_uniforms(model, n, d, rng, first)
+    x = torch.zeros(d, n, dtype=torch.long, device=first.device)  # one row for each position
+    positions = range(d)
     with torch.inference_mode(), evaluation_mode(model):
-        state = None if naive else model.start(n, y)
-        positions = range(model.positions)
+        state = None if naive else initial_state(model, n, y, d)
+        if known is not None and keep is None:
+            x[: len(known)], positions = known, range(len(known), d)
+            if not naive:
+                read_prompt(model, state, known)
         for i in positions if progress is None else progress(positions):
             if naive:
-                params = model.to_sequence(model(model.to_image(x.T), y))[:, i]
+                params = model.to_sequence(model(model.from_sequence(x.T), y))[:, i]
             else:
                 params = model.step(state, i, x[i - 1] if i else None)
             value = draw_value(model, params, u[i], filters)
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
     # copied outside the block: an ordinary tensor, fit for autograd and for editing
-    return model.to_image(x.T).clone(memory_format=torch.contiguous_format)
+    return model.from_sequence(x.T).clone(memory_format=torch.contiguous_format)
+
+
+def initial_state(model: nn.Module, n: int, y: Tensor | None, d: int) -> object:
+    """The state before the first of d positions; only an elastic model can have another number than `positions`."""
+    if model.elastic:
+        return model.start(n, y, length=d * model.length // model.positions)
+    return model.start(n, y)
+
+
+def read_prompt(model: nn.Module, state: object, x: Tensor) -> None:
+    """Advance a fresh state past the given first values x (m, n), so that `step` may go on at position m.
+
+    A prompt is a row of guesses that are all right, so a model that looks ahead reads it in few passes.
+    """
+    i = 0
+    while i < len(x):
+        x_prev, end = x[i - 1] if i else None, min(model.block_end(i), len(x)) if model.looks_ahead else i + 1
+        if model.looks_ahead:
+            model.look_ahead(state, i, x_prev, x[i : end - 1])
+        else:
+            model.step(state, i, x_prev)
+        i = end
 
 
 def draw_value(model: nn.Module, params: Tensor, u: Tensor, filters: dict) -> Tensor:
@@ -96,21 +129,30 @@ def active_filters(temperature: float, top_k: int | None, top_p: float | None, m
     return {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
 
 
-def uniforms(model: nn.Module, n: int, rng: torch.Generator | None, like: Tensor, each: int = 1) -> Tensor:
-    """(each, D, n) uniforms in [0, 1), in the dtype of the parameters of the conditionals and on the device of `like`.
+def position_uniforms(
+    model: nn.Module, n: int, d: int, rng: torch.Generator | None, like: Tensor, each: int = 1
+) -> Tensor:
+    """(each, d, n) uniforms in [0, 1), in the dtype of the parameters of the conditionals and on the device of `like`.
 
-    Image k gets the same ones whatever n is: they are drawn image by image, on the device of `rng`.
+    They are drawn up front, example by example, on the device of `rng`, so that example k gets the same ones whatever n
+    is. Where the length d may vary, each example has a generator of its own, seeded from `rng`: its uniforms then begin
+    alike whatever d is.
     """
     device = rng.device if rng else "cpu"
-    u = torch.rand(n, model.positions, each, generator=rng, dtype=torch.float64, device=device)
+    if model.elastic:
+        seeds = torch.randint(2**62, (n,), generator=rng, device=device).tolist()
+        own = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        u = torch.stack([torch.rand(d, each, generator=g, dtype=torch.float64, device=device) for g in own])
+    else:
+        u = torch.rand(n, d, each, generator=rng, dtype=torch.float64, device=device)
     dtype = torch.promote_types(like.dtype, torch.float32)  # that of the parameters, see PixelModel.read_out
     return u.to(device=like.device, dtype=dtype).permute(2, 1, 0).contiguous()
 
 
 def check_count(n: int, rng: torch.Generator | None) -> None:
-    """Refuse a number of images below 1, and what is not a generator."""
+    """Refuse a number of examples below 1, and what is not a generator."""
     if not isinstance(n, int) or n < 1:
-        raise ValueError(f"expected n >= 1 images (an integer), got {n}")
+        raise ValueError(f"expected n >= 1 examples (an integer), got {n}")
     if rng is not None and not isinstance(rng, torch.Generator):
         raise TypeError(f"expected rng: a torch.Generator, got {rng!r}; use torch.Generator().manual_seed(...)")
 
@@ -144,23 +186,39 @@ def check_weights(model: nn.Module) -> Tensor:
 
 
 def _completion(
-    model: nn.Module, n: int, given: Tensor | None, mask: Tensor | None
+    model: nn.Module, n: int, shape: tuple[int, ...], given: Tensor | None, mask: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None]:
-    """`given` and `mask` as sequences (n, D), checked."""
+    """`given` and `mask` as sequences (n, D), checked; or a prompt (n, m) and no mask."""
     if given is None and mask is None:
         return None, None
+    if mask is None and model.elastic:
+        return _prompt(model, n, shape, given), None
     if given is None or mask is None:
         raise ValueError("completion needs both `given` (levels) and `mask` (True where they are kept)")
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         raise TypeError("expected `mask` as a BoolTensor, True where `given` is kept; use mask.bool()")
     if not isinstance(given, Tensor):
         raise TypeError(f"expected `given` as a LongTensor of levels, got a {type(given).__name__}")
-    given = given.expand(n, *model.shape) if tuple(given.shape) == model.shape else given
-    mask = mask.expand(n, *model.shape) if tuple(mask.shape) == model.shape else mask
-    model.check_images(given.where(mask, 0) if given.shape == mask.shape and given.dtype == torch.long else given)
-    if len(given) != n or given.shape != mask.shape:
+    given = given.expand(n, *shape) if tuple(given.shape) == shape else given
+    mask = mask.expand(n, *shape) if tuple(mask.shape) == shape else mask
+    if tuple(given.shape) != (n, *shape) or given.shape != mask.shape:
         raise ValueError(
-            f"expected `given` and `mask` of shape {model.shape} or {(n, *model.shape)}, "
+            f"expected `given` and `mask` of shape {shape} or {(n, *shape)}, "
             f"got {tuple(given.shape)} and {tuple(mask.shape)}"
         )
+    model.check_examples(given.where(mask, 0) if given.dtype == torch.long else given)
     return model.to_sequence(given), model.to_sequence(mask)
+
+
+def _prompt(model: nn.Module, n: int, shape: tuple[int, ...], given: Tensor) -> Tensor:
+    """A prompt as a sequence (n, m), checked."""
+    if isinstance(given, Tensor) and given.ndim == len(shape):
+        given = given.expand(n, *given.shape)
+    model.check_examples(given)
+    prompt = model.to_sequence(given)
+    if len(prompt) != n or prompt.shape[1] >= math.prod(shape):
+        raise ValueError(
+            f"expected a prompt for {n} examples that is shorter than their length, {shape}, got {tuple(given.shape)}; "
+            "choose a larger length, or cut the prompt"
+        )
+    return prompt

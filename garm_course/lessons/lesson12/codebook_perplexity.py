@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.exercises.registry import Exercise, Speed, same
-from garm_course.latent.vqvae import codebook_perplexity
+from garm_course.latent.quantizer import codebook_perplexity
 
 
 def _codes(*shape: int, among: tuple[int, ...], seed: int = 12) -> Tensor:

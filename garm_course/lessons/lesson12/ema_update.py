@@ -9,7 +9,7 @@ from torch import Tensor
 
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
-from garm_course.latent.vqvae import ema_update
+from garm_course.latent.quantizer import ema_update
 
 _random = partial(random, seed=12)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
-from garm_course.latent.vqvae import vq_loss
+from garm_course.latent.quantizer import vq_loss
 
 _random = partial(random, seed=12)
 
