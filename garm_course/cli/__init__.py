@@ -80,6 +80,10 @@ def build() -> typer.Typer:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    elif hasattr(error, "option_name") and getattr(error, "ctx", None):
+        known = (option for parameter in error.ctx.command.params for option in parameter.opts)
+        known = ", ".join(option for option in known if option.startswith("--"))
+        text = f"No such option: {error.option_name}; those of {error.ctx.command_path} are: {known}, --help"
     elif hasattr(error, "format_message"):  # click's own complaints about options and arguments
         text = error.format_message()
     else:

@@ -4,6 +4,7 @@ Nothing is pickled, so a file from a stranger can hold wrong numbers but no code
 and then moved there in one step: a crash leaves the old file or the new one, never half of one.
 """
 
+import inspect
 import json
 import os
 import tempfile
@@ -27,12 +28,16 @@ def build_model(name: str, config: dict) -> nn.Module:
     Only the module of this model is imported.
 
     Raises:
-        ValueError: for an unknown name; the message lists the known ones.
+        ValueError: for an unknown name of a model or of an argument; the message lists the known ones.
         TypeError, ValueError: a config that does not fit.
     """
     cls = model_class(name)
     parts = {argument: build_model(*part) for argument, part in config.get("parts", {}).items()}
-    return cls(**{k: v for k, v in config.items() if k != "parts"}, **parts)
+    arguments = {**{k: v for k, v in config.items() if k != "parts"}, **parts}
+    known = inspect.signature(cls).parameters
+    if unknown := arguments.keys() - known.keys():
+        raise ValueError(f"a {name} has no argument {', '.join(sorted(unknown))}; it takes {', '.join(known)}")
+    return cls(**arguments)
 
 
 def complete_config(name: str, config: dict) -> dict:

@@ -459,7 +459,7 @@ def test_what_does_not_fit_is_refused_in_one_line():
 
 def test_the_script_makes_what_is_recorded():
     """Two steps of one seed in the form of the file; the settings of the record are those of the script."""
-    path = results_folder().parent / "tools" / "translations.py"
+    path = results_folder().parent / "studies" / "translations.py"
     spec = importlib.util.spec_from_file_location("translations", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

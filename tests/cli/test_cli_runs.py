@@ -1,6 +1,7 @@
 """`garm train`, `evaluate`, `sample` and `recipes` as typed: files, figures, pictures, and errors in one line."""
 
 import errno
+import inspect
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import torch
 from limits import PATIENCE
 from typer.testing import CliRunner
 
-from garm_course import cli
+from garm_course import cli, load_pretrained
 from garm_course.models import model_class
 from garm_course.recipes.catalog import RECIPES
 from garm_course.recipes.kinds import KINDS, kind_of
@@ -203,6 +204,22 @@ def test_every_pretrained_model_can_be_sampled_and_refuses_what_it_does_not_take
         assert not out.exists()
 
 
+def test_models_name_the_options_that_their_sample_takes():
+    from garm_course.adversarial.gan import GAN
+    from garm_course.adversarial.vaegan import VAEGAN
+    from garm_course.autoregressive import sampling
+    from garm_course.autoregressive.base import Autoregressive
+    from garm_course.latent.vae import VAE
+
+    for cls, sample in ((Autoregressive, sampling.sample), *((cls, cls.sample) for cls in (VAE, GAN, VAEGAN))):
+        options = {p.name for p in inspect.signature(sample).parameters.values() if p.kind is p.KEYWORD_ONLY}
+        assert set(cls.sampling_options) == options - {"rng", "naive"}
+    pair = load_pretrained("vqvae-glyphs")
+    assert pair.sampling_options == (*Autoregressive.sampling_options, "mean")
+    mean = pair.sample(2, rng=torch.Generator().manual_seed(0), mean=True)
+    assert pair.levels_of(mean).dtype == torch.long
+
+
 def test_a_model_says_which_of_its_options_the_command_line_offers(fails, tmp_path, monkeypatch):
     from garm_course.autoregressive.base import Autoregressive
 
@@ -251,7 +268,7 @@ def test_every_command_has_help(command):
         (["train", "pixelcnn", "--seed", "one"], "--seed"),
         (["train", "pixelcnn", "--seed", "-1"], "--seed"),
         (["train", "pixelcnn", "--seed", str(2**70)], "--seed"),
-        (["train", "pixelcnn", "--budgt", "smoke"], "--budget"),
+        (["train", "pixelcnn", "--budgt", "smoke"], "--budgt; those of garm train are: --data, --budget, --seed,"),
         (["train"], "model"),
         (["trian", "pixelcnn"], "did you mean 'garm train'?"),
         (["evaluate"], "run"),

@@ -432,6 +432,8 @@ def test_an_unknown_model_is_answered_with_the_known_ones():
     for ask in (model_class, lambda name: checkpoints.build_model(name, {})):
         with pytest.raises(ValueError, match=r"no model 'dalle'; known: fvsbn, made, .*, classifier$"):
             ask("dalle")
+    with pytest.raises(ValueError, match=r"a made has no argument size; it takes shape, levels, n_classes, hidden"):
+        checkpoints.build_model("made", {"shape": (1, 2, 2), "levels": 2, "size": 3})
 
 
 def test_a_model_is_built_without_importing_the_others():

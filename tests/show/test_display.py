@@ -661,7 +661,7 @@ NOTEBOOK = [
     "import numpy as np\nfrom garm_course import show\nprint('before')\n"
     "show.masks({'A': np.eye(3)}, alt='A mask_A of $k$ * 3 ones, ≈ 1.5.')\n"
     "show.masks({'B': np.ones((3, 3))}, alt='A second mask.')",
-    "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\ndisplay.show(fig, 'Empty axes.', display_id='x')",
+    "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nshow.show_figure(fig, 'Empty axes.', display_id='x')",
 ]
 
 
