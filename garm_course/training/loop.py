@@ -203,6 +203,7 @@ def run(
     saved = checkpoints.latest(settings) if checkpoints and plan.resume else None
     home = next(model.parameters()).device
     model.to(team.device)
+    team.agree([*model.parameters(), *model.buffers()])
     average, sums = Average(averaged, plan.ema), {}
     peaks = {name: optimizer.param_groups[0]["lr"] for name, optimizer in optimizers.items()}
     state = {
@@ -217,7 +218,6 @@ def run(
     }  # fmt: skip
     for name, part in state.items() if saved else ():
         part.resume(saved[name])
-    team.agree([*model.parameters(), *model.buffers()])
     spent, began = (history.seconds, history.cpu_seconds), (time.perf_counter(), time.process_time())
 
     def clock() -> None:

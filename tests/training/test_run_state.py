@@ -400,6 +400,7 @@ import json, sys
 import torch
 from garm_course import datasets
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
+from garm_course.latent.vqvae import ConvVQVAE, VQLoss
 from garm_course.training.checkpoints import Checkpoints
 from garm_course.training.likelihood import fit
 
@@ -410,7 +411,11 @@ model = GatedPixelCNN(data.shape, data.levels, channels=8, layers=1)
 history = fit(model, data, validation=data, steps=12, batch_size=10, lr=1e-2, evaluate_every=2,
               checkpoints=Checkpoints(sys.argv[1] + "/checkpoints", 4))
 total = sum(p.double().abs().sum().item() for p in model.parameters())
-found = {"train": history.train, "validation": history.validation, "weights": total}
+glyphs = datasets.load("glyphs", "train", n=64)
+vqvae = ConvVQVAE(glyphs.shape, glyphs.levels, n_codes=16, dim=4)
+fit(vqvae, glyphs, loss=VQLoss(), steps=3, batch_size=16)
+state = {name: value.double().sum().item() for name, value in vqvae.state_dict().items()}
+found = {"train": history.train, "validation": history.validation, "weights": total, "vqvae": state}
 """
 
 
@@ -423,6 +428,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
             assert [v for _, v in found[split]] == pytest.approx([v for _, v in one[split]], abs=1e-5)
         assert found["weights"] == pytest.approx(one["weights"], rel=1e-6)
     assert first["weights"] == second["weights"]
+    assert first["vqvae"] == second["vqvae"]  # a codebook is no weight: both have that of the first process
 
 
 def test_a_checkpoint_says_nothing_of_this_machine(tmp_path):
