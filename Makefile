@@ -20,7 +20,7 @@ NBVAL = $(PYTEST) -p tests.notebooks.nbval_words --nbval-current-env \
 .PHONY: help lab test check lessons
 
 help:
-	@sed -n '/^# /s/^# //p' Makefile
+	@sed -n '1,/^$$/s/^# //p' Makefile
 
 lab:
 	@$(SETUP) lab

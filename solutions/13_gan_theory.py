@@ -50,7 +50,6 @@ from garm_course.adversarial.gan import GAN, MLPGAN, GANGame, MLPCritic, MLPGene
 from garm_course.adversarial.losses import saturating_g_loss
 from garm_course.training.games import fit_game
 from garm_course.datasets import load
-from garm_course.show import GameFrame
 from garm_course.evaluation.samples import mode_counts
 from garm_course.recipes.studies import recorded_study
 from garm_course.lessons import lesson13
@@ -74,13 +73,13 @@ middles = torch.from_numpy((edges[1:] + edges[:-1]) / 2)  # (80,)
 p_line = torch.distributions.Normal(CENTERS.double(), STD).log_prob(middles).exp().mean(0)  # the data's density
 
 
-def frame(G: nn.Module, D: nn.Module, step: int) -> GameFrame:
+def frame(G: nn.Module, D: nn.Module, step: int) -> lesson13.GameFrame:
     """What both players do now: the generator's density as a histogram of 10,000 draws, the discriminator's curve."""
     with torch.no_grad():
         x = G(torch.randn(10_000, 4, generator=torch.Generator().manual_seed(1)))[:, 0]
         d = torch.sigmoid(D(middles.float()[:, None]))
     density = np.histogram(x.numpy(), edges)[0] / len(x) / (edges[1] - edges[0])
-    return GameFrame(step, middles.numpy(), p_line.numpy(), density, d.double().numpy())
+    return lesson13.GameFrame(step, middles.numpy(), p_line.numpy(), density, d.double().numpy())
 
 # %%
 def players(s: int) -> tuple[nn.Module, nn.Module]:

@@ -7,8 +7,9 @@ and its other dependencies there.) The linked versions are a constraint for pip:
 one of them, the installation fails, and so does the test. The course comes from a wheel of this checkout through
 GARM_SOURCE, since the release tag may not be published yet; its other dependencies come from the package index.
 
-The first lesson and the last one run to their ends; of the others the setup and the imports, since what they do later
-is the same here as where nbval runs them.
+The first lesson installs the course, once: its setup cell is generated and the same in all lessons, which
+`tests/editions` holds. It and the last one run to their ends; of the others the imports, since what they do later is
+the same here as where nbval runs them.
 """
 
 import os
@@ -28,7 +29,6 @@ from garm_course.editions import lessons
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = lessons(ROOT)
-WHOLE = (LESSONS[0], LESSONS[-1])
 COLAB = ("torch", "numpy", "matplotlib", "ipywidgets", "ipykernel", "nbclient")
 pytestmark = pytest.mark.slow
 
@@ -100,26 +100,53 @@ def installed(python):
     return dict(line.split("==") for line in lines if "==" in line)
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=[one.name for one in LESSONS])
-def test_a_notebook_alone_installs_the_course_and_runs(lesson, colab, wheel, tmp_path):
+def run_whole(lesson, colab, wheel, folder):
+    """The student edition in an empty folder, as it is, from its setup cell to its end."""
     python, constraints = colab
-    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "garm-course", env=surroundings())
+    notebook = folder / lesson.student.name
+    shutil.copy(lesson.student, notebook)
+    environment = surroundings(GARM_SOURCE=str(wheel), GARM_BUDGET="smoke", PIP_CONSTRAINT=str(constraints))
+    run(python, "-c", EXECUTE, notebook, cwd=folder, env=environment)
+    assert [path.name for path in folder.iterdir()] == [notebook.name]
+
+
+def test_the_first_notebook_alone_installs_the_course_and_runs(colab, wheel, tmp_path):
+    python, constraints = colab
     before = installed(python)
     assert {"torch", "numpy"} <= set(before)
     assert not {"garm-course", "jupytext", "pytest"} & set(before)
-    notebook = tmp_path / lesson.student.name
-    nb = nbformat.read(lesson.student, as_version=4)
-    setup, imports, *_ = (number for number, cell in enumerate(nb.cells) if cell.cell_type == "code")
-    assert "GARM_SOURCE" in nb.cells[setup].source
-    assert "import" in nb.cells[imports].source
-    if lesson not in WHOLE:
-        nb.cells = nb.cells[: imports + 1]
-    nbformat.write(nb, notebook)
-    environment = surroundings(GARM_SOURCE=str(wheel), GARM_BUDGET="smoke", PIP_CONSTRAINT=str(constraints))
-    run(python, "-c", EXECUTE, notebook, cwd=tmp_path, env=environment)
+    run_whole(LESSONS[0], colab, wheel, tmp_path)
     after = installed(python)
     assert "garm-course" in after
     assert {name: after.get(name) for name in before} == before  # nothing that was there was replaced
-    assert [path.name for path in tmp_path.iterdir()] == [notebook.name]
     where = run(python, "-c", "import garm_course; print(garm_course.__file__)", cwd=tmp_path, env=surroundings())
     assert Path(where.strip()).is_relative_to(constraints.parent)
+
+
+@pytest.fixture
+def course(colab, wheel, tmp_path_factory):
+    """The interpreter with the course in it, which the first lesson's setup cell installed where no test did."""
+    if "garm-course" not in installed(colab[0]):
+        run_whole(LESSONS[0], colab, wheel, tmp_path_factory.mktemp("first"))
+    return colab[0]
+
+
+def test_the_last_notebook_runs_to_its_end(course, colab, wheel, tmp_path):
+    run_whole(LESSONS[-1], colab, wheel, tmp_path)
+
+
+def test_the_imports_of_every_lesson_are_there(course, tmp_path):
+    program = []
+    for lesson in LESSONS:
+        setup, imports, *_ = (cell for cell in nbformat.read(lesson.student, as_version=4).cells if is_code(cell))
+        assert "GARM_SOURCE" in setup.source
+        assert "import" in imports.source
+        program.append(f"exec({imports.source!r}, {{}})\nprint({lesson.name!r})\n")
+    script = tmp_path / "imports.py"
+    script.write_text("".join(program), encoding="utf-8")
+    imported = run(course, script, cwd=tmp_path, env=surroundings())
+    assert imported.split() == [lesson.name for lesson in LESSONS]
+
+
+def is_code(cell):
+    return cell.cell_type == "code"

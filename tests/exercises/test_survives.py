@@ -511,3 +511,9 @@ def test_wrong_gradient_with_right_values():
             return torch.cat([g, g], 1)
 
     assert "values are right, but not the gradient" in grade("gated_activation", Gate.apply).hint
+
+
+def test_an_error_in_the_courses_own_code_is_not_shown_as_the_students_line():
+    hint = grade("active_units", lambda mu, threshold: None).hint  # which the probe makes a number of
+    assert "raises TypeError" in hint
+    assert "in your line" not in hint
