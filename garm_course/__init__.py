@@ -31,6 +31,14 @@ def lazily(package: str, modules: dict[str, str]) -> tuple[Callable, Callable, l
 
 
 __getattr__, __dir__, _exported = lazily(
-    __name__, {"exercises": "check", "lesson": "budget claims report seed", "weights": "load_pretrained"}
+    __name__,
+    {
+        "datasets": "load",
+        "exercises": "check",
+        "lesson": "budget claims report seed",
+        "recipes": "recorded recorded_on recorded_study",
+        "training": "fit",
+        "weights": "load_pretrained",
+    },
 )
 __all__ = ["__version__", *_exported]

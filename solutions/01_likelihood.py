@@ -45,12 +45,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import functional as autograd
 
-from garm_course import budget, check, claims, report, seed, show
-from garm_course.datasets import load
-from garm_course.distributions.heads import Gaussian, Poisson, draw
-from garm_course.evaluation.likelihood import baselines, evaluate, kl_to_model
-from garm_course.recipes import recorded
-from garm_course.training.likelihood import fit
+from garm_course import budget, check, claims, fit, load, recorded, report, seed, show
+from garm_course.distributions import Gaussian, Poisson, draw
+from garm_course.evaluation import baselines, evaluate, kl_to_model
 from garm_course.transforms import dequantize
 
 # %% [markdown]

@@ -46,15 +46,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.made import FVSBN, MADE, made_degrees
-from garm_course.autoregressive.nade import NADE
-from garm_course.datasets import load
-from garm_course.evaluation.audits import all_examples, calibration, causality, normalization
-from garm_course.evaluation.likelihood import PixelMarginals, baselines, evaluate, kl_to_model
-from garm_course.recipes import find, recorded
-from garm_course.training.likelihood import fit
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, report, seed, show
+from garm_course.autoregressive import FVSBN, MADE, NADE, made_degrees
+from garm_course.evaluation import (
+    PixelMarginals,
+    all_examples,
+    baselines,
+    calibration,
+    causality,
+    evaluate,
+    kl_to_model,
+    normalization,
+)  # fmt: skip
 from garm_course.lessons import lesson02
+from garm_course.recipes import find
 
 # %% [markdown]
 # ## 1 The question, in pictures

@@ -43,17 +43,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.pixelrnn import (
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course.evaluation import ClassMarginals, all_examples, baselines, causality, evaluate, log_probs
+from garm_course.lessons import lesson03
+from garm_course.progress import progress
     DiagonalBiLSTM, DiagonalBiLSTMLayer, PixelGRU, RowLSTM, lstm_cell, unskew,
 )  # fmt: skip
-from garm_course.datasets import load
-from garm_course.evaluation.audits import all_examples, causality
-from garm_course.evaluation.likelihood import ClassMarginals, baselines, evaluate, log_probs
-from garm_course.recipes import recorded, recorded_on
-from garm_course.training.likelihood import fit
-from garm_course.progress import progress
-from garm_course.lessons import lesson03
 
 # %% [markdown]
 # ## 1 The question, in pictures

@@ -41,15 +41,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.layers.causal_conv import CausalConv2d
-from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
-from garm_course.datasets import load
-from garm_course.distributions.heads import Bernoulli
-from garm_course.evaluation.audits import all_examples, calibration, causality, normalization, receptive_field
-from garm_course.evaluation.likelihood import baselines, evaluate, kl_to_model
-from garm_course.recipes import recorded, recorded_on
-from garm_course.training.likelihood import fit
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course.autoregressive import GatedPixelCNN, PixelCNN
+from garm_course.autoregressive.layers import CausalConv2d
+from garm_course.distributions import Bernoulli
+from garm_course.evaluation import (
+    all_examples,
+    baselines,
+    calibration,
+    causality,
+    evaluate,
+    kl_to_model,
+    normalization,
+    receptive_field,
+)  # fmt: skip
 
 # %% [markdown]
 # ## 1 The question, in pictures

@@ -46,18 +46,23 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.sampling.arithmetic_coding import Encoder
-from garm_course.autoregressive.sampling.compression import compress, decompress
-from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
-from garm_course.datasets import load
-from garm_course.distributions.heads import DiscretizedLogisticMixture
-from garm_course.evaluation.audits import causality, receptive_field
-from garm_course.evaluation.likelihood import evaluate
-from garm_course.distributions.logistic_mixture import conditional_params
-from garm_course.recipes import recorded_on
-from garm_course.recipes.studies import recorded_study
-from garm_course.training.likelihood import fit
+from garm_course import (
+    budget,
+    check,
+    claims,
+    fit,
+    load,
+    load_pretrained,
+    recorded_on,
+    recorded_study,
+    report,
+    seed,
+    show,
+)  # fmt: skip
+from garm_course.autoregressive import PixelCNNPP
+from garm_course.autoregressive.sampling import Encoder, compress, decompress
+from garm_course.distributions import DiscretizedLogisticMixture, conditional_params
+from garm_course.evaluation import causality, evaluate, receptive_field
 
 # %% [markdown]
 # ## 1 The question, in pictures

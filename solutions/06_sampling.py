@@ -45,16 +45,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
+from garm_course import budget, check, claims, fit, load, load_pretrained, report, seed, show
+from garm_course.autoregressive import PixelCNN
+from garm_course.autoregressive.layers import CausalAttention, CausalConv1d, KeyValueCache, RingBuffer
 from garm_course.autoregressive.sampling import speculative
-from garm_course.autoregressive.layers.attention import CausalAttention, KeyValueCache
-from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d, RingBuffer
-from garm_course.autoregressive.pixelcnn import PixelCNN
-from garm_course.datasets import load
-from garm_course.evaluation.audits import all_examples
-from garm_course.evaluation.likelihood import evaluate
-from garm_course.distributions.filters import filter_logits
-from garm_course.training.likelihood import fit
+from garm_course.distributions import filter_logits
+from garm_course.evaluation import all_examples, evaluate
 from garm_course.lessons import lesson06
 
 # %% [markdown]

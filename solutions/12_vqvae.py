@@ -46,15 +46,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.pixelcnn import GatedPixelCNN
-from garm_course.datasets import load
-from garm_course.evaluation.audits import all_examples
-from garm_course.evaluation.likelihood import evaluate, rate_distortion
-from garm_course.latent.two_stage import TwoStage
-from garm_course.latent.vqvae import ConvVQVAE, VQLoss
-from garm_course.recipes import recorded, recorded_on
-from garm_course.training.likelihood import fit
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course.autoregressive import GatedPixelCNN
+from garm_course.evaluation import all_examples, evaluate, rate_distortion
+from garm_course.latent import ConvVQVAE, TwoStage, VQLoss
 from garm_course.lessons import lesson12
 
 # %% [markdown]

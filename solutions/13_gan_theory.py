@@ -44,15 +44,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, report, seed, show
-from garm_course.adversarial.divergences import F_DIVERGENCES, kl_divergence
-from garm_course.adversarial.gan import GAN, MLPGAN, GANGame, MLPCritic, MLPGenerator
-from garm_course.adversarial.losses import saturating_g_loss
-from garm_course.training.games import fit_game
-from garm_course.datasets import load
-from garm_course.evaluation.samples import mode_counts
-from garm_course.recipes.studies import recorded_study
+from garm_course import budget, check, claims, load, recorded_study, report, seed, show
+from garm_course.adversarial import (
+    F_DIVERGENCES,
+    GAN,
+    MLPGAN,
+    GANGame,
+    MLPCritic,
+    MLPGenerator,
+    kl_divergence,
+    saturating_g_loss,
+)  # fmt: skip
+from garm_course.evaluation import mode_counts
 from garm_course.lessons import lesson13
+from garm_course.training import fit_game
 
 # %% [markdown]
 # ## 1 The question, in pictures

@@ -45,18 +45,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.adversarial.divergences import js_divergence, total_variation
-from garm_course.adversarial.gan import DCGAN, MLPGAN, GANGame
-from garm_course.adversarial.lipschitz import clip_weights, r1_penalty
-from garm_course.training.games import fit_game
-from garm_course.datasets import load
-from garm_course.evaluation.features import class_shares, features
-from garm_course.evaluation.samples import frechet_distance
-from garm_course.recipes import recorded
-from garm_course.recipes.studies import recorded_study
-from garm_course.transforms import unscale
+from garm_course import budget, check, claims, load, load_pretrained, recorded, recorded_study, report, seed, show
+from garm_course.adversarial import DCGAN, MLPGAN, GANGame, clip_weights, js_divergence, r1_penalty, total_variation
+from garm_course.evaluation import class_shares, frechet_distance
+from garm_course.evaluation.features import features
 from garm_course.lessons import lesson13
+from garm_course.training import fit_game
+from garm_course.transforms import unscale
 
 # %% [markdown]
 # ## 1 The question, in pictures

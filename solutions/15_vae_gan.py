@@ -44,17 +44,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.adversarial.losses import minimax_d_loss, nonsaturating_g_loss
-from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss, VAEGANGame
-from garm_course.training.games import ScaledBatches, fit_game
-from garm_course.datasets import load
-from garm_course.evaluation.features import classify, features
-from garm_course.evaluation.samples import frechet_distance
-from garm_course.recipes.studies import recorded_study
-from garm_course.training.likelihood import fit
-from garm_course.transforms import scale, unscale
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded_study, report, seed, show
+from garm_course.adversarial import MLPVAEGAN, PixelLoss, VAEGANGame, minimax_d_loss, nonsaturating_g_loss
+from garm_course.evaluation import classify, frechet_distance
+from garm_course.evaluation.features import features
 from garm_course.lessons import lesson15
+from garm_course.training import ScaledBatches, fit_game
+from garm_course.transforms import scale, unscale
 
 # %% [markdown]
 # ## 1 The question, in pictures

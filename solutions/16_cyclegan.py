@@ -45,17 +45,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame, PatchCritic
-from garm_course.adversarial.losses import hinge_d_loss, wasserstein_g_loss
-from garm_course.training.games import fit_game
-from garm_course.datasets import load
-from garm_course.evaluation.features import accuracy, classify, features
-from garm_course.evaluation.samples import frechet_distance
-from garm_course.recipes import recorded
-from garm_course.recipes.studies import recorded_study
-from garm_course.transforms import scale, unscale
+from garm_course import budget, check, claims, load, load_pretrained, recorded, recorded_study, report, seed, show
+from garm_course.adversarial import CycleGAN, CycleGANGame, PatchCritic, hinge_d_loss, wasserstein_g_loss
+from garm_course.evaluation import accuracy, classify, frechet_distance
+from garm_course.evaluation.features import features
 from garm_course.lessons import lesson16
+from garm_course.training import fit_game
+from garm_course.transforms import scale, unscale
 
 # %% [markdown]
 # ## 1 The question, in pictures
