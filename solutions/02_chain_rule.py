@@ -49,14 +49,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, report, seed, show
 from garm_course.autoregressive import FVSBN, MADE, NADE, made_degrees
 from garm_course.evaluation import (
-    PixelMarginals,
-    all_examples,
-    baselines,
-    calibration,
-    causality,
-    evaluate,
-    kl_to_model,
-    normalization,
+    PixelMarginals, all_examples, baselines, calibration, causality, evaluate, kl_to_model, normalization,
 )  # fmt: skip
 from garm_course.lessons import lesson02
 from garm_course.recipes import find

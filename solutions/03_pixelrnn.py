@@ -44,11 +44,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course.autoregressive import DiagonalBiLSTM, DiagonalBiLSTMLayer, PixelGRU, RowLSTM, lstm_cell, unskew
 from garm_course.evaluation import ClassMarginals, all_examples, baselines, causality, evaluate, log_probs
 from garm_course.lessons import lesson03
 from garm_course.progress import progress
-    DiagonalBiLSTM, DiagonalBiLSTMLayer, PixelGRU, RowLSTM, lstm_cell, unskew,
-)  # fmt: skip
 
 # %% [markdown]
 # ## 1 The question, in pictures

@@ -46,14 +46,7 @@ from garm_course.autoregressive import GatedPixelCNN, PixelCNN
 from garm_course.autoregressive.layers import CausalConv2d
 from garm_course.distributions import Bernoulli
 from garm_course.evaluation import (
-    all_examples,
-    baselines,
-    calibration,
-    causality,
-    evaluate,
-    kl_to_model,
-    normalization,
-    receptive_field,
+    all_examples, baselines, calibration, causality, evaluate, kl_to_model, normalization, receptive_field,
 )  # fmt: skip
 
 # %% [markdown]

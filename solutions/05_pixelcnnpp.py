@@ -47,17 +47,7 @@ from PIL import Image
 from torch import Tensor
 
 from garm_course import (
-    budget,
-    check,
-    claims,
-    fit,
-    load,
-    load_pretrained,
-    recorded_on,
-    recorded_study,
-    report,
-    seed,
-    show,
+    budget, check, claims, fit, load, load_pretrained, recorded_on, recorded_study, report, seed, show,
 )  # fmt: skip
 from garm_course.autoregressive import PixelCNNPP
 from garm_course.autoregressive.sampling import Encoder, compress, decompress

@@ -45,32 +45,13 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from garm_course import (
-    budget,
-    check,
-    claims,
-    fit,
-    load,
-    load_pretrained,
-    recorded,
-    recorded_on,
-    recorded_study,
-    report,
-    seed,
-    show,
+    budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, recorded_study, report, seed, show,
 )  # fmt: skip
 from garm_course.autoregressive import GatedPixelCNN
 from garm_course.distributions import Gaussian
 from garm_course.evaluation import rate_distortion
 from garm_course.latent import (
-    MLPVAE,
-    PPCA,
-    VAE,
-    GaussianPosterior,
-    MLPEncoder,
-    NegativeELBO,
-    StandardNormal,
-    kl_diag_gaussian,
-    leave_one_out,
+    MLPVAE, PPCA, VAE, GaussianPosterior, MLPEncoder, NegativeELBO, StandardNormal, kl_diag_gaussian, leave_one_out,
     reparameterize,
 )  # fmt: skip
 from garm_course.lessons import lesson11

@@ -46,14 +46,7 @@ from torch.utils.data import TensorDataset
 
 from garm_course import budget, check, claims, load, recorded_study, report, seed, show
 from garm_course.adversarial import (
-    F_DIVERGENCES,
-    GAN,
-    MLPGAN,
-    GANGame,
-    MLPCritic,
-    MLPGenerator,
-    kl_divergence,
-    saturating_g_loss,
+    F_DIVERGENCES, GAN, MLPGAN, GANGame, MLPCritic, MLPGenerator, kl_divergence, saturating_g_loss,
 )  # fmt: skip
 from garm_course.evaluation import mode_counts
 from garm_course.lessons import lesson13

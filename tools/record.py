@@ -3,7 +3,7 @@
 Writes results/<model>-<data>.json (figures averaged over the seeds, and each seed on its own) and puts the weights of
 the run with the best validation figure into garm_course/weights/, unless told to leave what is there: in half precision
 if they would exceed 100 kB, in eight bits if they would exceed 300 kB even then, and not at all if the file exceeds
-1 MB; all together should stay below 10 MB. Each run is evaluated on the test split here, once.
+1 MB; all together stay below 16 MB. Each run is evaluated on the test split here, once.
 """
 
 import json

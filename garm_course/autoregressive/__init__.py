@@ -10,7 +10,9 @@ __getattr__, __dir__, __all__ = lazily(
         "sequences": "SequenceModel",
         "made": "FVSBN MADE MaskedLinear made_degrees made_masks",
         "nade": "NADE nade_log_prob nade_params",
-        "pixelrnn": "DiagonalBiLSTM PixelGRU RowLSTM lstm_cell sequence_nll shift_right skew unskew",
+        "pixelrnn": (
+            "DiagonalBiLSTM DiagonalBiLSTMLayer PixelGRU RowLSTM lstm_cell sequence_nll shift_right skew unskew"
+        ),
         "pixelcnn": "GatedPixelCNN PixelCNN down_shift gated_activation",
         "pixelcnnpp": "PixelCNNPP",
     },
