@@ -413,7 +413,7 @@ report("probability that data and generator share at the end", frames[-1].overla
 lesson13.game_steps(frames, start=min(4, len(frames) - 2))
 
 # %% [markdown]
-# **With a nearly best discriminator.** The theory of section 3 assumed $D = D^*$. So give the discriminator five steps for each of the generator's, and a three times larger learning rate. `fit_adversarial` is the same loop with checks around it; the fakes of the last discriminator step are the generator's too. (`decay` lowers both learning rates to 0 over the run, which our loop did not do. Section 7 compares with decay on both sides.) Before you run it: will the result be better?
+# **With a nearly best discriminator.** The theory of section 3 assumed $D = D^*$. So give the discriminator five steps for each of the generator's, and a three times larger learning rate. `fit_game` with a `GANGame` is the same loop with checks around it; the fakes of the last discriminator step are the generator's too. (`decay` lowers both learning rates to 0 over the run, which our loop did not do. Section 7 compares with decay on both sides.) Before you run it: will the result be better?
 
 # %%
 data = TensorDataset(line, which)
