@@ -625,3 +625,33 @@ def test_setup_runs_on_an_old_python():
     source = (ROOT / "tools" / "setup_env.py").read_text(encoding="utf-8")
     ast.parse(source, feature_version=(3, 6))
     assert "from __future__ import annotations" not in source
+
+
+SEVERAL = re.compile(r"^\s*\w+(, \w+)+: |[.;] [a-z_]\w*: \S")
+
+
+def arguments(docstring):
+    """The lines of a docstring's `Args` and `Attributes` that begin a name."""
+    inside, margin = False, 0
+    for line in docstring.splitlines():
+        depth = len(line) - len(line.lstrip())
+        if line.strip() in ("Args:", "Attributes:"):
+            inside, margin = True, depth + 4
+        elif not line.strip() or depth < margin:
+            inside = False
+        elif inside and depth == margin:
+            yield line
+
+
+def test_a_line_of_arguments_holds_one():
+    """Readers of docstrings, and the tools that make pages of them, take what is before the colon for one name."""
+    found = []
+    for file in sorted((ROOT / "garm_course").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found += [
+                    f"{file.name}: {line}" for line in arguments(ast.get_docstring(node) or "") if SEVERAL.search(line)
+                ]
+    assert not found
+    assert [*arguments("X.\n\nArgs:\n    a, b: c.\n        more\n    d: e. f: g.\n\nReturns:\n    h, i: j.")] == [
+        "    a, b: c.", "    d: e. f: g."]  # fmt: skip

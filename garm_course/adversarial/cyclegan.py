@@ -28,7 +28,8 @@ class Translator(nn.Module):
     """Images of one domain to images of the other, of the same height and width: residual blocks between convolutions.
 
     Args:
-        channels_in, channels_out: of the images, 1 for gray and 3 for color; they may differ.
+        channels_in: of the images that come in, 1 for gray and 3 for color.
+        channels_out: of the images that go out.
         width: channels of the hidden layers; twice as many after each halving.
         blocks: residual blocks of two convolutions in the middle.
         downs: how often height and width are halved before the blocks, and doubled after them.
@@ -80,7 +81,9 @@ class DenseTranslator(nn.Module):
     """A perceptron over all pixels at once: it can make any image of any other, and so has no reason to keep a shape.
 
     Args:
-        shape_in, shape_out: (C, H, W) of the images. hidden: units of each hidden layer.
+        shape_in: (C, H, W) of the images that come in.
+        shape_out: (C, H, W) of the images that go out.
+        hidden: units of each hidden layer.
     """
 
     def __init__(self, shape_in, shape_out, *, hidden=(256, 256)):
@@ -148,11 +151,19 @@ class CycleGAN(nn.Module):
     """Translators in both directions, G: x -> y and F: y -> x, with a critic of patches for each domain.
 
     Args:
-        x_shape, y_shape: (C, H, W) of the images of each domain; H and W are the same, C may differ.
-        x_levels, y_levels: of the images that it is trained on, or None for numbers in [-1, 1].
-        width, blocks, downs, kernel, norm: of the translators, see `Translator`.
+        x_shape: (C, H, W) of the images of the first domain; H and W of both are the same, C may differ.
+        y_shape: the same for the second domain.
+        x_levels: of the images that it is trained on, or None for numbers in [-1, 1].
+        y_levels: the same for the second domain.
+        width: of the translators, see `Translator`.
+        blocks: of the translators, see `Translator`.
+        downs: of the translators, see `Translator`.
+        kernel: of the translators, see `Translator`.
+        norm: of the translators, see `Translator`.
         dense: hidden units of translators that are perceptrons instead, see `DenseTranslator`; () for convolutions.
-        critic_width, critic_layers, critic_norm: see `PatchCritic`.
+        critic_width: see `PatchCritic`.
+        critic_layers: see `PatchCritic`.
+        critic_norm: see `PatchCritic`.
 
     Source:
         Zhu et al. (2017), arXiv 1703.10593.
@@ -204,7 +215,8 @@ class CycleGAN(nn.Module):
         """Images of one domain as images of the other.
 
         Args:
-            x: (B, C, H, W) in [-1, 1] on any device. direction: "xy" (by G) or "yx" (by F).
+            x: (B, C, H, W) in [-1, 1] on any device.
+            direction: "xy" (by G) or "yx" (by F).
 
         Returns:
             (B, C', H, W) in [-1, 1].
@@ -326,7 +338,10 @@ def cycle_loss(G: Callable, F: Callable, x: Tensor, y: Tensor) -> Tensor:
     A mean over all numbers, as the paper's programs have it, not a sum; 0 for maps that undo each other.
 
     Args:
-        G, F: x -> y and y -> x. x, y: (B, ...) and (B', ...), examples of the two domains; there are no pairs.
+        G: x -> y.
+        F: y -> x.
+        x: (B, ...), examples of the first domain.
+        y: (B', ...), examples of the second; there are no pairs.
 
     Returns:
         Scalar.
@@ -345,7 +360,10 @@ def identity_loss(G: Callable, F: Callable, x: Tensor, y: Tensor) -> Tensor:
     """mean |G(y) - y| + mean |F(x) - x|: what is in the target domain already is left alone; equation (16.2).
 
     Args:
-        G, F, x, y: see `cycle_loss`; both domains have examples of one shape.
+        G: see `cycle_loss`; both domains have examples of one shape.
+        F: see `cycle_loss`; both domains have examples of one shape.
+        x: see `cycle_loss`; both domains have examples of one shape.
+        y: see `cycle_loss`; both domains have examples of one shape.
 
     Returns:
         Scalar, a mean over all numbers.
@@ -419,9 +437,11 @@ def image_pool(hist: Tensor, new: Tensor, size: int, coin: bool, slot: int) -> t
     the new image with the one at `slot`, and the old one goes out; tails lets the new one pass.
 
     Args:
-        hist: (n, ...) the pool, n <= size; it is not changed. new: (...) an image.
-        size: of the full pool; 0 for none: what comes in goes out. coin, slot: random, drawn by the caller; slot is
-            0..size-1.
+        hist: (n, ...) the pool, n <= size; it is not changed.
+        new: (...) an image.
+        size: of the full pool; 0 for none: what comes in goes out.
+        coin: random, drawn by the caller.
+        slot: random, drawn by the caller, 0..size-1.
 
     Returns:
         The pool after it (n or n + 1, ...), and the image that goes out (...).
@@ -457,7 +477,8 @@ class ImagePool:
     """A pool of earlier fakes, see `image_pool`; it takes batches, and changes itself.
 
     Args:
-        size: of the full pool; 0 for none. rng: of coins and slots.
+        size: of the full pool; 0 for none.
+        rng: of coins and slots.
 
     Example:
         >>> pool = ImagePool(2, torch.Generator().manual_seed(0))

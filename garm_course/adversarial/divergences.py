@@ -20,7 +20,8 @@ def optimal_discriminator(p: Tensor, g: Tensor) -> Tensor:
     """D* = p / (p + g), the probability that an example came from p when both were equally likely; equation (13.2).
 
     Args:
-        p, g: densities or probabilities, of one shape, not negative.
+        p: densities or probabilities, of one shape, not negative.
+        g: densities or probabilities, of one shape, not negative.
 
     Returns:
         The same shape, in [0, 1]; ½ where both are 0, where no example ever is.
@@ -47,7 +48,8 @@ def js_divergence(p: Tensor, g: Tensor) -> Tensor:
     """The Jensen-Shannon divergence ½ KL(p || m) + ½ KL(g || m), m = (p + g) / 2, equation (13.3).
 
     Args:
-        p, g: tables (..., K), each summing to 1; zeros are allowed.
+        p: tables (..., K), each summing to 1; zeros are allowed.
+        g: tables (..., K), each summing to 1; zeros are allowed.
 
     Returns:
         (...) nats in [0, ln 2]: 0 for equal tables, ln 2 for tables that share no outcome.
@@ -79,7 +81,8 @@ def wasserstein1(a: Tensor, b: Tensor) -> Tensor:
     In one dimension moving mass in order is optimal, and the distance is the area between the distribution functions.
 
     Args:
-        a, b: (N,) numbers, of equal length.
+        a: (N,) numbers, of equal length.
+        b: (N,) numbers, of equal length.
 
     Returns:
         Scalar, in the unit of the numbers, differentiable.
@@ -106,7 +109,8 @@ class FDivergence(NamedTuple):
     """D_f(p || g) = Σ g f(p / g), with what its variational form needs, equation (13.7).
 
     Attributes:
-        f: convex; f(1) = 0, but for "GAN", where it is -log 4. conjugate: f*(t) = sup_u (u t - f(u)).
+        f: convex; f(1) = 0, but for "GAN", where it is -log 4.
+        conjugate: f*(t) = sup_u (u t - f(u)).
         critic: the best T = f'(p / g), from log(p / g).
         activation: from a real score to the values that T may take.
     """

@@ -69,7 +69,9 @@ class GAN(nn.Module):
         """Draw examples.
 
         Args:
-            n: how many. y: LongTensor (n,) of classes, for a conditional GAN. rng: source of the noise.
+            n: how many.
+            y: LongTensor (n,) of classes, for a conditional GAN.
+            rng: source of the noise.
 
         Returns:
             (n, *shape), images in [-1, 1]: `transforms.unscale(x, levels)` makes levels of them.
@@ -170,7 +172,10 @@ class MLPGenerator(nn.Module):
     """Noise, and the class as a one-hot vector, through a perceptron: tanh at the end for images, nothing for points.
 
     Args:
-        latents, shape, n_classes: see `GAN`. hidden: units of each hidden layer.
+        latents: see `GAN`.
+        shape: see `GAN`.
+        n_classes: see `GAN`.
+        hidden: units of each hidden layer.
     """
 
     def __init__(self, latents, shape, n_classes=0, *, hidden=(256, 256)):
@@ -190,8 +195,10 @@ class MLPCritic(nn.Module):
     """A perceptron with one score; for classes by projection, score = w·φ(x) + e_y·φ(x) (Miyato, Koyama, 2018).
 
     Args:
-        shape, n_classes: see `GAN`. hidden: units of each hidden layer. spectral: divide each weight by its spectral
-            norm.
+        shape: see `GAN`.
+        n_classes: see `GAN`.
+        hidden: units of each hidden layer.
+        spectral: divide each weight by its spectral norm.
     """
 
     def __init__(self, shape, n_classes=0, *, hidden=(256, 256), spectral=False):
@@ -211,8 +218,11 @@ class DCGenerator(nn.Module):
     """Noise to a grid of a quarter of the height and width, then two transposed convolutions of stride 2.
 
     Args:
-        latents, shape, n_classes: see `GAN`; height and width are multiples of 4.
-        channels: of the last hidden layer; the one before has twice as many. batch_norm: after each hidden layer.
+        latents: see `GAN`; height and width are multiples of 4.
+        shape: see `GAN`; height and width are multiples of 4.
+        n_classes: see `GAN`; height and width are multiples of 4.
+        channels: of the last hidden layer; the one before has twice as many.
+        batch_norm: after each hidden layer.
     """
 
     def __init__(self, latents, shape, n_classes=0, *, channels=32, batch_norm=True):
@@ -241,9 +251,12 @@ class DCCritic(nn.Module):
     """Two convolutions of stride 2, and one score; for classes by projection.
 
     Args:
-        shape, n_classes: see `GAN`. channels: of the first layer; the second has twice as many.
-        spectral: divide each weight by its spectral norm. batch_norm: after the second layer; it makes a score depend
-            on the rest of the batch, so that a gradient penalty is refused.
+        shape: see `GAN`.
+        n_classes: see `GAN`.
+        channels: of the first layer; the second has twice as many.
+        spectral: divide each weight by its spectral norm.
+        batch_norm: after the second layer; it makes a score depend on the rest of the batch, so that a gradient penalty
+            is refused.
     """
 
     def __init__(self, shape, n_classes=0, *, channels=32, spectral=False, batch_norm=False):
@@ -269,8 +282,12 @@ class MLPGAN(GAN):
     """A GAN of two perceptrons, for points or small images.
 
     Args:
-        shape, levels, n_classes, latents: see `GAN`.
-        hidden: units of each hidden layer of the generator; critic_hidden: of the critic, None for the same.
+        shape: see `GAN`.
+        levels: see `GAN`.
+        n_classes: see `GAN`.
+        latents: see `GAN`.
+        hidden: units of each hidden layer of the generator.
+        critic_hidden: of the critic, None for the same.
         spectral: spectral normalization of the critic.
     """
 
@@ -291,9 +308,14 @@ class DCGAN(GAN):
     """A GAN of convolutions for images whose height and width are multiples of 4.
 
     Args:
-        shape, levels, n_classes, latents: see `GAN`.
-        channels: see `DCGenerator`; critic_channels: see `DCCritic`, None for the same.
-        spectral: spectral normalization of the critic. batch_norm: of the generator.
+        shape: see `GAN`.
+        levels: see `GAN`.
+        n_classes: see `GAN`.
+        latents: see `GAN`.
+        channels: see `DCGenerator`.
+        critic_channels: see `DCCritic`, None for the same.
+        spectral: spectral normalization of the critic.
+        batch_norm: of the generator.
         critic_batch_norm: of the critic, as in the paper; refused together with a penalty on its gradient.
 
     Source:

@@ -17,7 +17,8 @@ def gradient_penalty(critic, real: Tensor, fake: Tensor, eps: Tensor, y: Tensor 
 
     Args:
         critic: (B, ...) -> scores; called with (x, y) if y is given.
-        real, fake: (B, ...) of one shape. Their own gradients are not needed.
+        real: (B, ...) of one shape. Their own gradients are not needed.
+        fake: (B, ...) of one shape. Their own gradients are not needed.
         eps: (B,) uniforms in [0, 1], one for each example, drawn by the caller.
         y: LongTensor (B,) of classes for a conditional critic.
 
@@ -50,7 +51,10 @@ def r1_penalty(critic, real: Tensor, y: Tensor | None = None, gamma: float = 1.0
     """gamma / 2 E |∇f(x)|² at data only; equation (14.4).
 
     Args:
-        critic, real, y: see `gradient_penalty`. gamma: weight.
+        critic: see `gradient_penalty`.
+        real: see `gradient_penalty`.
+        y: see `gradient_penalty`.
+        gamma: weight.
 
     Returns:
         Scalar.
@@ -71,7 +75,8 @@ def input_gradient(scores: Tensor, x: Tensor) -> Tensor:
     """The gradient of each example's score (or sum of patch scores) in the example itself, with a graph to the weights.
 
     Args:
-        scores: of the examples, each of which depends on its own example only. x: (B, ...), requires a gradient.
+        scores: of the examples, each of which depends on its own example only.
+        x: (B, ...), requires a gradient.
 
     Returns:
         The shape of x.
@@ -102,7 +107,8 @@ def spectral_norm(W: Tensor, u: Tensor, n: int = 1) -> tuple[Tensor, Tensor]:
     v <- Wᵀu / |Wᵀu|, u <- W v / |W v|; σ = uᵀ W v, with u and v taken as constants, so that σ has a gradient in W.
 
     Args:
-        W: (M, N). u: (M,), where to start: not 0, not orthogonal to the first left singular vector.
+        W: (M, N).
+        u: (M,), where to start: not 0, not orthogonal to the first left singular vector.
         n: steps, at least 1.
 
     Returns:

@@ -19,7 +19,8 @@ def minimax_d_loss(real: Tensor, fake: Tensor) -> Tensor:
     """-E log σ(real) - E log(1 - σ(fake)): minus the value V of the game, equation (13.1).
 
     Args:
-        real, fake: scores, logits of "this is data"; of one shape but for the number of examples.
+        real: scores, logits of "this is data"; of one shape but for the number of examples.
+        fake: scores of generated examples, the same.
 
     Returns:
         Scalar in nats, finite for scores of any size: softplus, not the logarithm of a sigmoid.
@@ -60,7 +61,10 @@ def least_squares_d_loss(real: Tensor, fake: Tensor, a: float = -1.0, b: float =
     """½ E (real - b)² + ½ E (fake - a)².
 
     Args:
-        real, fake: scores. a, b: what the critic should say of fakes and of data.
+        real: scores.
+        fake: scores.
+        a: what the critic should say of fakes.
+        b: what the critic should say of data.
 
     Source:
         Mao et al. (2017), arXiv 1611.04076, section 3.2.

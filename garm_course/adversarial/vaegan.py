@@ -54,9 +54,10 @@ def vaegan_losses(prior: Tensor, rec: Tensor, gan: Tensor, gamma: float) -> tupl
     """Distribute three losses over three players, each of which minimizes its own; equation (15.3).
 
     Args:
-        prior: KL(q(z | x) || p(z)), a scalar. rec: the reconstruction error in features, `feature_nll`, averaged.
-        gan: the discriminator's loss, -log D(x) - log(1 - D(x̂)). gamma: how much the decoder cares for reconstruction
-            against realism.
+        prior: KL(q(z | x) || p(z)), a scalar.
+        rec: the reconstruction error in features, `feature_nll`, averaged.
+        gan: the discriminator's loss, -log D(x) - log(1 - D(x̂)).
+        gamma: how much the decoder cares for reconstruction against realism.
 
     Returns:
         (encoder, decoder, discriminator) = (prior + rec, gamma rec - gan, gan). The adversarial term is not in the
@@ -81,7 +82,9 @@ class VAEGAN(nn.Module):
         encoder: x (B, *shape) -> (B, 2 Z), means and then log-variances.
         decoder: z (B, Z) -> images (B, *shape) in [-1, 1].
         critic: images -> logits (B,), with a method `features(x)` -> (B, ...) of an inner layer.
-        shape: of the images. latents: Z. levels: of the images that it is trained on, or None for numbers.
+        shape: of the images.
+        latents: Z.
+        levels: of the images that it is trained on, or None for numbers.
 
     Example:
         >>> model = MLPVAEGAN((1, 8, 8), 17, latents=4)
@@ -218,7 +221,10 @@ class MLPVAEGAN(VAEGAN):
     """A VAE-GAN of three perceptrons for small images; the features are the discriminator's last hidden layer.
 
     Args:
-        shape, levels, latents: see `VAEGAN`. hidden: units of each hidden layer of all three.
+        shape: see `VAEGAN`.
+        levels: see `VAEGAN`.
+        latents: see `VAEGAN`.
+        hidden: units of each hidden layer of all three.
 
     Source:
         Larsen et al. (2016), arXiv 1512.09300, without convolutions.

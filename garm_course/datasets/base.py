@@ -25,13 +25,15 @@ class Dataset(torch.utils.data.Dataset):
     """Pairs (example, class) in memory.
 
     Attributes:
-        name, split: what it is called.
+        name: of the data set.
+        split: train, validation or test.
         x: LongTensor (N, *shape) of values 0..levels-1, or float tensor (N, *shape) where `levels` is None.
         y: LongTensor (N,), values 0..n_classes-1 (all 0 where n_classes is 0).
         shape: of one example: (C, H, W) of an image, (T,) of text or sound, (C, T, H, W) of a clip, (2,) of a point.
         levels: how many values a pixel, sample or character can take; None for real numbers.
         n_classes: 0 where there are no classes.
-        source, licence: where the examples come from, and under which terms.
+        source: where the examples come from.
+        licence: under which terms.
         called: what its examples are called, in the plural.
     """
 

@@ -24,7 +24,8 @@ class GaussianMixture(Dataset):
     float64 and rounded to multiples of 2^-20: the same bits on every machine.
 
     Args:
-        name, split: of the data set; splits are independent draws.
+        name: of the data set.
+        split: of the data set; splits are independent draws.
         centers: float64 tensor (K, 2), distinct.
         std: standard deviation s of each mode, in both directions, at least 0.0001.
         n: points in this split; None for 5,000 (train) or 1,000. Fewer points are the first of more.

@@ -25,7 +25,9 @@ class Grid(GaussianMixture):
         split: "train", "validation" or "test": independent draws.
         side: centers along each side, at least 1.
         spacing: between neighboring centers, above 0.
-        std, n, seed: see `GaussianMixture`, as for its methods `log_prob`, `entropy`, `nearest_mode` and `sample`.
+        std: see `GaussianMixture`, as for its methods `log_prob`, `entropy`, `nearest_mode` and `sample`.
+        n: see `GaussianMixture`.
+        seed: see `GaussianMixture`.
 
     Raises:
         ValueError: for another split, or an option out of range.

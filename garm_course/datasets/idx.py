@@ -28,7 +28,8 @@ def read(path: Path, shape: tuple[int, ...], first: int = 0, stop: int | None = 
     Args:
         path: the file; whether it is compressed is seen from its first bytes.
         shape: that it must have.
-        first, stop: rows that are wanted; None for the last.
+        first: row that is wanted.
+        stop: row after the last one that is wanted; None for all.
 
     Returns:
         LongTensor (stop - first, *shape[1:]), values 0..255.
@@ -82,7 +83,9 @@ class IdxImages(Dataset):
     of the files.
 
     Args:
-        name, split, licence: as in `Dataset`.
+        name: as in `Dataset`.
+        split: as in `Dataset`.
+        licence: as in `Dataset`.
         files: the files, with roles "train images", "train labels", "test images" and "test labels".
         counts: images per class of the training and of the test file, which tell it from data of the same format.
         n: only the first n images; None for all.

@@ -102,7 +102,8 @@ class MNISTThresholded(MNIST):
             static benchmark and must not be compared with them. Some ten images are the same in two splits.
 
     Args:
-        split, n: as in `MNIST`.
+        split: as in `MNIST`.
+        n: as in `MNIST`.
 
     Raises:
         ValueError, DownloadError: as in `MNIST`.
@@ -139,7 +140,8 @@ class MNISTDynamic(Fresh):
             differ by 1 to 2 nats.
 
     Args:
-        split, n: as in `MNIST`.
+        split: as in `MNIST`.
+        n: as in `MNIST`.
         seed: of the draws in training.
 
     Attributes:

@@ -39,7 +39,8 @@ def pluck(signs: Tensor, loudness: float, damping: float, length: int) -> Tensor
 
     Args:
         signs: (B, p) of -1 and 1, the noise with which the delay line is filled.
-        loudness, damping: in (0, 1].
+        loudness: in (0, 1].
+        damping: in (0, 1].
         length: samples to make.
 
     Returns:

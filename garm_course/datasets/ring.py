@@ -26,7 +26,9 @@ class Ring(GaussianMixture):
         split: "train", "validation" or "test": independent draws.
         modes: how many centers, at least 1.
         radius: of the circle, above 0.
-        std, n, seed: see `GaussianMixture`, as for its methods `log_prob`, `entropy`, `nearest_mode` and `sample`.
+        std: see `GaussianMixture`, as for its methods `log_prob`, `entropy`, `nearest_mode` and `sample`.
+        n: see `GaussianMixture`.
+        seed: see `GaussianMixture`.
 
     Raises:
         ValueError: for another split, or an option out of range.

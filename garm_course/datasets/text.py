@@ -13,7 +13,10 @@ class Text(Dataset):
     fewer than `length` at the end).
 
     Args:
-        name, split, source, licence: as in `Dataset`.
+        name: as in `Dataset`.
+        split: as in `Dataset`.
+        source: as in `Dataset`.
+        licence: as in `Dataset`.
         text: what belongs to this split.
         vocabulary: every character that a text may have, each once.
         length: characters in a window.

@@ -28,7 +28,9 @@ def bin_log_masses(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> T
     taken as b - a - (b - a)² / 2.
 
     Args:
-        x: LongTensor (...) of levels. mean, log_scale: (...), the latter in nats, for values in [-1, 1].
+        x: LongTensor (...) of levels.
+        mean: (...), for values in [-1, 1].
+        log_scale: (...), in nats.
         levels: how many there are, at least 2.
 
     Returns:

@@ -22,8 +22,11 @@ class DigitClassifier(nn.Module):
     """Two convolutions of stride 2, a hidden layer of 32 features, and one logit for each class.
 
     Args:
-        shape: (C, H, W) of the images. levels: of a pixel. n_classes: classes, at least 2.
-        channels: of the first convolution; the second has twice as many. dropout: probability of dropping a unit.
+        shape: (C, H, W) of the images.
+        levels: of a pixel.
+        n_classes: classes, at least 2.
+        channels: of the first convolution; the second has twice as many.
+        dropout: probability of dropping a unit.
 
     Example:
         >>> classifier = DigitClassifier((1, 8, 8), 17)
@@ -68,7 +71,8 @@ def features(classifier: DigitClassifier, x: Tensor, batch_size: int = 256) -> T
 
     Args:
         classifier: with frozen weights, as `load_pretrained("classifier-digits")` has them.
-        x: LongTensor (N, C, H, W) of levels. batch_size: images at a time; it changes the memory, not the result.
+        x: LongTensor (N, C, H, W) of levels.
+        batch_size: images at a time; it changes the memory, not the result.
 
     Returns:
         float64 tensor (N, 32) on the CPU.

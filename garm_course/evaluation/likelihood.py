@@ -66,7 +66,8 @@ def lower_bounds(model, dataset: Dataset, *, k: int | None = None, seed: int = 0
 
     Args:
         model: with `elbo(x, y=None, rng=...)`, and `iwae_bound(x, k, y=None, rng=...)` if `k` is given.
-        dataset, batch_size: see `log_probs`.
+        dataset: see `log_probs`.
+        batch_size: see `log_probs`.
         k: importance samples; None for the ELBO at one draw of the latents.
         seed: of the draws, so that the same call gives the same figure.
 
@@ -88,7 +89,10 @@ def rate_distortion(model, dataset: Dataset, *, seed: int = 0, batch_size: int =
     """The two terms of the ELBO of a latent-variable model, averaged over a data set.
 
     Args:
-        model, dataset, seed, batch_size: see `lower_bounds`.
+        model: see `lower_bounds`.
+        dataset: see `lower_bounds`.
+        seed: see `lower_bounds`.
+        batch_size: see `lower_bounds`.
 
     Returns:
         {"rate": mean KL, "distortion": mean of -log p(x | z)}, in nats per example; their sum is minus the ELBO.
@@ -125,8 +129,11 @@ def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, ba
     """Mean negative log-likelihood of a data set, or an upper bound on it for a latent-variable model, dropout off.
 
     Args:
-        model, dataset, batch_size: see `log_probs`; a model with `elbo` is evaluated by `lower_bounds`.
-        k, seed: importance samples of the bound (None: the ELBO) and the seed of its draws, see `lower_bounds`.
+        model: see `log_probs`; a model with `elbo` is evaluated by `lower_bounds`.
+        dataset: see `log_probs`.
+        batch_size: see `log_probs`.
+        k: importance samples of the bound, see `lower_bounds`; None for the ELBO.
+        seed: of the draws of the bound.
 
     Returns:
         Likelihood in nats per example, whose `bound` says if it is one; the standard error is that of the mean over the
@@ -218,8 +225,10 @@ class ClassMarginals:
     """A mixture of pixel marginals, one for each class: log p(x) = log sum_y p(y) p(x | y).
 
     Args:
-        x, y: training images LongTensor (N, C, H, W) and classes (N,).
-        levels, smoothing: see `PixelMarginals`.
+        x: training images LongTensor (N, C, H, W).
+        y: their classes (N,).
+        levels: see `PixelMarginals`.
+        smoothing: see `PixelMarginals`.
     """
 
     def __init__(self, x: Tensor, y: Tensor, levels: int, smoothing: float = 0.2):
@@ -236,7 +245,8 @@ def baselines(train: Dataset, dataset: Dataset) -> dict[str, Likelihood]:
     """The three baselines, fitted to `train` and evaluated on `dataset`: uniform, pixel marginals, class marginals.
 
     Args:
-        train, dataset: data sets of this course, with `.x`, `.y` and `.levels`.
+        train: data sets of this course, with `.x`, `.y` and `.levels`.
+        dataset: data sets of this course, with `.x`, `.y` and `.levels`.
 
     Returns:
         {"uniform": ..., "pixel marginals": ..., "class marginals": ...}

@@ -20,7 +20,8 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     biased upwards: two halves of one data set are apart by more than 0, the more the fewer examples there are.
 
     Args:
-        a, b: (N, F), N at least 2.
+        a: (N, F), N at least 2.
+        b: (N, F), N at least 2.
 
     Returns:
         At least 0, in squared units of the features.
@@ -50,7 +51,8 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     """Squared maximum mean discrepancy with the kernel (x·y / F + 1)³, without bias: it may be negative.
 
     Args:
-        a, b: (N, F), N at least 2.
+        a: (N, F), N at least 2.
+        b: (N, F), N at least 2.
 
     Returns:
         An estimate whose expectation is 0 exactly where the distributions agree in their first three moments.
@@ -84,7 +86,9 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> PrecisionRecall:
     A set covers the balls around its points that reach to their k-th neighbor in the set.
 
     Args:
-        real, fake: (N, F), N at least k + 1. k: neighbors, at least 1.
+        real: (N, F), N at least k + 1.
+        fake: (N, F), N at least k + 1.
+        k: neighbors, at least 1.
 
     Returns:
         PrecisionRecall, both in [0, 1].
@@ -113,7 +117,9 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> DensityCoverage:
     """Precision and recall with the balls around data only, which outliers among the samples cannot blow up.
 
     Args:
-        real, fake: (N, F), N at least k + 1. k: neighbors, at least 1.
+        real: (N, F), N at least k + 1.
+        fake: (N, F), N at least k + 1.
+        k: neighbors, at least 1.
 
     Returns:
         DensityCoverage: density at least 0 (not bounded by 1), coverage in [0, 1]; for data against data the expected
@@ -143,8 +149,9 @@ def mode_counts(x: Tensor, centers: Tensor, radius: float) -> ModeCounts:
     """Assign each sample to the nearest center, if that is near.
 
     Args:
-        x: (N, D) samples. centers: (K, D) of the modes. radius: what counts as near; three standard deviations of a
-            mode in the plane hold 98.9 % of its points.
+        x: (N, D) samples.
+        centers: (K, D) of the modes.
+        radius: what counts as near; three standard deviations of a mode in the plane hold 98.9 % of its points.
 
     Returns:
         ModeCounts.
@@ -176,7 +183,8 @@ def expected_distinct(weights: Tensor, n: int) -> float:
     What an exact count of the prototypes that a generator of `glyphs` has drawn is to be compared with.
 
     Args:
-        weights: (K,) probabilities, sum 1. n: draws.
+        weights: (K,) probabilities, sum 1.
+        n: draws.
 
     Example:
         >>> expected_distinct(torch.full((2,), 0.5), 2)
@@ -205,7 +213,11 @@ def bootstrap(
     upwards), which would shift the percentiles; so only the spread of the n values is used, around the value itself.
 
     Args:
-        metric: (a, b) -> number. a, b: (N, F). n: resampled pairs, at least 2. rng: of the draws, on the CPU.
+        metric: (a, b) -> number.
+        a: (N, F).
+        b: (N, F).
+        n: resampled pairs, at least 2.
+        rng: of the draws, on the CPU.
 
     Returns:
         Interval(value, low, high), in the metric's unit.

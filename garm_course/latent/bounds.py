@@ -31,7 +31,8 @@ def kl_diag_gaussian(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, diag e^logvar) || N(0, I)) = ½ sum (mu² + e^logvar - 1 - logvar); equation (10.4).
 
     Args:
-        mu, logvar: (B, Z).
+        mu: (B, Z).
+        logvar: (B, Z).
 
     Returns:
         (B,) nats, summed over dimensions.
@@ -82,7 +83,8 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     """z = mu + e^(logvar / 2) eps: a draw from N(mu, e^logvar) that is differentiable in both; equation (10.5).
 
     Args:
-        mu, logvar: (..., Z).
+        mu: (..., Z).
+        logvar: (..., Z).
         eps: standard normal noise that broadcasts with them.
 
     Returns:

@@ -17,7 +17,10 @@ def ppca_log_marginal(W: Tensor, b: Tensor, sigma2: float, x: Tensor) -> Tensor:
     """log p(x) = log N(x; b, W W^T + sigma2 I), exactly; equation (10.1).
 
     Args:
-        W: (D, Z) loadings. b: (D,) mean. sigma2: variance of the noise, above 0. x: (B, D).
+        W: (D, Z) loadings.
+        b: (D,) mean.
+        sigma2: variance of the noise, above 0.
+        x: (B, D).
 
     Returns:
         (B,) nats.
@@ -45,7 +48,9 @@ class PPCA:
     """A probabilistic PCA with its exact posterior, ELBO and maximum-likelihood fit.
 
     Args:
-        W: (D, Z). b: (D,). sigma2: variance of the noise, above 0.
+        W: (D, Z).
+        b: (D,).
+        sigma2: variance of the noise, above 0.
     """
 
     def __init__(self, W: Tensor, b: Tensor, sigma2: float):
@@ -59,7 +64,8 @@ class PPCA:
         sigma2 is the mean of the eigenvalues that are left over.
 
         Args:
-            x: (N, D) data. latents: Z, below D.
+            x: (N, D) data.
+            latents: Z, below D.
         """
         if not 1 <= latents < x.shape[1]:
             raise ValueError(f"expected 1 <= latents < {x.shape[1]}, got {latents}")
@@ -88,7 +94,9 @@ class PPCA:
         """E_q log p(x | z) for q = N(mu, diag e^logvar), in closed form.
 
         Args:
-            x: (B, D). mu, logvar: (B, Z).
+            x: (B, D).
+            mu: (B, Z).
+            logvar: (B, Z).
 
         Returns:
             (B,) nats: the value at the mean, less tr(W^T W diag e^logvar) / (2 sigma2).

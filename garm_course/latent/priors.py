@@ -46,7 +46,8 @@ class GaussianPosterior:
     """q(z | x) = N(mu, diag e^logvar), one for each of B examples.
 
     Args:
-        mu, logvar: (B, Z).
+        mu: (B, Z).
+        logvar: (B, Z).
 
     Raises:
         ValueError: shapes that differ. FloatingPointError: values that are not finite, or a variance that overflows.
@@ -111,7 +112,9 @@ class PoissonPosterior:
     """q(z | x) = prod_j Poisson(rate_j), one for each of B examples.
 
     Args:
-        log_rate: (B, Z), logarithms of the rates. prior_rate: of the prior, above 0. temperature: of relaxed counts.
+        log_rate: (B, Z), logarithms of the rates.
+        prior_rate: of the prior, above 0.
+        temperature: of relaxed counts.
 
     Raises:
         FloatingPointError: rates that are not finite, or so large that they cannot be simulated.

@@ -18,7 +18,8 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
     """Index of the nearest vector of the codebook, by |z - e|² = |z|² - 2 z·e + |e|²; equation (12.1).
 
     Args:
-        z: (N, C) vectors. codebook: (K, C).
+        z: (N, C) vectors.
+        codebook: (K, C).
 
     Returns:
         LongTensor (N,) of 0..K-1; the first one among ties.
@@ -32,7 +33,8 @@ def quantize(z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
     z_q = z + sg(e - z): the value of the code, the gradient of the encoder's output. No gradient reaches the codebook.
 
     Args:
-        z: (B, C, H, W), one vector of C numbers at each place. codebook: (K, C).
+        z: (B, C, H, W), one vector of C numbers at each place.
+        codebook: (K, C).
 
     Returns:
         z_q (B, C, H, W), and LongTensor (B, H, W) of indices 0..K-1.
@@ -65,7 +67,8 @@ def vq_loss(z: Tensor, e: Tensor, beta: float = 0.25) -> Tensor:
     """mean |sg(z) - e|² + beta mean |z - sg(e)|²: codes move to the encoder, the encoder commits to codes; (12.3).
 
     Args:
-        z: output of the encoder. e: the codes chosen for it, of the same shape.
+        z: output of the encoder.
+        e: the codes chosen for it, of the same shape.
         beta: weight of the commitment.
 
     Returns:
@@ -87,7 +90,8 @@ def codebook_perplexity(index: Tensor, n_codes: int) -> Tensor:
     """exp of the entropy of the code frequencies: how many codes are in use, in effect; equation (12.5).
 
     Args:
-        index: LongTensor of any shape, values 0..n_codes-1. n_codes: size K of the codebook.
+        index: LongTensor of any shape, values 0..n_codes-1.
+        n_codes: size K of the codebook.
 
     Returns:
         Scalar in [1, K].
@@ -110,7 +114,10 @@ def ema_update(N: Tensor, m: Tensor, index: Tensor, z: Tensor, decay: float) -> 
     N <- decay N + (1 - decay) n,  m <- decay m + (1 - decay) sum of z,  e = m / N. Decay 0 is a step of k-means.
 
     Args:
-        N: (K,) moving counts. m: (K, C) moving sums. index: LongTensor (M,) of the codes chosen. z: (M, C) the vectors.
+        N: (K,) moving counts.
+        m: (K, C) moving sums.
+        index: LongTensor (M,) of the codes chosen.
+        z: (M, C) the vectors.
         decay: in [0, 1).
 
     Raises:
@@ -164,7 +171,8 @@ class VectorQuantizer(nn.Module):
     Trained in several processes, a moving average follows the first one's part of each batch, and all use its codes.
 
     Args:
-        n_codes: K. dim: C, numbers in each vector.
+        n_codes: K.
+        dim: C, numbers in each vector.
         beta: weight of the commitment loss.
         decay: of the moving average, in [0, 1); None learns the codebook by gradient descent on `vq_loss`.
         restart: a code that is chosen less often than this (in moving average, as a fraction of an equal share) moves

@@ -60,7 +60,10 @@ class TwoStage(nn.Module):
         """Draw n images: codes from the prior, then pixels given the codes.
 
         Args:
-            n, y, rng, options: as the prior's `sample` takes them.
+            n: as the prior's `sample` takes them.
+            y: as the prior's `sample` takes them.
+            rng: as the prior's `sample` takes them.
+            options: as the prior's `sample` takes them.
             mean: return the expected images given the codes instead of draws.
 
         Returns:

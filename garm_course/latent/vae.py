@@ -114,7 +114,8 @@ class VAE(nn.Module):
         """Parameters of p(x | z): (N, C, H, W) or (N, C, H, W, n_params).
 
         Args:
-            z: (N, Z). y: LongTensor (N,) of classes, for a conditional VAE.
+            z: (N, Z).
+            y: LongTensor (N,) of classes, for a conditional VAE.
 
         Raises:
             ValueError: for latents or classes that do not fit, or a decoder whose output does not match the head.
@@ -138,7 +139,9 @@ class VAE(nn.Module):
         """log p(x | z) in nats, summed over pixels.
 
         Args:
-            x: (B, C, H, W). z: (B, k, Z). y: LongTensor (B,) of classes, for a conditional VAE.
+            x: (B, C, H, W).
+            z: (B, k, Z).
+            y: LongTensor (B,) of classes, for a conditional VAE.
 
         Returns:
             (B, k) nats.
@@ -173,7 +176,8 @@ class VAE(nn.Module):
         """The two terms of the evidence lower bound at one draw of z, whose difference is at most log p(x) on average.
 
         Args:
-            x: (B, C, H, W). y: LongTensor (B,) of classes, for a conditional VAE.
+            x: (B, C, H, W).
+            y: LongTensor (B,) of classes, for a conditional VAE.
             rng: source of the draw; None takes torch's global generator.
 
         Returns:
@@ -195,7 +199,10 @@ class VAE(nn.Module):
         Without gradients the decoder works on pieces of at most `CHUNK` outputs, so that memory does not grow with k.
 
         Args:
-            x, k, y, rng: see `iwae_bound`.
+            x: see `iwae_bound`.
+            k: see `iwae_bound`.
+            y: see `iwae_bound`.
+            rng: see `iwae_bound`.
             beta: weight of log p(z_j) - log q(z_j | x), for annealing; only 1 gives a bound.
 
         Raises:
@@ -226,7 +233,9 @@ class VAE(nn.Module):
         """The importance-weighted bound with exactly k draws for each image: at most log p(x) on average, rising in k.
 
         Args:
-            x: (B, C, H, W). k: draws, at least 1. y: LongTensor (B,) of classes, for a conditional VAE.
+            x: (B, C, H, W).
+            k: draws, at least 1.
+            y: LongTensor (B,) of classes, for a conditional VAE.
             rng: source of the draws, image after image: the batch size does not change them.
 
         Returns:
@@ -244,7 +253,8 @@ class VAE(nn.Module):
         """Draw n images: z from the prior, then x from p(x | z).
 
         Args:
-            n: number of images. y: LongTensor (n,) of classes, for a conditional VAE.
+            n: number of images.
+            y: LongTensor (n,) of classes, for a conditional VAE.
             rng: source of the draws; image k gets the same ones whatever n is. None takes torch's global generator.
             mean: return the expected image E[x | z] instead of a draw (not with an autoregressive decoder).
 
@@ -371,8 +381,13 @@ class MLPEncoder(nn.Module):
     """Images of levels to the numbers of a posterior: levels as a thermometer, then a perceptron.
 
     Args:
-        shape, levels: of the images. outputs: numbers for each image. n_classes: 0, or classes that are appended.
-        hidden: units of each hidden layer. dropout, input_dropout: probabilities of dropping a unit, an input feature.
+        shape: of the images.
+        levels: of the images.
+        outputs: numbers for each image.
+        n_classes: 0, or classes that are appended.
+        hidden: units of each hidden layer.
+        dropout: probability of dropping a hidden unit.
+        input_dropout: probability of dropping an input feature.
     """
 
     def __init__(self, shape, levels, outputs, n_classes=0, *, hidden=(256, 256), dropout=0.0, input_dropout=0.0):
@@ -393,8 +408,12 @@ class MLPDecoder(nn.Module):
     """Latents to the parameters of a head: a perceptron; logits of levels leave as differences of neighbors.
 
     Args:
-        latents: Z. shape: of the images. head: the distribution of a pixel. n_classes: 0, or classes that are appended.
-        hidden, dropout: see `MLPEncoder`.
+        latents: Z.
+        shape: of the images.
+        head: the distribution of a pixel.
+        n_classes: 0, or classes that are appended.
+        hidden: see `MLPEncoder`.
+        dropout: see `MLPEncoder`.
     """
 
     def __init__(self, latents, shape, head, n_classes=0, *, hidden=(256, 256), dropout=0.0):
@@ -415,9 +434,13 @@ class MLPVAE(VAE):
     """A VAE of two perceptrons for images of levels, conditional on the class on request.
 
     Args:
-        shape, levels, n_classes: see `VAE`.
-        latents: number of latents. hidden: units of each hidden layer of the encoder, and reversed of the decoder.
-        dropout: probability of dropping a hidden unit of either. input_dropout: the same for an input feature.
+        shape: see `VAE`.
+        levels: see `VAE`.
+        n_classes: see `VAE`.
+        latents: number of latents.
+        hidden: units of each hidden layer of the encoder, and reversed of the decoder.
+        dropout: probability of dropping a hidden unit of either.
+        input_dropout: the same for an input feature.
         prior: "gaussian" or "poisson".
         head: "levels" (a softmax, one logit for two levels) or "poisson" (a level is a count).
 

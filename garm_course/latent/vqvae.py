@@ -28,10 +28,11 @@ class VQVAE(nn.Module):
     Its deterministic encoder and a uniform prior over codes give KL = H' W' ln K for every image; equation (12.6).
 
     Args:
-        encoder: x -> (B, dim, H', W'). decoder: (B, dim, H', W') -> parameters of the head, (B, C, H, W) or
-            (B, C, H, W, levels).
+        encoder: x -> (B, dim, H', W').
+        decoder: (B, dim, H', W') -> parameters of the head, (B, C, H, W) or (B, C, H, W, levels).
         quantizer: see `VectorQuantizer`.
-        shape, levels: of the images.
+        shape: of the images.
+        levels: of the images.
         grid: (H', W') of the codes.
 
     Source:
@@ -161,10 +162,16 @@ class ConvVQVAE(VQVAE):
     """A VQ-VAE of convolutions; each of `halvings` layers with stride 2 halves the grid of codes.
 
     Args:
-        shape, levels: of the images; height and width must be divisible by 2^halvings.
-        n_codes, dim: of the codebook. channels: features. blocks: residual blocks on either side.
+        shape: of the images; height and width must be divisible by 2^halvings.
+        levels: of the images.
+        n_codes: of the codebook.
+        dim: of the codebook.
+        channels: features.
+        blocks: residual blocks on either side.
         halvings: 2 turns 28 x 28 pixels into 7 x 7 codes.
-        beta, decay, restart: see `VectorQuantizer`.
+        beta: see `VectorQuantizer`.
+        decay: see `VectorQuantizer`.
+        restart: see `VectorQuantizer`.
 
     Raises:
         ValueError: for classes, or a height or width that cannot be halved so often.

@@ -18,11 +18,14 @@ class Published(NamedTuple):
     """One figure of a paper, on the test split.
 
     Attributes:
-        data, model: as recipes name them; "" for a model that the course has no recipe for.
+        data: as recipes name it.
+        model: as recipes name it; "" for a model that the course has no recipe for.
         what: the model as the paper has it.
-        value, unit: the negative log-likelihood, in "nats" per image or "bits/dim".
+        value: the negative log-likelihood, in "nats" per image or "bits/dim".
+        unit: of the value.
         bound: whether the truth is at most the figure.
-        source, arxiv: authors and year, and the number of the paper at arXiv.
+        source: authors and year.
+        arxiv: number of the paper.
     """
 
     data: str

@@ -44,7 +44,7 @@ class Run:
 
     Attributes:
         checkpoints: folder for what is needed to go on after a kill; None saves nothing.
-        save_every: steps between checkpoints; None: at every evaluation.
+        save_every: steps between checkpoints, None for every evaluation.
         resume: go on from the newest checkpoint, if there is one.
         precision: "no" or "bf16".
         tracker: see `tracking.Tracker`.

@@ -53,7 +53,7 @@ def train(
         seed: of weights, order of the data and dropout.
         overwrite: replace a run that is in the folder already.
         resume: go on with the run in the folder where its newest checkpoint stands; without one, start.
-        save_every: steps between checkpoints; None: at every evaluation.
+        save_every: steps between checkpoints, None for every evaluation.
         precision: "no" or "bf16", see `fit`.
         track: "tensorboard", "wandb" or None; files go to the folder's `logs`.
 

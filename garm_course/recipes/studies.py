@@ -52,7 +52,7 @@ def record(
         name: of the file in `results/studies/`; `--out` writes another one.
         study: called with the options; returns the settings and "runs", one dictionary a run.
         by: what of a run tells the groups apart whose figures are printed side by side.
-        arguments: of the command line; None: those of this process.
+        arguments: of the command line, None for those of this process.
         options: whole numbers that the command line can set, with their defaults; one that is None is left out of the
             recorded command.
 

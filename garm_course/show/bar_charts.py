@@ -23,7 +23,8 @@ def distribution(probs, *, alt, drawn=None, title=None, xlabel="gray level", dis
     Args:
         probs: probabilities (levels,), at least 0, sum 1.
         drawn: the level that was drawn or observed.
-        title: the finding. alt: alternative text, also the caption.
+        title: the finding.
+        alt: alternative text, also the caption.
     """
     show_figure(distribution_figure(probs, drawn=drawn, title=title, xlabel=xlabel), alt, display_id=display_id)
 

@@ -36,7 +36,9 @@ def histograms(panels, *, alt, title=None, xlabel="level", ylabel="probability",
             marks in the middle of the bars, unconnected since there is nothing between levels, or pairs (t, density) of
             equal length, drawn as a line. Equal names look equal in all panels.
         alt: alternative text, also the caption.
-        title: the finding, above the panels. xlabel, ylabel: what is on the axes, with units.
+        title: the finding, above the panels.
+        xlabel: what is on the axes, with units.
+        ylabel: what is on the axes, with units.
         left: where the bar of level 0 begins: -0.5 puts its middle at 0; 0 is for numbers spread over [k, k + 1).
         ymax: upper end of the vertical axes; None lets the bars decide, and marks that are higher leave at the top.
 
@@ -134,7 +136,8 @@ def density_fit(x, *, bins=20, limits=None, mean=None, width=None, xlabel="value
         bins: how many bins the histogram has.
         limits: (low, high), the ends of the histogram; None for those of the data. For levels 0..L-1 take bins=L and
             limits=(0, L): level k then fills [k, k + 1).
-        mean, width: of the Gaussian in the first view; the best ones by default.
+        mean: of the Gaussian in the first view; the best ones by default.
+        width: of the Gaussian in the first view; the best ones by default.
         xlabel: what is on the horizontal axis, with its unit.
 
     Raises:
@@ -158,7 +161,9 @@ class GaussianFit:
     """A histogram as a density, and what Gaussians score on it: the numbers and pictures of `density_fit`.
 
     Attributes:
-        edges: (bins + 1,). probs: (bins,), the sum is 1. entropy: of the density, in nats.
+        edges: (bins + 1,).
+        probs: (bins,), the sum is 1.
+        entropy: of the density, in nats.
         best: mean and width of the Gaussian with the smallest KL(data || Gaussian): those of the histogram.
     """
 

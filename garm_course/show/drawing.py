@@ -42,7 +42,9 @@ class Drawing:
     """One sampled image with the predictive distribution of every position: what the widget shows at each step.
 
     Attributes:
-        image: whole numbers (C, H, W). probs: (C, H, W, levels). nats: (C, H, W), -log p of what was drawn.
+        image: whole numbers (C, H, W).
+        probs: (C, H, W, levels).
+        nats: (C, H, W), -log p of what was drawn.
         order: list of (channel, row, column) in the order of drawing.
     """
 

@@ -34,7 +34,8 @@ def grid(
         levels: number of gray levels.
         alt: alternative text, also the caption.
         titles: one short text above each image.
-        rows, cols: how many, or a list of labels, one for each row or column.
+        rows: how many, or a list of labels, one for each row or column.
+        cols: how many, or a list of labels, one for each row or column.
         title: the finding, above the grid.
         given_mask: bool (H, W), (C, H, W) or (N, C, H, W), True where a completion was given the pixel: that part is
             outlined (and tinted, where it is ink on paper), the rest was drawn by the model.
@@ -59,7 +60,12 @@ def panels(panels, *, levels, alt, rows=None, cols=None, title=None, given_mask=
     Args:
         panels: mapping from the title of a panel to its images, whole numbers (N, C, H, W), or pairs (title, images).
         given_mask: for the panels that are completions: one mask for all panels, or a mapping from title to mask.
-        levels, alt, rows, cols, title, ink: as in `grid`; 4 columns by default.
+        levels: as in `grid`; 4 columns by default.
+        alt: as in `grid`; 4 columns by default.
+        rows: as in `grid`; 4 columns by default.
+        cols: as in `grid`; 4 columns by default.
+        title: as in `grid`; 4 columns by default.
+        ink: as in `grid`; 4 columns by default.
     """
     fig = panels_figure(panels, levels=levels, rows=rows, cols=cols, title=title, given_mask=given_mask, ink=ink)
     show_figure(fig, alt, display_id=display_id)

@@ -48,7 +48,8 @@ def runs(panels, *, alt, title=None, display_id=None):
     Args:
         panels: mapping from what is measured (the label of the horizontal axis, with its unit and what is better) to a
             mapping from method to its runs (n,), 2 to 10 finite numbers. All panels have the same methods.
-        alt: alternative text, also the caption. title: the finding, above the panels.
+        alt: alternative text, also the caption.
+        title: the finding, above the panels.
 
     Raises:
         ValueError: without panels, for panels with different methods, or runs that are not finite.

@@ -42,7 +42,9 @@ def curves(
         series: mapping from name to a tuple (steps, values) of sequences, or to a list of pairs [(step, value), ...].
         baselines: mapping from name to the value of a model that knows nothing of this, drawn as dashed lines.
         floors: mapping from name to the value below which no model can be (the entropy of the data), hatched beneath.
-        title: the finding. xlabel, ylabel: what is on the axes, with units.
+        title: the finding.
+        xlabel: what is on the axes, with units.
+        ylabel: what is on the axes, with units.
         alt: alternative text, also the caption.
         ylim: range of the vertical axis, chosen by itself from the levels that matter if it is None.
     """

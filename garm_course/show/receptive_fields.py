@@ -40,7 +40,8 @@ def fields(supports, position, *, alt, title=None, channel=0, display_id=None):
         supports: mapping from a title to what the prediction at `position` depends on: (H, W) or (C, H, W), bool or the
             size of a gradient. Anything but 0 is a dependence; sizes are shown as darker and lighter blue.
         position: (row, column) of the pixel that is predicted, the one marked "?".
-        title: the finding. alt: alternative text, also the caption.
+        title: the finding.
+        alt: alternative text, also the caption.
         channel: of a color image, the channel that is predicted: at the target itself the earlier channels are past.
     """
     show_figure(fields_figure(supports, position, title=title, channel=channel), alt, display_id=display_id)
@@ -197,8 +198,10 @@ def masks(masks, *, alt, title=None, rows=None, cols=None, center=None, display_
 
     Args:
         masks: mapping from a title to a mask (rows, columns) of 0 and 1.
-        title: the finding. alt: alternative text, also the caption.
-        rows, cols: names of the rows and columns, for instance "RGB" for a mask over channels.
+        title: the finding.
+        alt: alternative text, also the caption.
+        rows: names of the rows, for instance "RGB" for a mask over channels.
+        cols: names of the columns.
         center: outline the middle cell; by default if the mask is an odd square without names.
     """
     show_figure(masks_figure(masks, title=title, rows=rows, cols=cols, center=center), alt, display_id=display_id)

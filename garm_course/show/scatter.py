@@ -51,7 +51,8 @@ def points(
         modes: centers (K, 2), drawn as rings of one size, which says nothing about the width of a mode.
         title: the finding, above the panels.
         limits: (low, high) of both axes; None for the smallest square that holds all points and modes, and a margin.
-        xlabel, ylabel: what is on the axes, with units if there are any.
+        xlabel: what is on the axes, with units if there are any.
+        ylabel: what is on the axes, with units if there are any.
 
     Raises:
         ValueError: for samples, modes, limits or log-densities of another shape or that are NaN, without samples, and

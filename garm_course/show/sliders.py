@@ -26,7 +26,8 @@ def slide(kind, figure, caption, dials):
 
     Args:
         kind: words for the picture's name in the notebook.
-        figure, caption: functions of the values of the sliders that return a matplotlib figure and a sentence.
+        figure: function of the values of the sliders that returns a matplotlib figure.
+        caption: function of the same values that returns a sentence.
         dials: list of `Dial`.
     """
     name = f"{kind}-{next(_numbers)}"

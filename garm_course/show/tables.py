@@ -11,7 +11,8 @@ def ladder(entries, *, baselines=None, floors=None, dims=None, unit="nats"):
     Args:
         entries: mapping from a model's name to its figure: a number, a pair (nats, standard error), a mapping with
             "nats" and "stderr" (an entry of `results/`), or anything with `.nats` and `.stderr`.
-        baselines, floors: mapping from name to a figure of the same kinds.
+        baselines: mapping from name to a figure of the same kinds.
+        floors: mapping from name to a figure of the same kinds.
         dims: number of dimensions of an image; adds a column of bits per dimension, nats / (dims ln 2).
         unit: the unit of the figures.
 
@@ -30,7 +31,9 @@ class Table:
     """Rows of cells; `str(...)` is aligned text, a notebook renders a table.
 
     Args:
-        header: names of the columns. rows: lists of strings. kinds: per row "" for an entry (bold), or what it is else.
+        header: names of the columns.
+        rows: lists of strings.
+        kinds: per row "" for an entry (bold), or what it is else.
     """
 
     def __init__(self, header, rows, kinds):

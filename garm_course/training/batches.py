@@ -17,13 +17,15 @@ class Batches:
         data: examples (x, y).
         batch_size: examples of a batch over all processes; at most all of `data`.
         order: source of the order.
-        rank, processes: which part of each batch is this process's.
+        rank: which part of each batch is this process's.
+        processes: which part of each batch is this process's.
 
     Raises:
         ValueError: if a batch cannot be divided equally.
 
     Attributes:
-        size: examples of a batch over all processes. taken: batches taken from this epoch.
+        size: examples of a batch over all processes.
+        taken: batches taken from this epoch.
     """
 
     def __init__(

@@ -37,7 +37,8 @@ class Checkpoints:
     """Where and how often a run is saved.
 
     Attributes:
-        folder: made when first needed. every: steps between checkpoints; None: whenever the run evaluates.
+        folder: made when first needed.
+        every: steps between checkpoints, None for every evaluation of the run.
         keep: how many of the last ones are kept, at least 1.
     """
 

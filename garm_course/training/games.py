@@ -138,7 +138,7 @@ class ScaledBatches(Batches):
         size: examples a batch, at most all of them.
         order: source of the order of the examples.
         levels: of LongTensor images.
-        team: the processes that share each batch, and the device of this one; None: a single one, on the CPU.
+        team: the processes that share each batch, and the device of this one; None for one process, on the CPU.
 
     Raises:
         ValueError: for an empty data set, or images outside of [-1, 1].

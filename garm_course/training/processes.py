@@ -14,7 +14,8 @@ class Processes:
     """The processes of a run.
 
     Attributes:
-        rank, count: number of this process, and how many there are (0 and 1 where there is one).
+        rank: number of this process, from 0.
+        count: how many there are.
         main: whether this is the one that evaluates, saves and shows progress.
         device: where this process computes.
         accelerator: the one that was asked.

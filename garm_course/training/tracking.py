@@ -12,7 +12,9 @@ class Tracker:
     Args:
         kind: "tensorboard" (files in `folder`, shown by `tensorboard --logdir FOLDER`) or "wandb" (Weights & Biases;
             offline unless the environment variable WANDB_MODE says otherwise, so nothing leaves the computer unasked).
-        folder: where the files go. name: of the run. config: its settings, numbers and words.
+        folder: where the files go.
+        name: of the run.
+        config: its settings, numbers and words.
 
     Raises:
         ValueError: for another kind. ImportError: its package is not installed.

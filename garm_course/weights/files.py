@@ -124,8 +124,8 @@ def load_model(path: Path | str, expected: str | None = None, *, dtype: torch.dt
     Args:
         path: the safetensors file.
         expected: name of the model that it must be, or None for any.
-        dtype: of the weights; None: that of the file. For weights that are stored in half precision float32 is the
-            better choice: the tables of constants that a model makes for itself then keep theirs.
+        dtype: of the weights, None for that of the file. For weights that are stored in half precision float32 is the
+            better choice, since the tables of constants that a model makes for itself then keep theirs.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -45,7 +45,8 @@ class Wiring:
     """Which units of a masked network lie on a path from an input to an output: numbers and pictures of `made_paths`.
 
     Attributes:
-        masks: bool arrays (units out, units in). sizes: units of each layer, inputs first.
+        masks: bool arrays (units out, units in).
+        sizes: units of each layer, inputs first.
         order: (D,) pixels in the order in which they are drawn.
     """
 

@@ -22,7 +22,8 @@ def sample_ar(logits_fn: Callable[[Tensor], Tensor], n: int, D: int, gen: torch.
 
     Args:
         logits_fn: LongTensor (n, D) -> logits (n, D) of x_i = 1, where column i depends on x[:, :i] only.
-        n, D: how many vectors, of how many values.
+        n: how many vectors.
+        D: values of a vector.
         gen: source of the draws.
 
     Returns:

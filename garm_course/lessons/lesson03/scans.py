@@ -19,7 +19,8 @@ def scan_orders(height, width, *, step=3):
     Without ipywidgets, and on a printed page, the first view stands by itself.
 
     Args:
-        height, width: of the image.
+        height: of the image.
+        width: of the image.
         step: time step of the first view, from 0.
     """
     if min(height, width) < 1:

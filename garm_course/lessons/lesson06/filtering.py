@@ -20,7 +20,8 @@ def filtered_samples(model, data, *, y=None, n=64, temperature=1.0, top_p=1.0, s
         data: LongTensor (N, C, H, W), held-out images for comparison.
         y: LongTensor (n,) of classes of the samples, for a model with classes.
         n: number of samples, at least 16.
-        temperature, top_p: of the first view.
+        temperature: of the first view.
+        top_p: of the first view.
         seed: of the uniforms.
         ink: as in `grid`.
     """
@@ -33,7 +34,8 @@ class Filtering:
     """Samples and their cost at every setting, computed when it is first asked for.
 
     Attributes:
-        data_nats: (N,) nats of the held-out images. limit: nats of the uniform distribution.
+        data_nats: (N,) nats of the held-out images.
+        limit: nats of the uniform distribution.
     """
 
     def __init__(self, model, data, *, y=None, n=64, seed=0, ink=None):

@@ -12,8 +12,10 @@ def ring_buffers(layers=4, kernel=2, *, length=24, time=17):
     Without ipywidgets, and on a printed page, the first view stands by itself.
 
     Args:
-        layers: number of convolutions, 1 to 5. kernel: their size k, 2 or 3.
-        length: of the sequence. time: step of the first view, 0..length-1.
+        layers: number of convolutions, 1 to 5.
+        kernel: their size k, 2 or 3.
+        length: of the sequence.
+        time: step of the first view, 0..length-1.
     """
     if not (1 <= layers <= 5 and kernel in (2, 3)):
         raise ValueError(f"expected 1 to 5 layers with a kernel of 2 or 3, got {layers} and {kernel}")

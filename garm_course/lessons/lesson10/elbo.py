@@ -23,7 +23,8 @@ def elbo(x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     Args:
         x: (B, D) pixels, 0 or 1.
         logits: (B, D) of a pixel being 1, from the decoder at one draw of z.
-        mu, logvar: (B, Z) of q(z | x) = N(mu, diag e^logvar).
+        mu: (B, Z) of q(z | x) = N(mu, diag e^logvar).
+        logvar: (B, Z) of q(z | x) = N(mu, diag e^logvar).
 
     Returns:
         (B,) nats, summed over pixels and dimensions, at most 0.

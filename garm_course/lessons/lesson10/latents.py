@@ -34,7 +34,8 @@ def manifold(model, *, alt, title=None, n=14, display_id=None):
     Args:
         model: a VAE with two latents under a standard normal prior, for gray images.
         alt: alternative text, also the caption.
-        title: the finding. n: images in a row.
+        title: the finding.
+        n: images in a row.
 
     Raises:
         ValueError: for a model with another number of latents or channels.
@@ -65,7 +66,8 @@ def latent_cloud(means, y, *, alt, title=None, drawn=None, display_id=None):
     """Show posterior means, each as the digit of its class, over rings of the prior.
 
     Args:
-        means: (N, 2), posterior means. y: whole numbers (N,), classes 0 to 9.
+        means: (N, 2), posterior means.
+        y: whole numbers (N,), classes 0 to 9.
         alt: alternative text, also the caption.
         title: the finding.
         drawn: (M, 2), points to show in gray behind them, such as draws from the aggregated posterior.
@@ -122,7 +124,8 @@ def latent_map(model, x, y, *, start=(0.0, 0.0)):
 
     Args:
         model: a VAE with two latents under a standard normal prior, for gray images.
-        x: LongTensor (N, 1, H, W), whose posteriors make the aggregated posterior. y: their classes (N,).
+        x: LongTensor (N, 1, H, W), whose posteriors make the aggregated posterior.
+        y: their classes (N,).
         start: the point of the first view.
 
     Raises:
@@ -139,7 +142,9 @@ class LatentMap:
     """A model of two latents with the posteriors of a data set.
 
     Attributes:
-        mean, logvar: (N, 2), of the posteriors. y: (N,), classes.
+        mean: (N, 2), of the posteriors.
+        logvar: (N, 2), of the posteriors.
+        y: (N,), classes.
     """
 
     def __init__(self, model, x, y):

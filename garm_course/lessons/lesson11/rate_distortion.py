@@ -37,8 +37,10 @@ class Sweep:
     """The numbers and pictures of `beta_sweep`; means over the seeds, in nats per image.
 
     Attributes:
-        betas: ascending. seeds: how many runs each beta has.
-        rate, distortion: mapping from "training" and "validation" to (betas,) means over the seeds.
+        betas: ascending.
+        seeds: how many runs each beta has.
+        rate: mapping from "training" and "validation" to (betas,) means over the seeds.
+        distortion: the same for the distortion.
         kl: list of (Z,), the KL of each latent on validation data in the run that is drawn, largest first.
         reconstructions: list of whole numbers (N, C, H, W).
     """

@@ -57,7 +57,8 @@ def codebook(patches, counts, *, alt, title=None, inner=None, cols=16, display_i
     """Show one patch for each code, the most frequent first, with its number and its share.
 
     Args:
-        patches: (K, h, w), numbers 0 (paper) to 1 (ink). counts: (K,), how often each code is chosen.
+        patches: (K, h, w), numbers 0 (paper) to 1 (ink).
+        counts: (K,), how often each code is chosen.
         alt: alternative text, also the caption.
         title: the finding.
         inner: pixels of margin around the code's own area, which is framed.
@@ -112,10 +113,13 @@ def staircase(borders, levels, *, at, alt, title=None, xlabel="z", ylabel="loss"
     """Show a function that is constant between borders, as treads with dotted jumps, and the point `at` on it.
 
     Args:
-        borders: N + 1 increasing numbers, the outer two are the ends of the axis. levels: N values between them.
+        borders: N + 1 increasing numbers, the outer two are the ends of the axis.
+        levels: N values between them.
         at: place of the marked point, between the ends and on no border.
         alt: alternative text, also the caption.
-        title: the finding. xlabel, ylabel: what is on the axes, with units.
+        title: the finding.
+        xlabel: what is on the axes, with units.
+        ylabel: what is on the axes, with units.
 
     Raises:
         ValueError: for numbers of borders and levels that do not fit, borders that do not increase, or `at` outside.
@@ -154,9 +158,11 @@ def code_map(images, index, *, alt, title=None, levels=2, display_id=None):
     """Show images with the grid of codes that stands for each: the number of the code in every cell.
 
     Args:
-        images: whole numbers (N, 1, H, W) of levels, N of 1 to 3. index: whole numbers (N, H', W').
+        images: whole numbers (N, 1, H, W) of levels, N of 1 to 3.
+        index: whole numbers (N, H', W').
         alt: alternative text, also the caption.
-        title: the finding. levels: of the images.
+        title: the finding.
+        levels: of the images.
 
     Raises:
         ValueError: for shapes that do not fit.
@@ -241,7 +247,8 @@ class CodeEditor:
     """The map of codes of one image and what the decoder makes of it when one of them is exchanged.
 
     Attributes:
-        index: whole numbers (H', W'), the codes of the image. image: (H, W), its levels as ink 0..1.
+        index: whole numbers (H', W'), the codes of the image.
+        image: (H, W), its levels as ink 0..1.
         before: (H, W), the expected ink that is decoded from them.
     """
 

@@ -26,7 +26,9 @@ class GameFrame(NamedTuple):
 
     Attributes:
         step: of the training.
-        x: (M,) points, the middles of bins. p, g: (M,) densities of data and of what is generated, at least 0.
+        x: (M,) points, the middles of bins.
+        p: (M,) density of the data, at least 0.
+        g: (M,) density of what is generated, at least 0.
         d: (M,) the discriminator, in [0, 1].
     """
 
@@ -54,7 +56,8 @@ def game(frames, *, alt, title=None, xlabel="x", display_id=None):
     Args:
         frames: mapping from the title of a panel to a `GameFrame`, or a list of frames, named by their steps.
         alt: alternative text, also the caption.
-        title: the finding, above the panels. xlabel: what is on the horizontal axis.
+        title: the finding, above the panels.
+        xlabel: what is on the horizontal axis.
 
     Raises:
         ValueError: without frames, with more than four, or for what is no frame.
@@ -120,7 +123,8 @@ def game_steps(frames, *, start=0, xlabel="x"):
 
     Args:
         frames: list of at least two `GameFrame`, in the order of their steps.
-        start: index of the frame in the first view. xlabel: what is on the horizontal axis.
+        start: index of the frame in the first view.
+        xlabel: what is on the horizontal axis.
 
     Raises:
         ValueError: for fewer than two frames, what is no frame, or a start outside of them.
@@ -164,7 +168,8 @@ def orbit(play, *, gamma=0.0, high=2.0):
 
     Args:
         play: function from gamma to the path, a list of pairs (theta, psi), at least two.
-        gamma: in the first view. high: end of the slider, which starts at 0.
+        gamma: in the first view.
+        high: end of the slider, which starts at 0.
 
     Raises:
         ValueError: for a gamma outside of the slider, or a path that is none.

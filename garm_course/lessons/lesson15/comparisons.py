@@ -17,7 +17,8 @@ def beside(images, *, levels, start=0):
     Args:
         images: mapping from the title of a panel to whole numbers (N, C, H, W), levels 0..levels-1; the first panel is
             the original, from which the caption measures the others. At least two panels of one shape.
-        levels: of a pixel. start: index of the image of the first view.
+        levels: of a pixel.
+        start: index of the image of the first view.
 
     Raises:
         ValueError: for other shapes, fewer than two panels or images, or a start outside of them.

@@ -100,7 +100,12 @@ def round_trips(x, models, *, reads, labels, levels, start=0):
     Without ipywidgets, and on a printed page, the first view stands by itself.
 
     Args:
-        x, models, reads, labels, levels: see `RoundTrip`. start: index of the image of the first view.
+        x: see `RoundTrip`.
+        models: see `RoundTrip`.
+        reads: see `RoundTrip`.
+        labels: see `RoundTrip`.
+        levels: see `RoundTrip`.
+        start: index of the image of the first view.
 
     Raises:
         ValueError: for fewer than two images, a start outside of them, or what `RoundTrip` refuses.
