@@ -35,7 +35,8 @@ class Autoregressive(nn.Module):
     name: str  # as recipes and checkpoints call the model
     elastic = False
     looks_ahead = 0
-    sampling_options = ("given", "mask", "temperature", "top_k", "top_p", "min_p", "progress")  # that `sample` takes
+    # that `sample` takes
+    sampling_options = ("length", "given", "mask", "temperature", "top_k", "top_p", "min_p", "progress")
 
     def __init__(self, shape: tuple[int, ...], levels: int, n_classes: int = 0):
         super().__init__()
