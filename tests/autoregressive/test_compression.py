@@ -125,6 +125,8 @@ def test_what_does_not_fit_the_model_is_refused():
         compress(model, x, torch.zeros(len(x), dtype=torch.long))
     with pytest.raises(ValueError, match="do not start as one"):
         decompress(model, b"PNG" * 40)
+    with pytest.raises(ValueError, match=r"earlier format, GARM-AC1; decode it with version 0\.1 and encode"):
+        decompress(model, b"GARM-AC1" + compress(model, x).data[8:])
 
 
 def test_a_model_that_diverged_is_refused():
