@@ -63,6 +63,7 @@ class Trained:
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.trainers: set[str] = set()  # functions of the notebook that train what they are given
+        self.parts: dict[str, set[str]] = {}  # what an object was made of
 
     def used_by(self, source: str) -> set[str]:
         """The trained names that a cell uses or makes; follows its assignments."""
@@ -100,6 +101,9 @@ class Trained:
                 name for n in ast.walk(node) if isinstance(n, ast.comprehension) for name in _names(n.iter, ast.Load)
             }
         given -= own
+        given |= {name for whole in given for name in self.parts.get(whole, ())}
+        for name in _names(target, ast.Store):  # `game = GANGame(gan)`: who trains the game trains the gan
+            self.parts[name] = {a.id for call in _calls(node) for a in call.args if isinstance(a, ast.Name)} - {name}
         uses = ((_names(node, ast.Load) - own) & self.names) | given
         self._set(_names(target, ast.Store) - own, bool(uses or trains))
         if uses or trains:  # `curves[name] = x` and `curves.append(x)` put into what was there before

@@ -24,6 +24,7 @@ def notebook(*cells, tags=()):
         LOAD,
         "model = MADE()\nhistory = fit(model, train, steps=600)",
         "model = MADE()\nfit_game(GANGame(model), data)",
+        "model = MADE()\ngame = GANGame(model)\nfit_game(game, data)",
         "model = SVC(gamma=0.001).fit(x, y)",
         "w = torch.zeros(3)\nopt = torch.optim.Adam([w], lr=0.1)\nmodel = w",
         "net = MADE()\nopts = [torch.optim.Adam(n.parameters()) for n in (net, other)]\nmodel = net",
