@@ -78,7 +78,9 @@ class Attempt:
         """Calls the answer and the reference on copies of the arguments and returns the answer's result.
 
         Args:
-            args, grad, use: as for `same`.
+            args: as for `same`.
+            grad: as for `same`.
+            use: as for `same`.
             values: False to compare only type, shape and dtype.
 
         Raises:

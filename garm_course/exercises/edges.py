@@ -20,7 +20,8 @@ def plain(*args: Any, use: Callable | None = None, values: bool = True) -> Probe
     often equals no known mistake on all probes, although the cause is one of them.
 
     Args:
-        args, use: as for `same`.
+        args: as for `same`.
+        use: as for `same`.
         values: False to look only at type, shape and dtype, and whether it raises.
     """
 
