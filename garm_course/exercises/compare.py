@@ -33,8 +33,8 @@ def difference(
         want: a tensor, number, string, None, or a list, tuple or dictionary of these.
         axes: names of the axes of a tensor.
         any_dtype: compare only the numbers.
-        rtol: tolerance |got - want| <= atol + rtol |want|.
-        atol: tolerance |got - want| <= atol + rtol |want|.
+        rtol: relative tolerance: |got - want| <= atol + rtol |want|.
+        atol: absolute tolerance.
         values: False to compare only type, shape and dtype, and that NaN appears only where expected.
         like: for a dtype, the name of an argument that has it, to say where the answer can take it from.
     """

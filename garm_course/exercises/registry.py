@@ -73,8 +73,8 @@ class Exercise:
         accepts: different right answers, for the tests.
         axes: names of the axes of the result, for positions in hints ("row 1, column 2").
         any_dtype: True where only the numbers count (a mask may be boolean, integer or floating-point).
-        rtol: two numbers a, b are equal when |a - b| <= atol + rtol |b|.
-        atol: see `rtol`.
+        rtol: relative tolerance: two numbers a, b are equal when |a - b| <= atol + rtol |b|.
+        atol: absolute tolerance.
         speed: the measurement of time, or None.
         remembered: what the reference and known mistakes did in probes, filled by `attempt`.
     """
