@@ -49,11 +49,9 @@ import math
 import torch
 from torch import Tensor
 
-from garm_course import budget, check, claims, report, seed, show
-from garm_course.autoregressive.pixelcnn import PixelCNN
-from garm_course.datasets import load
-from garm_course.evaluation.likelihood import baselines, bits_per_dim, evaluate
-from garm_course.training.likelihood import fit
+from garm_course import budget, check, claims, fit, load, report, seed, show
+from garm_course.autoregressive import PixelCNN
+from garm_course.evaluation import baselines, bits_per_dim, evaluate
 from garm_course.lessons import lesson00
 
 # %% [markdown]

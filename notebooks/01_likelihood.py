@@ -45,12 +45,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import functional as autograd
 
-from garm_course import budget, check, claims, report, seed, show
-from garm_course.datasets import load
-from garm_course.distributions.heads import Gaussian, Poisson, draw
-from garm_course.evaluation.likelihood import baselines, evaluate, kl_divergence
-from garm_course.recipes.catalog import recorded
-from garm_course.training.likelihood import fit
+from garm_course import budget, check, claims, fit, load, recorded, report, seed, show
+from garm_course.distributions import Gaussian, Poisson, draw
+from garm_course.evaluation import baselines, evaluate, kl_to_model
 from garm_course.transforms import dequantize
 
 # %% [markdown]
@@ -779,7 +776,7 @@ show.curves(
 report("entropy of glyphs", floor, claimed=53.0, tolerance=0.05, unit="nats")
 report("mean of -ln p(x) at the validation images", at_images, claimed=53.19, tolerance=0.01, unit="nats")
 live = evaluate(mixture, glyphs_validation)
-distance = kl_divergence(glyphs_validation, mixture)
+distance = kl_to_model(glyphs_validation, mixture)
 report("validation NLL of the mixture", live.nats, claimed=147.9, tolerance=1.5, unit="nats")
 report("its KL divergence from the truth", distance.nats, claimed=94.7, tolerance=1.5, unit="nats")
 report("its standard error", distance.stderr, claimed=0.9, tolerance=0.1, unit="nats")
@@ -787,7 +784,7 @@ best = recorded("gated_pixelcnn-glyphs")["validation"]  # figures of a longer tr
 report("KL of a gated PixelCNN, recorded", best["kl"]["nats"], claimed=27.6, tolerance=0.1, unit="nats")
 
 # %% [markdown]
-# The curve has come to rest, and looks finished. The floor says that two thirds of its height are missing knowledge, and a network that sees neighbors (lesson 04) has only 28 nats to go. `kl_divergence` averages $\ln p(x) - \ln q(x)$ *at the same images*, which is (1.1) estimated without bias. So it is not 147.9 - 53.0: these 1,000 images happen to be a little harder than average, with a mean $-\ln p(x)$ of 53.19 nats, and where both are averaged over the same images, the luck of the draw cancels.
+# The curve has come to rest, and looks finished. The floor says that two thirds of its height are missing knowledge, and a network that sees neighbors (lesson 04) has only 28 nats to go. `kl_to_model` averages $\ln p(x) - \ln q(x)$ *at the same images*, which is (1.1) estimated without bias. So it is not 147.9 - 53.0: these 1,000 images happen to be a little harder than average, with a mean $-\ln p(x)$ of 53.19 nats, and where both are averaged over the same images, the luck of the draw cancels.
 #
 # The training NLL, about 130, lies 18 nats *below* the validation's: 200 templates have 157,000 logits for 5,000 images, and some of what they learn is these images and not their distribution (*overfitting*). Only the validation curve estimates (1.2).
 #

@@ -46,15 +46,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.made import FVSBN, MADE, made_degrees
-from garm_course.autoregressive.nade import NADE
-from garm_course.datasets import load
-from garm_course.evaluation.audits import all_images, calibration, causality, normalization
-from garm_course.evaluation.likelihood import PixelMarginals, baselines, evaluate, kl_divergence
-from garm_course.recipes.catalog import find, recorded
-from garm_course.training.likelihood import fit
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, report, seed, show
+from garm_course.autoregressive import FVSBN, MADE, NADE, made_degrees
+from garm_course.evaluation import (
+    PixelMarginals, all_examples, baselines, calibration, causality, evaluate, kl_to_model, normalization,
+)  # fmt: skip
 from garm_course.lessons import lesson02
+from garm_course.recipes import find
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -274,7 +272,7 @@ net = MaskedNet(masks).double()
 with torch.no_grad():
     for weight in net.parameters():
         weight *= 4
-x = all_images((1, 3, 3), 2).flatten(1).double()  # (512, 9)
+x = all_examples((1, 3, 3), 2).flatten(1).double()  # (512, 9)
 
 
 def mass(net: nn.Module) -> float:
@@ -443,7 +441,7 @@ shuffled = {f"random order {s}": torch.randperm(16, generator=seed(s)).tolist() 
 best_of, gaps = {}, {}
 for name, order in {"raster": raster, "columns": columns, **shuffled}.items():
     best_of[name] = best(FVSBN((1, 4, 4), 2, order=order), stripes.x)
-    gaps[name] = kl_divergence(stripes, best_of[name]).nats
+    gaps[name] = kl_to_model(stripes, best_of[name]).nats
     print(f"{name:15s} KL of the best FVSBN ≈ {gaps[name]:.4f} nats")
 report("best FVSBN, raster order", gaps["raster"], claimed=0.0202, tolerance=0.0002, unit="nats")
 report("best FVSBN, column by column", gaps["columns"], claimed=0.0202, tolerance=0.0002, unit="nats")
@@ -472,10 +470,10 @@ report("last pixel of the first row, best FVSBN", nats[0, 3].item(), claimed=0.5
 # %%
 seed(0)
 made = trained(MADE((1, 4, 4), 2, hidden=(256,), direct=False), stripes.x, steps=800)
-gap = kl_divergence(stripes, made).nats
+gap = kl_to_model(stripes, made).nats
 report("MADE with 256 hidden units, raster order", gap, claimed=0.0012, tolerance=0.0012, unit="nats")
 with torch.no_grad():
-    everything = made.log_prob(all_images((1, 4, 4), 2)).exp()  # (65536,)
+    everything = made.log_prob(all_examples((1, 4, 4), 2)).exp()  # (65536,)
     on_stripes = made.log_prob(stripes.x).exp().sum().item()
 report("sum of p over all 65,536 images", everything.sum().item(), claimed=1.0, tolerance=1e-4, unit="")
 report("share of it on the 30 images", on_stripes, claimed=0.9988, tolerance=0.0012, unit="")
@@ -492,7 +490,7 @@ show.grid(
 # %%
 seed(0)
 slow = trained(MADE((1, 4, 4), 2, hidden=(64,), direct=False), stripes.x, steps=800, lr=5e-3)
-slow_gap = kl_divergence(stripes, slow).nats
+slow_gap = kl_to_model(stripes, slow).nats
 report("KL of 64 units at a quarter of the learning rate", slow_gap, claimed=0.07, tolerance=0.03, unit="nats")
 for name, claimed in {"made": 0.0007, "nade": 0.0005}.items():
     gap = recorded(f"{name}-bars_and_stripes")["validation"]["kl"]["nats"]
@@ -679,14 +677,14 @@ agnostic = trained(agnostic.train(), stripes.x, steps=1600, lr=1e-2)
 members = []
 for order, connectivity in itertools.product(range(4), range(2)):
     agnostic.select(order, connectivity)
-    members.append(kl_divergence(stripes, agnostic).nats)
+    members.append(kl_to_model(stripes, agnostic).nats)
 agnostic.select()
 print("KL of the eight members in nats:", " ".join(f"≈ {kl:.3f}" for kl in members))
 ensemble = -agnostic.ensemble_log_prob(stripes.x).mean().item() - math.log(30)
 report("mean KL of the members", sum(members) / 8, claimed=0.11, tolerance=0.03, unit="nats")
 report("KL of the best member", min(members), claimed=0.047, tolerance=0.02, unit="nats")
 report("KL of the ensemble", ensemble, claimed=0.09, tolerance=0.03, unit="nats")
-total = agnostic.ensemble_log_prob(all_images((1, 4, 4), 2)).exp().sum().item()
+total = agnostic.ensemble_log_prob(all_examples((1, 4, 4), 2)).exp().sum().item()
 report("sum of the ensemble over all 65,536 images", total, claimed=1.0, tolerance=1e-4, unit="")
 
 # %% [markdown]
@@ -739,7 +737,7 @@ lost = 120 - int((starved.out.mask @ strict > 0).sum())
 report("connections lost, of 120", lost, claimed=15, tolerance=0, exact=True)
 print(normalization(starved), "·", causality(starved))
 seed(0)
-gap = kl_divergence(stripes, trained(starved, stripes.x, steps=800)).nats
+gap = kl_to_model(stripes, trained(starved, stripes.x, steps=800)).nats
 report("KL of the starved MADE", gap, claimed=1.36, tolerance=0.3, unit="nats")
 
 # %% [markdown]

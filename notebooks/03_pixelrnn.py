@@ -43,17 +43,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.pixelrnn import (
-    DiagonalBiLSTM, DiagonalBiLSTMLayer, PixelGRU, RowLSTM, lstm_cell, unskew,
-)  # fmt: skip
-from garm_course.datasets import load
-from garm_course.evaluation.audits import all_images, causality
-from garm_course.evaluation.likelihood import ClassMarginals, baselines, evaluate, log_probs
-from garm_course.recipes.catalog import recorded, recorded_on
-from garm_course.training.likelihood import fit
-from garm_course.progress import progress
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course.autoregressive import DiagonalBiLSTM, DiagonalBiLSTMLayer, PixelGRU, RowLSTM, lstm_cell, unskew
+from garm_course.evaluation import ClassMarginals, all_examples, baselines, causality, evaluate, log_probs
 from garm_course.lessons import lesson03
+from garm_course.progress import progress
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -96,7 +90,7 @@ report("validation NLL, each pixel for itself given the class", naive_bayes, cla
 # A network that respects the order gives every factor, and then the total over all images is one, whether it is trained or not. Enumerate all $2^{12}$ images of 2 x 2 pixels with three binary colors, with three random networks of this lesson:
 
 # %%
-colors = all_images((3, 2, 2), 2)  # (4096, 3, 2, 2)
+colors = all_examples((3, 2, 2), 2)  # (4096, 3, 2, 2)
 for cls, size in ((PixelGRU, {"hidden": 9}), (RowLSTM, {"channels": 6}), (DiagonalBiLSTM, {"channels": 6})):
     with torch.no_grad():
         total = cls((3, 2, 2), levels=2, **size).double().log_prob(colors).exp().sum().item()
@@ -634,7 +628,7 @@ show.grid(
 # %%
 rng = seed(0)
 tables = torch.rand(2, 2, generator=rng, dtype=torch.float64)  # p(x_i = 1 | y), one row per class
-x = all_images((1, 1, 2), 2).flatten(1)  # (4, 2)
+x = all_examples((1, 1, 2), 2).flatten(1)  # (4, 2)
 p_x_given_y = torch.stack([torch.where(x == 1, p, 1 - p).prod(1) for p in tables], 1)  # (4, 2), each column sums to 1
 p_y_given_x = torch.rand(4, 2, generator=rng, dtype=torch.float64)
 p_y_given_x /= p_y_given_x.sum(1, keepdim=True)

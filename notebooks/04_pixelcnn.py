@@ -41,15 +41,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.layers.causal_conv import CausalConv2d
-from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
-from garm_course.datasets import load
-from garm_course.distributions.heads import Bernoulli
-from garm_course.evaluation.audits import all_images, calibration, causality, normalization, receptive_field
-from garm_course.evaluation.likelihood import baselines, evaluate, kl_divergence
-from garm_course.recipes.catalog import recorded, recorded_on
-from garm_course.training.likelihood import fit
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course.autoregressive import GatedPixelCNN, PixelCNN
+from garm_course.autoregressive.layers import CausalConv2d
+from garm_course.distributions import Bernoulli
+from garm_course.evaluation import (
+    all_examples, baselines, calibration, causality, evaluate, kl_to_model, normalization, receptive_field,
+)  # fmt: skip
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -385,7 +383,7 @@ report("z at temperature 1.1", wrong.z, claimed=16, tolerance=6, unit="standard 
 # %% tags=["exact"]
 stripes = load("bars_and_stripes")
 expert = load_pretrained("gated_pixelcnn-bars_and_stripes")
-gap = kl_divergence(stripes, expert)
+gap = kl_to_model(stripes, expert)
 print(f"NLL ≈ {evaluate(expert, stripes).nats:.4f} nats, entropy of the data {stripes.entropy().nats:.4f} nats")
 report("KL divergence on bars and stripes", gap.nats, claimed=0.0, tolerance=0.001, unit="nats")
 
@@ -507,7 +505,7 @@ report("completions read as the original digit", right, claimed=0.77, tolerance=
 tiny = GatedPixelCNN((1, 3, 3), levels=2, n_classes=3, channels=8, layers=1).double()
 prior = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 with torch.no_grad():
-    joint = prior * tiny.class_log_probs(all_images((1, 3, 3), 2)).exp()  # (512, 3)
+    joint = prior * tiny.class_log_probs(all_examples((1, 3, 3), 2)).exp()  # (512, 3)
 report("sum of p(y) p(x | y) over all x and y", joint.sum().item(), claimed=1.0, tolerance=1e-9, unit="")
 
 # %% [markdown]

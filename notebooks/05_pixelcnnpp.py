@@ -46,18 +46,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.sampling.arithmetic_coding import Encoder
-from garm_course.autoregressive.sampling.compression import compress, decompress
-from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
-from garm_course.datasets import load
-from garm_course.distributions.heads import DiscretizedLogisticMixture
-from garm_course.evaluation.audits import causality, receptive_field
-from garm_course.evaluation.likelihood import evaluate
-from garm_course.distributions.logistic_mixture import conditional_params
-from garm_course.recipes.catalog import recorded_on
-from garm_course.recipes.studies import recorded_study
-from garm_course.training.likelihood import fit
+from garm_course import (
+    budget, check, claims, fit, load, load_pretrained, recorded_on, recorded_study, report, seed, show,
+)  # fmt: skip
+from garm_course.autoregressive import PixelCNNPP
+from garm_course.autoregressive.sampling import Encoder, compress, decompress
+from garm_course.distributions import DiscretizedLogisticMixture, conditional_params
+from garm_course.evaluation import causality, evaluate, receptive_field
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -371,7 +366,7 @@ report("recorded, PixelCNN++ below Gated PixelCNN by", gated - mixture, claimed=
 #
 # ## 5 Softmax or mixture, with few data
 #
-# Section 1 suggests that the mixture helps most when data are scarce. Is it so? The study `python tools/heads.py` trains one trunk with either head on 100, 300 and all 1,257 digits, three seeds each, and keeps the weights that were best on validation. Before you look: which head wins where?
+# Section 1 suggests that the mixture helps most when data are scarce. Is it so? The study `python studies/heads.py` trains one trunk with either head on 100, 300 and all 1,257 digits, three seeds each, and keeps the weights that were best on validation. Before you look: which head wins where?
 
 # %%
 study = recorded_study("heads")

@@ -45,16 +45,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
+from garm_course import budget, check, claims, fit, load, load_pretrained, report, seed, show
+from garm_course.autoregressive import PixelCNN
+from garm_course.autoregressive.layers import CausalAttention, CausalConv1d, KeyValueCache, RingBuffer
 from garm_course.autoregressive.sampling import speculative
-from garm_course.autoregressive.layers.attention import CausalAttention, KeyValueCache
-from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d, RingBuffer
-from garm_course.autoregressive.pixelcnn import PixelCNN
-from garm_course.datasets import load
-from garm_course.evaluation.audits import all_images
-from garm_course.evaluation.likelihood import evaluate
-from garm_course.distributions.filters import filter_logits
-from garm_course.training.likelihood import fit
+from garm_course.distributions import filter_logits
+from garm_course.evaluation import all_examples, evaluate
 from garm_course.lessons import lesson06
 
 # %% [markdown]
@@ -359,7 +355,7 @@ for name, f in settings.items():
 
 # %%
 bars_model = load_pretrained("gated_pixelcnn-bars_and_stripes")
-everything = all_images((1, 4, 4), 2)
+everything = all_examples((1, 4, 4), 2)
 right = (everything[:, None] == load("bars_and_stripes", "train").x.unique(dim=0)).flatten(2).all(2).any(1)
 with torch.no_grad():
     conditionals = bars_model.head.logits(bars_model(everything)).double()  # (65536, 1, 4, 4, 2)
@@ -476,7 +472,7 @@ n = budget(smoke=1, quick=20, full=100)
 runs = [speculative.sample(model, draft, 1, block=28, rng=seed(k)) for k in range(n)]
 passes = sum(run.passes for run in runs) / n
 share = sum(run.accepted for run in runs) / n
-images = torch.cat([run.images for run in runs])
+images = torch.cat([run.x for run in runs])
 with torch.no_grad():
     p, q = (m.head.log_probs(m(images)).exp() for m in (model, draft))  # (n, 1, 28, 28, 2)
 overlap = speculative_output_dist(p, q)[0].sum(-1)  # 1 - TV at each pixel
@@ -525,7 +521,7 @@ kept_seconds = seconds(lambda: speculative.sample(model, draft, 1, block=12, rng
 short = speculative.sample(model, draft, 1, block=12, rng=seed(0))
 for size, run in ((12, short), (28, runs[0])):
     print(f"blocks of {size}: ≈ {run.passes} passes, ≈ {run.guesses} guesses")
-print("the same image:", torch.equal(short.images, runs[0].images))
+print("the same image:", torch.equal(short.x, runs[0].x))
 print(f"one image: ordinary ≈ {times[sizes[0]]:.2f} s, speculative ≈ {kept_seconds:.2f} s")
 
 # %% [markdown]
@@ -538,7 +534,7 @@ seed(5)
 clueless = PixelCNN((1, 4, 4), 2, channels=4, layers=0, first_kernel=3)
 count = budget(smoke=200, quick=20_000, full=100_000)
 run = speculative.sample(bars_model, clueless, count, rng=seed(0))
-index = (run.images.flatten(1) * 2 ** torch.arange(15, -1, -1)).sum(1)
+index = (run.x.flatten(1) * 2 ** torch.arange(15, -1, -1)).sum(1)
 code = (everything.flatten(1) * 2 ** torch.arange(15, -1, -1)).sum(1)
 frequency = torch.zeros(65536, dtype=torch.float64).index_put_((index,), torch.tensor(1 / count).double(), True)[code]
 gap = (frequency - plain)[right]
@@ -584,7 +580,7 @@ def draw(state: object, u: Tensor) -> Tensor:
     x = torch.zeros(64, count, dtype=torch.long)
     for i in range(64):
         x[i] = painter.head.sample(painter.step(state, i, x[i - 1] if i else None), u[i])
-    return painter.to_image(x.T).clone()
+    return painter.from_sequence(x.T).clone()
 
 
 with torch.inference_mode():

@@ -45,17 +45,12 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.datasets import load
-from garm_course.distributions.heads import Gaussian
-from garm_course.evaluation.likelihood import evaluate, rate_distortion
-from garm_course.latent.ppca import PPCA
-from garm_course.latent.priors import StandardNormal
-from garm_course.latent.vae import MLPVAE, VAE, NegativeELBO
-from garm_course.recipes.catalog import recorded, recorded_on
-from garm_course.training.likelihood import fit
-from garm_course.transforms import dequantize
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course.distributions import Gaussian
+from garm_course.evaluation import evaluate, rate_distortion
+from garm_course.latent import MLPVAE, PPCA, VAE, NegativeELBO, StandardNormal
 from garm_course.lessons import lesson10
+from garm_course.transforms import dequantize
 
 # %% [markdown]
 # ## 1 The question, in pictures

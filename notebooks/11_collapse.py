@@ -44,20 +44,18 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.pixelcnn import GatedPixelCNN
-from garm_course.datasets import load
-from garm_course.lessons.lesson11.rate_distortion import Sweep
-from garm_course.distributions.heads import Gaussian
-from garm_course.evaluation.likelihood import rate_distortion
-from garm_course.latent.bounds import kl_diag_gaussian, leave_one_out, reparameterize
-from garm_course.latent.ppca import PPCA
-from garm_course.latent.priors import GaussianPosterior, StandardNormal
-from garm_course.latent.vae import MLPVAE, VAE, MLPEncoder, NegativeELBO
-from garm_course.recipes.catalog import recorded, recorded_on
-from garm_course.recipes.studies import recorded_study
-from garm_course.training.likelihood import fit
+from garm_course import (
+    budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, recorded_study, report, seed, show,
+)  # fmt: skip
+from garm_course.autoregressive import GatedPixelCNN
+from garm_course.distributions import Gaussian
+from garm_course.evaluation import rate_distortion
+from garm_course.latent import (
+    MLPVAE, PPCA, VAE, GaussianPosterior, MLPEncoder, NegativeELBO, StandardNormal, kl_diag_gaussian, leave_one_out,
+    reparameterize,
+)  # fmt: skip
 from garm_course.lessons import lesson11
+from garm_course.lessons.lesson11 import Sweep
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -572,7 +570,7 @@ off = torch.maximum(off_d, off_r)
 report("largest difference from (11.8)", off.detach(), claimed=0.0, tolerance=0.001)
 
 # %% [markdown]
-# **On digits** there is no formula, so ten values of $\beta$ were run, three seeds each, with a small VAE of 8 latents and independent pixels: `python tools/beta_sweep.py`, four minutes on one thread. First one of them live, $\beta = 6$, with the same settings and another seed.
+# **On digits** there is no formula, so ten values of $\beta$ were run, three seeds each, with a small VAE of 8 latents and independent pixels: `python studies/beta_sweep.py`, four minutes on one thread. First one of them live, $\beta = 6$, with the same settings and another seed.
 
 # %%
 study = recorded_study("beta_sweep-digits")

@@ -46,14 +46,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.autoregressive.pixelcnn import GatedPixelCNN
-from garm_course.datasets import load
-from garm_course.evaluation.audits import all_images
-from garm_course.evaluation.likelihood import evaluate, rate_distortion
-from garm_course.latent.vqvae import ConvVQVAE, TwoStage, VQLoss
-from garm_course.recipes.catalog import recorded, recorded_on
-from garm_course.training.likelihood import fit
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course.autoregressive import GatedPixelCNN
+from garm_course.evaluation import all_examples, evaluate, rate_distortion
+from garm_course.latent import ConvVQVAE, TwoStage, VQLoss
 from garm_course.lessons import lesson12
 
 # %% [markdown]
@@ -375,7 +371,7 @@ fit(small_prior, codes, steps=n_steps, batch_size=30, lr=1e-2, ema=0.9)
 small_pair = TwoStage(small, small_prior)
 
 # %%
-maps = all_images((1, 2, 2), 4)  # (256, 1, 2, 2): all maps of codes
+maps = all_examples((1, 2, 2), 4)  # (256, 1, 2, 2): all maps of codes
 with torch.no_grad():
     log_prior = small_prior.log_prob(maps).double()  # (256,)
     params = small.decode(maps[:, 0])  # (256, 1, 4, 4)
@@ -680,7 +676,7 @@ report("steps until 0.95 to their power is 0.05", math.log(0.05) / math.log(0.95
 # - Razavi, van den Oord, Vinyals, *Generating Diverse High-Fidelity Images with VQ-VAE-2*, NeurIPS 2019, arXiv 1906.00446: two grids of codes, a coarse one and a fine one, each with its prior.
 # - Dhariwal, Jun, Payne, Kim, Radford, Sutskever, *Jukebox: A Generative Model for Music*, 2020, arXiv 2005.00341: codes for sound, and the restart of dead ones.
 # - Bengio, Léonard, Courville, *Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation*, 2013, arXiv 1308.3432: the straight-through estimator.
-# - Lesson 17 replaces the pixel loss by a perceptual and an adversarial one, and the PixelCNN by a transformer. In the library, read [`vqvae.py`](../garm_course/latent/vqvae.py).
+# - Lesson 17 replaces the pixel loss by a perceptual and an adversarial one, and the PixelCNN by a transformer. In the library, read [`quantizer.py`](../garm_course/latent/quantizer.py), then [`vqvae.py`](../garm_course/latent/vqvae.py).
 
 # %%
 claims()

@@ -44,16 +44,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, report, seed, show
-from garm_course.adversarial.divergences import F_DIVERGENCES, kl_divergence
-from garm_course.adversarial.gan import GAN, MLPGAN, MLPCritic, MLPGenerator
-from garm_course.adversarial.losses import saturating_g_loss
-from garm_course.training.games import fit_adversarial
-from garm_course.datasets import load
-from garm_course.show import GameFrame
-from garm_course.evaluation.samples import mode_counts
-from garm_course.recipes.studies import recorded_study
+from garm_course import budget, check, claims, load, recorded_study, report, seed, show
+from garm_course.adversarial import (
+    F_DIVERGENCES, GAN, MLPGAN, GANGame, MLPCritic, MLPGenerator, kl_divergence, saturating_g_loss,
+)  # fmt: skip
+from garm_course.evaluation import mode_counts
 from garm_course.lessons import lesson13
+from garm_course.training import fit_game
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -74,13 +71,13 @@ middles = torch.from_numpy((edges[1:] + edges[:-1]) / 2)  # (80,)
 p_line = torch.distributions.Normal(CENTERS.double(), STD).log_prob(middles).exp().mean(0)  # the data's density
 
 
-def frame(G: nn.Module, D: nn.Module, step: int) -> GameFrame:
+def frame(G: nn.Module, D: nn.Module, step: int) -> lesson13.GameFrame:
     """What both players do now: the generator's density as a histogram of 10,000 draws, the discriminator's curve."""
     with torch.no_grad():
         x = G(torch.randn(10_000, 4, generator=torch.Generator().manual_seed(1)))[:, 0]
         d = torch.sigmoid(D(middles.float()[:, None]))
     density = np.histogram(x.numpy(), edges)[0] / len(x) / (edges[1] - edges[0])
-    return GameFrame(step, middles.numpy(), p_line.numpy(), density, d.double().numpy())
+    return lesson13.GameFrame(step, middles.numpy(), p_line.numpy(), density, d.double().numpy())
 
 # %%
 def players(s: int) -> tuple[nn.Module, nn.Module]:
@@ -402,15 +399,15 @@ report("probability that data and generator share at the end", frames[-1].overla
 lesson13.game_steps(frames, start=min(4, len(frames) - 2))
 
 # %% [markdown]
-# **With a nearly best discriminator.** The theory of section 3 assumed $D = D^*$. So give the discriminator five steps for each of the generator's, and a three times larger learning rate. `fit_adversarial` is the same loop with checks around it; the fakes of the last discriminator step are the generator's too. (`decay` lowers both learning rates to 0 over the run, which our loop did not do. Section 7 compares with decay on both sides.) Before you run it: will the result be better?
+# **With a nearly best discriminator.** The theory of section 3 assumed $D = D^*$. So give the discriminator five steps for each of the generator's, and a three times larger learning rate. `fit_game` with a `GANGame` is the same loop with checks around it; the fakes of the last discriminator step are the generator's too. (`decay` lowers both learning rates to 0 over the run, which our loop did not do. Section 7 compares with decay on both sides.) Before you run it: will the result be better?
 
 # %%
 data = TensorDataset(line, which)
 G, D = players(0)
 gan, strong = GAN(G, D, (1,), 4), []
 options = {"steps": steps, "batch_size": 256, "decay": True}
-fit_adversarial(gan, data, critic_steps=5, critic_lr=3e-3, watch_every=50, label="best critic", **options,
-                watch=lambda step, gan: strong.append(frame(gan.generator, gan.critic, step)))  # fmt: skip
+fit_game(GANGame(gan, critic_steps=5), data, critic_lr=3e-3, watch_every=50, label="best critic", **options,
+         watch=lambda step, gan: strong.append(frame(gan.generator, gan.critic, step)))  # fmt: skip
 end = strong[-1]
 off = np.nanmean(np.abs(end.d - end.best))
 report("mean distance of D from D*", off, claimed=0.03, tolerance=0.05)
@@ -437,7 +434,7 @@ lesson13.game(
 #
 # ## 7 Lost modes, counted
 #
-# `python tools/mode_collapse.py` trained ten seeds in each of six settings ("minimax" is the saturating loss of (13.5); learning rates are 0.001 where nothing is said). A mode counts as reached if it is the nearest one for at least a quarter of its fair share of samples. The second figure is the share of samples within three standard deviations of some mode. The data: the line of above; eight narrow Gaussians on a circle (`ring`); twenty-five on a grid (`grid`).
+# `python studies/mode_collapse.py` trained ten seeds in each of six settings ("minimax" is the saturating loss of (13.5); learning rates are 0.001 where nothing is said). A mode counts as reached if it is the nearest one for at least a quarter of its fair share of samples. The second figure is the share of samples within three standard deviations of some mode. The data: the line of above; eight narrow Gaussians on a circle (`ring`); twenty-five on a grid (`grid`).
 
 # %%
 study = recorded_study("mode_collapse")
@@ -489,8 +486,8 @@ for setting, most, count in (
 points = load("grid", "train")
 seed(11)
 fast = MLPGAN((2,), latents=2, hidden=(64, 64))
-fit_adversarial(
-    fast,
+fit_game(
+    GANGame(fast),
     points,
     lr=4e-3,
     critic_lr=5e-4,
@@ -665,7 +662,7 @@ report("saturating over non-saturating gradient", norms["saturating"] / norms["n
 # - Nowozin, Cseke, Tomioka, *f-GAN*, NIPS 2016, arXiv 1606.00709; Mao, Li, Xie, Lau, Wang, Smolley, *Least Squares Generative Adversarial Networks*, ICCV 2017, arXiv 1611.04076.
 # - Metz, Poole, Pfau, Sohl-Dickstein, *Unrolled Generative Adversarial Networks*, ICLR 2017, arXiv 1611.02163; Lin, Khetan, Fanti, Oh, *PacGAN: The power of two samples in generative adversarial networks*, NeurIPS 2018, arXiv 1712.04086: the ring and the grid.
 # - Arora, Zhang, *Do GANs actually learn the distribution? An empirical study*, 2017, arXiv 1706.08224: how few different faces a GAN draws.
-# - In the library, read [`losses.py`](../garm_course/adversarial/losses.py), [`divergences.py`](../garm_course/adversarial/divergences.py) and [`training/games.py`](../garm_course/training/games.py).
+# - In the library, read [`losses.py`](../garm_course/adversarial/losses.py), [`divergences.py`](../garm_course/adversarial/divergences.py) and `GANGame.step` in [`gan.py`](../garm_course/adversarial/gan.py).
 
 # %%
 claims()

@@ -45,18 +45,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.adversarial.divergences import js_divergence, total_variation
-from garm_course.adversarial.gan import DCGAN, MLPGAN
-from garm_course.adversarial.lipschitz import clip_weights, r1_penalty
-from garm_course.training.games import fit_adversarial
-from garm_course.datasets import load
-from garm_course.evaluation.features import class_shares, features
-from garm_course.evaluation.samples import frechet_distance
-from garm_course.recipes.catalog import recorded
-from garm_course.recipes.studies import recorded_study
-from garm_course.transforms import unscale
+from garm_course import budget, check, claims, load, load_pretrained, recorded, recorded_study, report, seed, show
+from garm_course.adversarial import DCGAN, MLPGAN, GANGame, clip_weights, js_divergence, r1_penalty, total_variation
+from garm_course.evaluation import class_shares, frechet_distance
+from garm_course.evaluation.features import features
 from garm_course.lessons import lesson13
+from garm_course.training import fit_game
+from garm_course.transforms import unscale
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -414,7 +409,7 @@ report(
 #
 # ## 7 What each of them does, over five seeds
 #
-# `python tools/stable_gans.py` trained nine variants, five seeds each, with equal networks and equally many generator steps: 3,000 on the 25-mode grid, 2,500 on `digits`. "Plain" is the non-saturating loss, both learning rates 0.001 and falling to 0. The others change only what they are called after: clipping at $c = 0.05$, the penalty (14.2) with weight 10, R1 with $\gamma = 0.1$, rates of 0.0005 and 0.002, averages with $\rho = 0.995$. The Wasserstein ones take three critic steps for each generator step, as their theory wants a good critic; that costs about twice the time. Three figures: the modes reached (of 25, counted as in lesson 13), the share of samples
+# `python studies/stable_gans.py` trained nine variants, five seeds each, with equal networks and equally many generator steps: 3,000 on the 25-mode grid, 2,500 on `digits`. "Plain" is the non-saturating loss, both learning rates 0.001 and falling to 0. The others change only what they are called after: clipping at $c = 0.05$, the penalty (14.2) with weight 10, R1 with $\gamma = 0.1$, rates of 0.0005 and 0.002, averages with $\rho = 0.995$. The Wasserstein ones take three critic steps for each generator step, as their theory wants a good critic; that costs about twice the time. Three figures: the modes reached (of 25, counted as in lesson 13), the share of samples
 # within three standard deviations of a mode, and on digits the Fréchet distance of 180 samples to the 180 validation images. It is $|\mu_1 - \mu_2|^2 + \mathrm{tr}\big(C_1 + C_2 - 2\,(C_1 C_2)^{1/2}\big)$ for the means and covariances of two sets of images in the features of a network, here the course's own classifier (lower is better; FID is the same in the features of a network for ImageNet, so the figures compare only within this data set).
 #
 # With five seeds a mean is uncertain. For $n$ independent seeds with mean $\bar m$ whose figures are roughly normal, the interval that holds the true mean in 95 of 100 such studies is
@@ -503,12 +498,9 @@ classifier = load_pretrained("classifier-digits")
 real = features(classifier, validation.x)
 seed(0)
 live = MLPGAN((1, 8, 8), 17, latents=32, hidden=(256, 256))
-history = fit_adversarial(
-    live,
+history = fit_game(
+    GANGame(live, loss="wasserstein", penalty=10.0, critic_steps=3),
     train,
-    loss="wasserstein",
-    penalty=10.0,
-    critic_steps=3,
     decay=True,
     label="gradient penalty",
     steps=budget(smoke=2, quick=800, full=2500),
@@ -592,7 +584,7 @@ report("the same for data", glyphs.nearest_prototype(glyphs.x)[1].double().mean(
 # %%
 try:
     normalized = DCGAN((1, 28, 28), 2, channels=4, critic_batch_norm=True)
-    fit_adversarial(normalized, load("glyphs", "train", n=64), r1=0.1, steps=1)
+    fit_game(GANGame(normalized, r1=0.1), load("glyphs", "train", n=64), steps=1)
 except ValueError as error:
     print("ValueError:", error)
 

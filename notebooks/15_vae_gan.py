@@ -44,17 +44,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.adversarial.losses import minimax_d_loss, nonsaturating_g_loss
-from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss
-from garm_course.training.games import ScaledBatches, fit_vaegan
-from garm_course.datasets import load
-from garm_course.evaluation.features import classify, features
-from garm_course.evaluation.samples import frechet_distance
-from garm_course.recipes.studies import recorded_study
-from garm_course.training.likelihood import fit
-from garm_course.transforms import scale, unscale
+from garm_course import budget, check, claims, fit, load, load_pretrained, recorded_study, report, seed, show
+from garm_course.adversarial import MLPVAEGAN, PixelLoss, VAEGANGame, minimax_d_loss, nonsaturating_g_loss
+from garm_course.evaluation import classify, frechet_distance
+from garm_course.evaluation.features import features
 from garm_course.lessons import lesson15
+from garm_course.training import ScaledBatches, fit_game
+from garm_course.transforms import scale, unscale
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -259,7 +255,7 @@ def after_one_step(gamma: float = 1.0, louder: float = 1.0, variance: float = 1.
     for w in last:
         w.data *= louder
     before = {p: torch.cat([w.detach().flatten() for w in getattr(one, p).parameters()]) for p in PLAYERS}
-    fit_vaegan(one, train, gamma=gamma, variance=variance, steps=1)
+    fit_game(VAEGANGame(one, gamma=gamma, variance=variance), train, steps=1)
     return {p: torch.cat([w.detach().flatten() for w in getattr(one, p).parameters()]) - before[p] for p in PLAYERS}
 
 
@@ -291,7 +287,9 @@ vae = MLPVAEGAN((1, 8, 8), 17)  # its discriminator stays as it is
 fit(vae, train, loss=PixelLoss(0.12), steps=steps, lr=1e-3, ema=0.99, clip=1000.0, evaluate_every=steps, label="VAE")
 seed(0)
 vaegan = MLPVAEGAN((1, 8, 8), 17)
-history = fit_vaegan(vaegan, train, gamma=0.1, variance=0.1, r1=0.1, ema=0.99, decay=True, steps=steps, label="VAE-GAN")
+history = fit_game(
+    VAEGANGame(vaegan, gamma=0.1, variance=0.1, r1=0.1), train, ema=0.99, decay=True, steps=steps, label="VAE-GAN"
+)
 print(f"{history.steps} steps")
 
 # %%
@@ -357,7 +355,7 @@ report("Fréchet distance of the VAE", measured["VAE"]["frechet"], claimed=68, t
 report("of the VAE-GAN", measured["VAE-GAN"]["frechet"], claimed=36, tolerance=24)
 
 # %% [markdown]
-# One run each. The study `python tools/vaegan.py` has three seeds of six settings:
+# One run each. The study `python studies/vaegan.py` has three seeds of six settings:
 
 # %%
 study = recorded_study("vaegan")
@@ -602,7 +600,7 @@ report(
 # - Larsen, Sønderby, Larochelle, Winther, *Autoencoding beyond pixels using a learned similarity metric*, ICML 2016, arXiv 1512.09300: attributes as directions in the code.
 # - Dosovitskiy, Brox, *Generating Images with Perceptual Similarity Metrics based on Deep Networks*, NIPS 2016, arXiv 1602.02644: the same idea with features of a network trained before.
 # - Mescheder, Nowozin, Geiger, *Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks*, ICML 2017, arXiv 1701.04722; Rosca, Lakshminarayanan, Warde-Farley, Mohamed, *Variational Approaches for Auto-Encoding Generative Adversarial Networks*, 2017, arXiv 1706.04987: other marriages.
-# - Esser, Rombach, Ommer, *Taming Transformers for High-Resolution Image Synthesis*, CVPR 2021, arXiv 2012.09841: an autoencoder with discrete codes and a discriminator. In the library, read [`vaegan.py`](../garm_course/adversarial/vaegan.py) and `fit_vaegan` in [`training/games.py`](../garm_course/training/games.py).
+# - Esser, Rombach, Ommer, *Taming Transformers for High-Resolution Image Synthesis*, CVPR 2021, arXiv 2012.09841: an autoencoder with discrete codes and a discriminator. In the library, read `VAEGANGame.step` in [`vaegan.py`](../garm_course/adversarial/vaegan.py).
 
 # %%
 claims()

@@ -45,17 +45,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, load_pretrained, report, seed, show
-from garm_course.adversarial.cyclegan import CycleGAN, PatchCritic
-from garm_course.adversarial.losses import hinge_d_loss, wasserstein_g_loss
-from garm_course.training.games import fit_cyclegan
-from garm_course.datasets import load
-from garm_course.evaluation.features import accuracy, classify, features
-from garm_course.evaluation.samples import frechet_distance
-from garm_course.recipes.catalog import recorded
-from garm_course.recipes.studies import recorded_study
-from garm_course.transforms import scale, unscale
+from garm_course import budget, check, claims, load, load_pretrained, recorded, recorded_study, report, seed, show
+from garm_course.adversarial import CycleGAN, CycleGANGame, PatchCritic, hinge_d_loss, wasserstein_g_loss
+from garm_course.evaluation import accuracy, classify, frechet_distance
+from garm_course.evaluation.features import features
 from garm_course.lessons import lesson16
+from garm_course.training import fit_game
+from garm_course.transforms import scale, unscale
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -183,7 +179,8 @@ def identity_loss(G: Callable, F: Callable, x: Tensor, y: Tensor) -> Tensor:
 # %%
 tiny = CycleGAN((1, 8, 8), (3, 8, 8), width=4, critic_width=4)
 try:
-    fit_cyclegan(tiny, TensorDataset(heap_x, labels_x), TensorDataset(heap_y, labels_y), identity=5.0, steps=2)
+    heaps = TensorDataset(heap_x, labels_x), TensorDataset(heap_y, labels_y)
+    fit_game(CycleGANGame(tiny, identity=5.0), heaps, steps=2)
 except ValueError as error:
     print("refused:", error)
 
@@ -401,7 +398,7 @@ report("cycle loss, last step", cycles[-1], claimed=0.2, tolerance=0.15)
 # %% [markdown]
 # ## 5 Gray to color
 #
-# `fit_cyclegan` is the same loop with what makes it dependable around it. The translator has one residual block of 3 x 3 convolutions and no normalization; the critic has one score for the image, and the loss is the hinge loss. (The paper has least squares and many scores; below we count how that does here.)
+# `fit_game` with a `CycleGANGame` is the same loop with what makes it dependable around it. The translator has one residual block of 3 x 3 convolutions and no normalization; the critic has one score for the image, and the loss is the hinge loss. (The paper has least squares and many scores; below we count how that does here.)
 
 # %%
 data_x, data_y = TensorDataset(heap_x, labels_x), TensorDataset(heap_y, labels_y)
@@ -413,11 +410,10 @@ def painted(step: int, model: CycleGAN) -> float:
     return (model.translate(gray, "xy") - true_y).square().mean().item()
 
 
-SHORT = {"lr": 4e-3, "decay": True, "loss": "hinge"}
-history = fit_cyclegan(
-    painter,
-    data_x,
-    data_y,
+SHORT = {"lr": 4e-3, "decay": True, "batch_size": 32}
+history = fit_game(
+    CycleGANGame(painter, loss="hinge"),
+    (data_x, data_y),
     steps=budget(smoke=2, quick=400, full=400),
     watch=painted,
     watch_every=20,
@@ -459,7 +455,7 @@ report("share of their translations read as the right digit", record["class_accu
 #
 # Why did it find the right one of all the translators without loss? Section 3 says that it did not have to. One reason is that the network is a small convolution, the same at every place. (It is local too: a pixel depends on the 9 x 9 pixels around it. In the middle of an image of 8 x 8 that is all of it, so this is not the reason here.) A rule for single pixels is easy for it, and making 8s of 3s is not.
 #
-# But was it luck? `python tools/translations.py` trained ten seeds in each of several settings. *Kept* is the share of validation digits whose translation shows the same digit, as read by a classifier that the course ships (colors are first turned back into gray, by how far they are from paper to ink); *returned* is the share for which $F(G(x))$ shows it.
+# But was it luck? `python studies/translations.py` trained ten seeds in each of several settings. *Kept* is the share of validation digits whose translation shows the same digit, as read by a classifier that the course ships (colors are first turned back into gray, by how far they are from paper to ink); *returned* is the share for which $F(G(x))$ shows it.
 
 # %%
 study = recorded_study("translations")
@@ -633,8 +629,8 @@ def judged(model: CycleGAN) -> tuple[dict, dict]:
 
 seed(0)
 mixer = CycleGAN((1, 8, 8), (1, 8, 8), dense=(512,), critic_width=16, critic_layers=ONE_SCORE)
-fit_cyclegan(mixer, data_x, inverted_y, steps=budget(smoke=2, quick=1000, full=3000), lr=2e-3, ema=0.99, decay=True,
-             loss="hinge", label="perceptrons")  # fmt: skip
+fit_game(CycleGANGame(mixer, loss="hinge"), (data_x, inverted_y), steps=budget(smoke=2, quick=1000, full=3000), lr=2e-3,
+         batch_size=32, ema=0.99, decay=True, label="perceptrons")  # fmt: skip
 mixed, read = judged(mixer)
 kept = (read["G(x)"] == validation.y).double().mean().item()
 returned = (read["F(G(x))"] == validation.y).double().mean().item()
@@ -701,7 +697,8 @@ for name in runs:
 # %%
 seed(0)
 local = CycleGAN((1, 8, 8), (1, 8, 8), width=16, norm=False, critic_width=16, critic_layers=ONE_SCORE)
-fit_cyclegan(local, data_x, inverted_y, steps=budget(smoke=2, quick=250, full=1000), **SHORT, label="convolutions")
+steps = budget(smoke=2, quick=250, full=1000)
+fit_game(CycleGANGame(local, loss="hinge"), (data_x, inverted_y), steps=steps, **SHORT, label="convolutions")
 straight, read_local = judged(local)
 kept_local = (read_local["G(x)"] == validation.y).double().mean().item()
 report("share of digits that stay the same digit, convolutions", kept_local, claimed=0.98, tolerance=0.02)
@@ -847,7 +844,7 @@ report("least ratio of the two cycle errors, one cycle", min(ratio), claimed=2.1
 # - Taigman, Polyak, Wolf, *Unsupervised Cross-Domain Image Generation*, ICLR 2017, arXiv 1611.02200: where the identity loss comes from.
 # - Shrivastava, Pfister, Tuzel, Susskind, Wang, Webb, *Learning from Simulated and Unsupervised Images through Adversarial Training*, CVPR 2017, arXiv 1612.07828: the pool.
 # - Chu, Zhmoginov, Sandler, *CycleGAN, a Master of Steganography*, 2017, arXiv 1712.02950: where a cycle hides what it must not lose.
-# - In the library, read [`cyclegan.py`](../garm_course/adversarial/cyclegan.py) and `fit_cyclegan` in [`training/games.py`](../garm_course/training/games.py).
+# - In the library, read `CycleGANGame.step` in [`cyclegan.py`](../garm_course/adversarial/cyclegan.py).
 
 # %%
 claims()
