@@ -106,6 +106,11 @@ def test_alarm_stops(function):
 
 
 @pytest.mark.usefixtures("nothing_left_behind")
+def test_computing_is_stopped_soon_after_its_limit():
+    assert 0.2 <= stopped_after(loop, limit=0.2, patience=PATIENCE).computed < 2
+
+
+@pytest.mark.usefixtures("nothing_left_behind")
 def test_waiting_is_stopped_by_the_clock_alone():
     taken = stopped_after(sleep, limit=0.1, patience=0.4)
     assert taken.elapsed >= 0.4
