@@ -140,8 +140,9 @@ def test_versions_agree():
     version = PROJECT["project"]["version"]
     assert garm_course.__version__ == version
     assert str(yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]) == version
-    first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1]
-    assert first == version
+    sections = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [name for name in sections if name != "Unreleased"][0] == version
+    assert "Unreleased" not in sections[1:]
 
 
 def test_environment_yml_installs_the_package_and_repeats_nothing():

@@ -21,10 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.autoregressive.images import PixelModel
-from garm_course.autoregressive.layers.causal_conv import CausalConv2d, ConvCache, conv_mask, rgb_center_mask
+from garm_course.autoregressive.layers.causal_conv import CausalConv2d, ConvCache
 from garm_course.models import configured
-
-__all__ = ["GatedPixelCNN", "PixelCNN", "conv_mask", "down_shift", "gated_activation", "rgb_center_mask"]
 
 
 def down_shift(v: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from garm_course.distributions.heads import DiscretizedLogisticMixture, output_head
+from garm_course.distributions.heads import output_head
 from garm_course.distributions.logistic_mixture import (
+    DiscretizedLogisticMixture,
     bin_log_masses,
     channel_means,
     conditional_params,

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from garm_course.autoregressive import pixelcnn
-from garm_course.autoregressive.layers.causal_conv import CausalConv2d
-from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN, conv_mask, gated_activation
+from garm_course.autoregressive.layers.causal_conv import CausalConv2d, conv_mask
+from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN, gated_activation
 from garm_course.evaluation.audits import all_examples, causality, normalization, receptive_field
 
 TARGET, SHAPE = (9, 5), (1, 11, 11)

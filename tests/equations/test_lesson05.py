@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.autoregressive.sampling.compression import compress, decompress
-from garm_course.distributions.heads import DiscretizedLogisticMixture
 from garm_course.distributions.logistic_mixture import (
+    DiscretizedLogisticMixture,
     bin_log_masses,
     channel_means,
     conditional_params,

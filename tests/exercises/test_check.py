@@ -5,7 +5,7 @@ import functools
 import pytest
 import torch
 
-from garm_course.autoregressive.pixelcnn import conv_mask as reference
+from garm_course.autoregressive.layers.causal_conv import conv_mask as reference
 from garm_course.exercises import STUB, CheckFailed, Result, check, checking, is_reference, registry
 from garm_course.exercises.verdict import Verdict
 

@@ -16,7 +16,7 @@ import matplotlib.pyplot
 import torch
 from IPython.display import display
 from garm_course.exercises import check, timelimit
-from garm_course.autoregressive.pixelcnn import conv_mask as reference
+from garm_course.autoregressive.layers.causal_conv import conv_mask as reference
 timelimit.SECONDS = 1.5
 _ = torch.manual_seed(5)
 """

@@ -18,7 +18,7 @@ import torch
 from limits import PATIENCE
 from torch import nn
 
-from garm_course.autoregressive.pixelcnn import conv_mask as right
+from garm_course.autoregressive.layers.causal_conv import conv_mask as right
 from garm_course.exercises import STUB, grade, same, timelimit
 from garm_course.exercises.registry import STUB_TEXT
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from garm_course.autoregressive.pixelcnn import conv_mask
+from garm_course.autoregressive.layers.causal_conv import conv_mask
 from garm_course.exercises.registry import Exercise, Speed, same
 
 

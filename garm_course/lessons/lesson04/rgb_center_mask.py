@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from garm_course.autoregressive.pixelcnn import rgb_center_mask
+from garm_course.autoregressive.layers.causal_conv import rgb_center_mask
 from garm_course.exercises.registry import Exercise, Speed, same
 
 
