@@ -141,7 +141,7 @@ def test_versions_agree():
     assert garm_course.__version__ == version
     assert str(yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]) == version
     sections = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert [name for name in sections if name != "Unreleased"][0] == version
+    assert next(name for name in sections if name != "Unreleased") == version
     assert "Unreleased" not in sections[1:]
 
 
