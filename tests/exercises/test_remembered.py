@@ -107,3 +107,13 @@ def test_a_probe_that_draws_draws_the_same_in_every_check(make):
         assert grade("double", lambda x: 3 * x).hint == "Twice."
     assert all(torch.equal(one, drawn[0]) for one in drawn)
     assert len(drawn) == 3  # of the two answers, and once of the mistake
+
+
+def test_the_random_state_is_the_same_before_every_call(make):
+    def double(x):
+        return 2 * x
+
+    make(double, [same(X)], mistakes=[(lambda x: torch.rand(2).double(), "No dice.")])
+    for n in (3, 5):
+        torch.rand(n)  # of the notebook
+        assert grade("double", lambda x: torch.rand(2).double()).hint == "No dice."
