@@ -66,14 +66,14 @@ def cifar_members(rng=None):
 
 
 def write_tar(path, members, *, extra=(), mode="w:gz"):
-    """A tar archive of `members` and of the TarInfo objects in `extra`, which have no content."""
+    """A tar archive of `members` and of the TarInfo objects in `extra`, whose content is zeros."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, mode) as archive:
         folder = tarfile.TarInfo(cifar10.FOLDER.rstrip("/"))
         folder.type = tarfile.DIRTYPE
         archive.addfile(folder)
         for info in extra:
-            archive.addfile(info)
+            archive.addfile(info, io.BytesIO(bytes(info.size)))
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
