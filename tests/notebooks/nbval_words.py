@@ -9,8 +9,8 @@ import re
 import pytest
 
 from garm_course.editions.trained import REMEDY
+from tests.limits import PATIENCE
 
-PATIENCE = 1800  # seconds by the clock, for one message of a kernel
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
 VERDICT = re.compile(r"(?<=: )(?:holds|does NOT hold)(?=\))")
 
