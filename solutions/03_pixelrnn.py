@@ -47,7 +47,7 @@ from garm_course import budget, check, claims, fit, load, load_pretrained, recor
 from garm_course.autoregressive import DiagonalBiLSTM, DiagonalBiLSTMLayer, PixelGRU, RowLSTM, lstm_cell, unskew
 from garm_course.evaluation import ClassMarginals, all_examples, baselines, causality, evaluate, log_probs
 from garm_course.lessons import lesson03
-from garm_course.progress import progress
+from garm_course.progress_bar import progress
 
 # %% [markdown]
 # ## 1 The question, in pictures

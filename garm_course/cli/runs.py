@@ -128,7 +128,7 @@ def sample(
     """Draw samples from a run and write them as a grid."""
     import torch
 
-    from garm_course.progress import progress
+    from garm_course.progress_bar import progress
     from garm_course.show import panels_figure, png
     from garm_course.weights.files import write_atomically
 
