@@ -189,10 +189,9 @@ class Attempt:
                 if inspect.isgenerator(outcome.value) or inspect.iscoroutine(outcome.value):
                     outcome.value.close()
                 outcome.gradients = gradients(outcome.value, leaves) if leaves else ()
-            except TimeUp:
-                raise
             except BaseException as error:  # SystemExit of exit() as well
-                if isinstance(error, KeyboardInterrupt) and (not limited or stop.pressed):
+                sent = meter.over if isinstance(error, TimeUp) else stop.pressed or not limited
+                if isinstance(error, (TimeUp, KeyboardInterrupt)) and sent:  # and not raised by the answer
                     raise
                 outcome.stub = type(error) is NotImplementedError and error.args in ((), (STUB_TEXT,))
                 outcome.error = readable(error)
@@ -394,7 +393,7 @@ def _code(args: tuple) -> str:
     def literal(value: Any) -> bool:
         if type(value) in (list, tuple):
             return all(map(literal, value))
-        return value is None or type(value) in (bool, int, float, str) and value == value
+        return value is None or (type(value) in (bool, int, float, str) and value == value)
 
     text = ", ".join(map(repr, args))
     return f"({text})" if all(map(literal, args)) and len(text) < 80 else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from garm_course.exercises import notebook, timelimit
 from garm_course.exercises.attempt import Attempt, Outcome, Refused, known, readable
-from garm_course.exercises.compare import kind_of
+from garm_course.exercises.compare import kind_of, type_name
 from garm_course.exercises.patterns import pattern
 from garm_course.exercises.registry import Exercise, exercises, get
 from garm_course.exercises.standin import course_code, invitation, stand_in
@@ -42,17 +42,16 @@ def grade(name: str, answer: Any, *, seconds: float | None = None) -> Result:
     'not yet'
     """
     exercise = get(name)
-    with unchanged_world():
-        with pressed_stop() as stop:
-            try:
-                return _judge(exercise, answer, timelimit.SECONDS if seconds is None else seconds)
-            except BaseException as error:
-                if isinstance(error, KeyboardInterrupt) and stop.pressed:
-                    raise
-                if not isinstance(error, Exception):  # no probe raises such a thing: an object of the answer does
-                    return Result(NOT_YET, f"The answer cannot be looked at: that raises {readable(error)}.")
-                blame = "This is a fault of the course and not of your answer; please report it"
-                return Result(NOT_YET, f"The check of {name} itself failed. {blame}: {readable(error)}")
+    with unchanged_world(), pressed_stop() as stop:
+        try:
+            return _judge(exercise, answer, timelimit.SECONDS if seconds is None else seconds)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and stop.pressed:
+                raise
+            if not isinstance(error, Exception):  # no probe raises such a thing: an object of the answer does
+                return Result(NOT_YET, f"The answer cannot be looked at: that raises {readable(error)}.")
+            blame = "This is a fault of the course and not of your answer; please report it"
+            return Result(NOT_YET, f"The check of {name} itself failed. {blame}: {readable(error)}")
 
 
 def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
@@ -188,9 +187,9 @@ def _name_of(answer: Any, caller: Any) -> str:
     """The name of the definition, else the name that the caller bound the object to (for a lambda, a partial)."""
     try:
         name = answer.__name__
-    except BaseException:  # a partial, a callable object
+    except BaseException:  # a partial, a callable object, one that raises whatever it likes
         name = None
     if isinstance(name, str) and name.isidentifier():
         return name
     bound = (n for space in (caller.f_locals, caller.f_globals) for n, value in space.items() if value is answer)
-    return next((n for n in bound if not n.startswith("_")), str(name or type(answer).__name__))
+    return next((n for n in bound if not n.startswith("_")), str(name or type_name(answer)))

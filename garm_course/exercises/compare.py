@@ -161,8 +161,12 @@ def kind_of(value: Any) -> str:
     if type(value) is torch.Tensor:
         return "a nested tensor" if value.is_nested else f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, type):
-        return f"the class {value.__name__}"
+        return f"the class {type.__dict__['__name__'].__get__(value)}"
     if inspect.isroutine(value):
         return "a function: it was not called"
-    name = type.__getattribute__(type(value), "__name__")
-    return f"an object of type {name}"
+    return f"an object of type {type_name(value)}"
+
+
+def type_name(value: Any) -> str:
+    """The name of a value's type, whatever the type itself says."""
+    return type.__dict__["__name__"].__get__(type(value))

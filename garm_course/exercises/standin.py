@@ -1,4 +1,4 @@
-"""What an exercise's name means after an answer that is not right: the course's code, with the student's own beside it."""
+"""What the name of an exercise means after an answer that is not right: the course's code, and the answer beside it."""
 
 import functools
 import inspect
