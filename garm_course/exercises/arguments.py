@@ -19,8 +19,13 @@ def fresh(value: Any) -> Any:
         return generator
     if isinstance(value, Tensor):
         return value.detach().clone()
-    if isinstance(value, (np.ndarray, nn.Module)):
-        return copy.deepcopy(value)
+    if isinstance(value, nn.Module):
+        copied = copy.deepcopy(value)
+        for weight, other in zip(value.parameters(), copied.parameters(), strict=True):
+            other.grad = None if weight.grad is None else weight.grad.detach().clone()
+        return copied
+    if isinstance(value, np.ndarray):
+        return value.copy()
     if type(value) in (list, tuple):
         return type(value)(fresh(v) for v in value)
     if type(value) is dict:
@@ -92,20 +97,20 @@ def left_behind(name: str, got: dict[str, Any], want: dict[str, Any], **toleranc
     modes = {True: "training", False: "evaluation"}
     for part, mode in want["training"].items():
         if got["training"].get(part) is not mode:
-            return f"{name} is left in {modes[not mode]} mode: it was handed over in {modes[mode]} mode"
+            return f"it leaves {name} in {modes[not mode]} mode: it was handed over in {modes[mode]} mode"
     for weight, trained in want["trained"].items():
         if got["trained"].get(weight) is not trained:
-            how = "frozen: requires_grad is False" if trained else "with requires_grad=True"
-            return f"{name}.{weight} is left {how}, and stays so for all that comes after"
+            how = "frozen, requires_grad is False" if trained else "with requires_grad=True"
+            return f"it leaves {name}.{weight} {how}: so it stays for all that comes after"
     for weight, value in want["weights"].items():
         if difference(got["weights"].get(weight), value, **tolerances):
-            return f"{name}.{weight} is another one than before: the weights are not to be changed here"
+            return f"it changes {name}.{weight}: the call is to leave it as it was"
     for weight, gradient in want["gradients"].items():
         left = got["gradients"].get(weight)
         if gradient is None and left is not None:
-            return f"{name}.{weight} is left with a gradient, and none may arrive there"
+            return f"it leaves a gradient at {name}.{weight}, and none may arrive there"
         if gradient is not None and left is None:
-            return f"{name}.{weight} has no gradient afterwards: none arrived, or it was cleared"
+            return f"it leaves no gradient at {name}.{weight}: none arrived, or it was cleared"
         what = "" if gradient is None else difference(left, gradient, **tolerances)
         if what:
             return f"{what}, in the gradient of {name}.{weight}"
