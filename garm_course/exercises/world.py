@@ -4,6 +4,7 @@ import builtins
 import inspect
 import io
 import math
+import operator
 import os
 import random
 import signal
@@ -91,7 +92,7 @@ def restored() -> Iterator[None]:
 def _restore_names(one: Any, before: dict[str, Any]) -> None:
     """Undo what was assigned to a module or class; what was imported into it meanwhile stays."""
     now = vars(one)
-    if len(now) == len(before) and all(now.get(name) is value for name, value in before.items()):
+    if len(now) == len(before) and all(map(operator.is_, now.values(), before.values())):
         return
     for name, value in before.items():
         if now.get(name) is not value:

@@ -140,3 +140,13 @@ def test_verdict_is_the_same_text_every_time(capsys):
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1]
     assert "0x..." in texts[0]
+
+
+def test_code_and_emphasis_are_set_and_not_printed_raw():
+    hint = "order[0] is the *index* of the first: `torch.argsort(order)`; 2 * 3 * 4, a*b, `x**2 < 3`."
+    html = Verdict("made_masks", Result("not yet", hint, printed="*as* `it` is"))._repr_html_()
+    assert (
+        "the <em>index</em> of the first: <code>torch.argsort(order)</code>; 2 * 3 * 4, a*b, <code>x**2 &lt; 3</code>."
+        in html
+    )
+    assert "| *as* `it` is" in html

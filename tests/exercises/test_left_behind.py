@@ -1,5 +1,6 @@
 """What a call leaves behind: in networks, in lists, in a generator, and in the world."""
 
+import builtins
 import math
 import os
 
@@ -51,7 +52,10 @@ def each(change):
 NETWORKS = {
     "frozen": (then(lambda net: net.requires_grad_(False)), "It leaves net.0.weight frozen"),
     "detached": (then(each(lambda w: w.detach_())), "0.weight frozen"),
-    "evaluation mode": (then(lambda net: net.eval()), "It leaves net in evaluation mode: it was handed over in training"),
+    "evaluation mode": (
+        then(lambda net: net.eval()),
+        "It leaves net in evaluation mode: it was handed over in training",
+    ),
     "a part of it": (then(lambda net: net[1].eval()), "in evaluation mode"),
     "weights": (then(each(lambda w: w.data.clamp_(-0.01, 0.01))), "It changes net.0.weight"),
     "a step": (then(lambda net: torch.optim.SGD(net.parameters(), lr=0.1).step()), "It changes net.0.weight"),
@@ -113,7 +117,7 @@ WORLD = {
     "a method of tensors": lambda: setattr(torch.Tensor, "sum", lambda *a, **k: 0),
     "functional": lambda: setattr(torch.nn.functional, "softplus", None),
     "math": lambda: setattr(math, "log", math.exp),
-    "Python": lambda: setattr(__builtins__, "sum", max) if not isinstance(__builtins__, dict) else __builtins__.update(sum=max),
+    "Python": lambda: setattr(builtins, "sum", max),
     "default dtype": lambda: torch.set_default_dtype(torch.float64),
     "a folder": lambda: os.chdir("/"),
 }  # fmt: skip

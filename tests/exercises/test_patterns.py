@@ -20,29 +20,26 @@ def table(x):
     return right(x)
 
 
+EVERY, RIGHT = "Every number is ", "The numbers are right, "
 RELATIONS = {
     "Every number has the wrong sign.": lambda x: -right(x),
-    "Every number is 3 times the expected one.": lambda x: 3 * right(x),
-    "Every number is -0.5 times the expected one.": lambda x: -right(x) / 2,
-    "Every number is 0.6931 times the expected one (ln 2: nats and bits are exchanged).": lambda x: math.log(2) * right(x),
-    "Every number is multiplied by the number of examples: a sum stands where a mean is asked for.": lambda x: (
-        right(x) * len(x)
+    f"{EVERY}3 times the expected one.": lambda x: 3 * right(x),
+    f"{EVERY}-0.5 times the expected one.": lambda x: -right(x) / 2,
+    f"{EVERY}0.6931 times the expected one (ln 2: nats and bits are exchanged).": lambda x: math.log(2) * right(x),
+    f"{EVERY}multiplied by the number of examples: a sum stands where a mean is asked for.": lambda x: right(x) * len(x),
+    f"{EVERY}divided by the number of entries of the last axis: a mean stands where a sum is asked for.": (
+        lambda x: right(x) / x.shape[-1]
     ),
-    "Every number is divided by the number of entries of the last axis: a mean stands where a sum is asked for.": lambda x: (
-        right(x) / x.shape[-1]
-    ),
-    "Every number is the square of the expected one.": lambda x: right(x) ** 2,
-    "Every number is the absolute value of the expected one.": lambda x: right(x).abs(),
-    "Every number is the exponential of the expected one.": lambda x: right(x).exp(),
-    "Every number is 0.25 below the expected one.": lambda x: right(x) - 0.25,
-    "The numbers are right, but in reverse order along the axis of the row.": lambda x: right(x).flip(0),
-    "The numbers are right, but one place too far along the axis of the column.": lambda x: right(x).roll(1, 1),
+    f"{EVERY}the square of the expected one.": lambda x: right(x) ** 2,
+    f"{EVERY}the absolute value of the expected one.": lambda x: right(x).abs(),
+    f"{EVERY}the exponential of the expected one.": lambda x: right(x).exp(),
+    f"{EVERY}0.25 below the expected one.": lambda x: right(x) - 0.25,
+    f"{RIGHT}but in reverse order along the axis of the row.": lambda x: right(x).flip(0),
+    f"{RIGHT}but one place too far along the axis of the column.": lambda x: right(x).roll(1, 1),
     "All examples get the result of the first one.": lambda x: right(x)[:1].expand_as(x).clone(),
     "All examples get the mean of their results.": lambda x: right(x).mean(0).expand_as(x).clone(),
-    "The numbers are right, except those above 0.5, which stay there: they are clamped.": lambda x: right(x).clamp(max=0.5),
-    "Only the last place along the axis of the column is wrong.": lambda x: torch.cat(
-        [right(x)[:, :-1], x[:, -1:] - 3], 1
-    ),
+    f"{RIGHT}except those above 0.5, which stay there: they are clamped.": lambda x: right(x).clamp(max=0.5),
+    "Only the last place along the axis of the column is wrong.": lambda x: torch.cat([right(x)[:, :-1], x[:, -1:] - 3], 1),
 }  # fmt: skip
 
 
