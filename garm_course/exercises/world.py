@@ -44,7 +44,7 @@ def restored() -> Iterator[None]:
     grad, dtype, device = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device()
     casts = {kind: (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")}
     modes = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
-    strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    strict = _deterministic()
     threads, recursion, folder, errors = torch.get_num_threads(), sys.getrecursionlimit(), os.getcwd(), np.geterr()
     shown, numpy_shown, environment = dict(vars(torch._tensor_str.PRINT_OPTS)), np.get_printoptions(), dict(os.environ)
     stdin, figures, shared = sys.stdin, _figures(), [dict(vars(one)) for one in _SHARED]
@@ -66,7 +66,8 @@ def restored() -> Iterator[None]:
             torch.set_autocast_enabled(kind, enabled)
             torch.set_autocast_dtype(kind, reduced)
         torch.autograd.set_detect_anomaly(*modes)
-        torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
+        if _deterministic() != strict:  # the call imports for a second
+            torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
         torch.set_default_dtype(dtype)
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
@@ -87,6 +88,10 @@ def restored() -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda_states)
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
+
+
+def _deterministic() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 def _restore_names(one: Any, before: dict[str, Any]) -> None:

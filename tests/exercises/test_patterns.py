@@ -26,7 +26,9 @@ RELATIONS = {
     f"{EVERY}3 times the expected one.": lambda x: 3 * right(x),
     f"{EVERY}-0.5 times the expected one.": lambda x: -right(x) / 2,
     f"{EVERY}0.6931 times the expected one (ln 2: nats and bits are exchanged).": lambda x: math.log(2) * right(x),
-    f"{EVERY}multiplied by the number of examples: a sum stands where a mean is asked for.": lambda x: right(x) * len(x),
+    f"{EVERY}multiplied by the number of examples: a sum stands where a mean is asked for.": (
+        lambda x: right(x) * len(x)
+    ),
     f"{EVERY}divided by the number of entries of the last axis: a mean stands where a sum is asked for.": (
         lambda x: right(x) / x.shape[-1]
     ),
@@ -39,7 +41,9 @@ RELATIONS = {
     "All examples get the result of the first one.": lambda x: right(x)[:1].expand_as(x).clone(),
     "All examples get the mean of their results.": lambda x: right(x).mean(0).expand_as(x).clone(),
     f"{RIGHT}except those above 0.5, which stay there: they are clamped.": lambda x: right(x).clamp(max=0.5),
-    "Only the last place along the axis of the column is wrong.": lambda x: torch.cat([right(x)[:, :-1], x[:, -1:] - 3], 1),
+    "Only the last place along the axis of the column is wrong.": (
+        lambda x: torch.cat([right(x)[:, :-1], x[:, -1:] - 3], 1)
+    ),
 }  # fmt: skip
 
 
