@@ -45,7 +45,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import functional as autograd
 
-from garm_course import budget, check, claims, fit, load, recorded, report, seed, show
+from garm_course import budget, check, claims, fit, guess, load, recorded, report, seed, show
 from garm_course.distributions import Gaussian, Poisson, draw
 from garm_course.evaluation import baselines, evaluate, kl_to_model
 from garm_course.transforms import dequantize
@@ -285,6 +285,9 @@ report("79.20 nats per MNIST digit", mnist_bits, claimed=0.1457, tolerance=1e-4,
 
 # %% [markdown]
 # Back to the digits. The three baselines of this course need no training: all levels equally likely; one histogram per pixel (those of section 3, smoothed); one histogram per pixel *and class*, mixed over the ten classes. The table calls the second "pixel marginals": a *marginal* is the distribution of one pixel by itself, whatever the others are.
+
+# %%
+guess("what the pixel histograms save", ...)  # if you like: a number in place of the dots
 
 # %%
 floor_of_sense = baselines(train, validation)
@@ -808,6 +811,9 @@ with torch.no_grad():
         log_prefix = F.pad(log_joint.logsumexp(1), (1, 0))  # (50, 785) log q(x_1, ..., x_i)
         parts.append(log_prefix.diff(dim=1).exp())
 q_true = torch.cat(parts).clamp(max=1)  # (1000, 784) probability of the value that came
+
+# %%
+guess("accuracy of a blank page", ...)  # if you like: a number in place of the dots
 
 # %%
 nll_bits, h_mixture, e_mixture = -q_true.log2().mean(), h_b(q_true).mean(), (q_true < 0.5).float().mean()

@@ -45,7 +45,9 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course import (
+    budget, check, claims, fit, guess, load, load_pretrained, recorded, recorded_on, report, seed, show,
+)  # fmt: skip
 from garm_course.distributions import Gaussian
 from garm_course.evaluation import evaluate, rate_distortion
 from garm_course.latent import MLPVAE, PPCA, VAE, NegativeELBO, StandardNormal
@@ -267,6 +269,9 @@ for mu, claimed in ((0.5, 4.64), (1.0, 7.5)):
 
 # %% [markdown]
 # Both are right on average. In one dimension the score's variance is a nuisance; it grows with the dimension, because *all* of $f$ multiplies the noise of *each* coordinate. For $f(z) = \sum_j z_j^2$ and the gradient of the first mean:
+
+# %%
+guess("ratio of variances with 64 latents", ...)  # if you like: a number in place of the dots
 
 # %%
 for size in (1, 16, 64):
@@ -581,6 +586,9 @@ report("the VAE's bound less the PixelCNN's NLL", distance, claimed=9.2, toleran
 # ## 9 Break it
 #
 # Now train the loss of many tutorials: `mse_loss` (a mean over pixels) plus the KL divergence (a sum). Equation (10.8) says what will happen. Compare it with the same loss and a *sum* of squares over $2\sigma^2$, with $s^2 = 0.03$ (pixels as numbers in 0..1; the cell prints what the model then leaves of a pixel); there $\beta = 1$, where by (10.8) the mean of squares amounts to $\beta = D / 2 s^2$.
+
+# %%
+guess("latents that the other model uses, of 16", ...)  # if you like: a number in place of the dots
 
 # %%
 def mse_plus_kl(weight: float):

@@ -45,7 +45,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from garm_course import (
-    budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, recorded_study, report, seed, show,
+    budget, check, claims, fit, guess, load, load_pretrained, recorded, recorded_on, recorded_study, report, seed, show,
 )  # fmt: skip
 from garm_course.autoregressive import GatedPixelCNN
 from garm_course.distributions import Gaussian
@@ -127,6 +127,9 @@ show.panels(
 # %% [markdown]
 # The images are a PixelCNN's, and they are other digits. Let a judge count it, a support vector machine: how often does it read the same digit in the original and in what was drawn from its code? And a test that needs no judge, the **swap test**: what happens to
 # $\log p(x \mid z)$ when each image gets the code of *another* image?
+
+# %%
+guess("drawn images that show the digit of the original", ...)  # if you like: a number in place of the dots
 
 # %%
 judge = SVC(gamma=0.001).fit(train.x.flatten(1), train.y)
@@ -307,6 +310,9 @@ for name, vae in (("collapsed", model), ("recorded VAE", factored)):
     nats = q.kl().mean(0).sort(descending=True).values.tolist()
     print(f"{name}: {vae.latents} latents; nats of each, from the busiest:")
     print("   ", "  ".join(f"≈ {v:.2f}" for v in nats))
+
+# %%
+guess("active latents of the recorded VAE, of 16", ...)  # if you like: a number in place of the dots
 
 # %%
 with torch.no_grad():
