@@ -139,8 +139,8 @@ seed(0)
 train, validation = load("digits", "train"), load("digits", "validation")
 model = PixelCNN((1, 8, 8), levels=17, channels=32, layers=3, first_kernel=5, dropout=0.3)
 history = fit(
-    model, train, validation=validation, steps=budget(smoke=2, quick=300, full=900), batch_size=32, lr=4e-3,
-    evaluate_every=budget(smoke=2, quick=50, full=100), label="PixelCNN",
+    model, train, validation=validation, steps=budget(smoke=2, quick=300, full=300), batch_size=32, lr=4e-3,
+    evaluate_every=budget(smoke=2, quick=50, full=50), label="PixelCNN",
 )  # fmt: skip
 
 # %% tags=["exact"]
