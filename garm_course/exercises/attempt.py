@@ -286,9 +286,10 @@ class Attempt:
             remedy = f"work on a copy, `{copy}`"
             return f"{call} changes its argument {got.changed} in place, which its caller still needs: {remedy}.", True
         like = {} if use else {a.dtype: name for name, a in zip(names, args, strict=True) if isinstance(a, Tensor)}
-        cause = difference(got.value, want.value, axes=exercise.axes, values=values, like=like, **options)
+        options |= dict(axes=exercise.axes, like=like)
+        cause = difference(got.value, want.value, values=values, **options)
         if cause:
-            clear = bool(difference(got.value, want.value, values=False, **options))
+            clear = cause == difference(got.value, want.value, values=False, **options)
             return f"{_capital(cause)}. The call: {call}.", clear
         for name, state in (want.networks or {}).items():
             cause = left_behind(name, got.networks[name], state, rtol=exercise.rtol, atol=exercise.atol)
@@ -305,6 +306,7 @@ class Attempt:
                     "be trained: a path of torch operations must lead from there to the result, on which nothing is "
                     f"detached (.detach(), .data, .item(), .numpy(), no_grad). The call: {call}."
                 ), True
+            options |= dict(axes=(), like=None)
             causes = [(name, difference(g, w, **options)) for name, g, w in pairs if w is not None]
             for name, cause in causes:
                 if cause:

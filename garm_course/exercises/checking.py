@@ -70,7 +70,7 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
                 return Result(NOT_ATTEMPTED, NOT_WRITTEN)
         if outcomes and outcomes[-1].too_long:
             last = outcomes[-1]
-            return Result(NOT_YET, f"{refused} {exercise.rule}", printed=last.printed, call=last.call)
+            return Result(NOT_YET, _with_the_task(refused, exercise), printed=last.printed, call=last.call)
     if failed is None:
         if answer is not exercise.reference and attempt.hands_over():
             return Result(NOT_YET, f"It hands the work to the course's own {exercise.name}: write the steps yourself.")
@@ -88,7 +88,11 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
         return Result(NOT_YET, cause, **seen)
     calls = [(one.value, one.want, one.call.args) for run in runs for one in run if not one.error]
     relation = "" if outcome.error else pattern(calls, exercise.axes)
-    return Result(NOT_YET, relation or f"{cause} {exercise.rule}", detail=relation and cause, **seen)
+    return Result(NOT_YET, relation or _with_the_task(cause, exercise), detail=relation and cause, **seen)
+
+
+def _with_the_task(cause: Any, exercise: Exercise) -> str:
+    return f"{cause} The task: {exercise.rule}"
 
 
 def _does_the_same(attempt: Attempt, mistake: Any, runs: list[list[Outcome]]) -> bool:
@@ -105,7 +109,7 @@ def _timed(exercise: Exercise, attempt: Attempt) -> Result:
     try:
         slow = speed is not None and attempt.too_slow(speed.args(), speed.seconds)
     except Refused as refused:
-        return Result(NOT_YET, f"{refused} {exercise.rule}")
+        return Result(NOT_YET, _with_the_task(refused, exercise))
     if not slow:
         return Result(PASSED)
     hint = f"Right, but too slow: at the size that the lesson needs it takes more than {speed.seconds:g} s."

@@ -54,16 +54,17 @@ class Verdict:
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
+        first, *others = self._lines()
         lines = "<br>".join(
             f'<span style="white-space:pre-wrap">{html.escape(line)}</span>'
             if line.startswith("| ")  # printed by the answer: as it is
             else _marked_up(line)
-            for line in self._lines()
+            for line in others
         )
         return (
             f'<div role="status" style="border:1px solid {_COLORS[self.result.status]};border-left-width:6px;'
             "padding:.4em .8em;margin:.3em 0;max-width:60em;overflow-wrap:anywhere;"
-            f'font-family:var(--jp-code-font-family,monospace)">{lines}</div>'
+            f'font-family:var(--jp-code-font-family,monospace)"><b>{html.escape(first)}</b><br>{lines}</div>'
         )
 
     def _lines(self) -> list[str]:

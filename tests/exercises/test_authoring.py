@@ -76,8 +76,11 @@ def test_own_judgment_and_its_mistakes(make):
     assert grade("draw", draw).passed
     assert grade("draw", lambda n, rng: torch.rand(n, generator=rng) ** 1.1).passed  # no equality is asked for
     assert grade("draw", constant[0]).hint == "Use the generator."
-    assert grade("draw", lambda n, rng: torch.full((n,), 0.25)).hint == "The draws are all alike. The rule."
-    assert grade("draw", lambda n, rng: torch.rand(n, generator=rng) - 0.5).hint == "A draw is negative. The rule."
+    assert grade("draw", lambda n, rng: torch.full((n,), 0.25)).hint == "The draws are all alike. The task: The rule."
+    assert (
+        grade("draw", lambda n, rng: torch.rand(n, generator=rng) - 0.5).hint
+        == "A draw is negative. The task: The rule."
+    )
     assert "Expected the shape (100,)" in grade("draw", lambda n, rng: torch.rand(3)).hint
 
 
@@ -93,7 +96,7 @@ def test_a_probe_may_recognize_a_mistake_by_itself(make):
     make(draw, [spread], mistakes=[(lambda n, rng: torch.full((n,), -1.0), "A known mistake.")])
     result = grade("draw", lambda n, rng: torch.full((n,), -1.0))
     assert (result.hint, result.detail) == ("rand, not randn.", "draw: a draw is -1.")
-    assert grade("draw", lambda n, rng: torch.full((n,), -3.0)).hint == "draw: a draw is -3. The rule."
+    assert grade("draw", lambda n, rng: torch.full((n,), -3.0)).hint == "draw: a draw is -3. The task: The rule."
 
 
 def test_generators_start_afresh_for_every_call(make):

@@ -72,4 +72,4 @@ def test_an_own_judgment_is_not_overruled(make):
         return torch.rand(n)
 
     make(draw, [lambda attempt: attempt.require((attempt.call(9) >= 0).all(), "A draw is negative.")])
-    assert grade("draw", lambda n: torch.rand(n) - 0.5).hint == "A draw is negative. The rule."
+    assert grade("draw", lambda n: torch.rand(n) - 0.5).hint == "A draw is negative. The task: The rule."

@@ -515,7 +515,7 @@ def test_numbers_without_a_position(make):
 
     make(total, [same(torch.ones(3))])
     assert (
-        "Expected 3, got 3.00003. The call: total(x) with x of shape (3,). The rule"
+        "Expected 3, got 3.00003. The call: total(x) with x of shape (3,). The task: The rule"
         in grade("total", lambda x: 1.00001 * x.sum()).hint
     )
     assert "NaN; look for" in grade("total", lambda x: 0 * x.sum() / 0).hint
