@@ -366,7 +366,8 @@ show.curves(
     alt="Validation NLL of the live model over 300 steps, down to 88 nats; "
     "the recorded Gated PixelCNN and PixelCNN++ are near 80 nats.",
 )
-report("validation NLL, live", evaluate(model, held_out).nats, claimed=87.7, tolerance=2, unit="nats")
+claimed = budget(smoke=87.7, quick=87.7, full=80.7)  # longer training reaches more
+report("validation NLL, live", evaluate(model, held_out).nats, claimed=claimed, tolerance=2, unit="nats")
 
 # %%
 show.likelihood_ladder(
