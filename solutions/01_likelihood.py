@@ -458,21 +458,21 @@ for name, gain, claim, tolerance in zip(
 # - **13 nats are the Gaussian's own handicap:** slack, and mass below 0 and above 17.
 # - **The last 32 are shape:** two peaks with a valley between them. No single hump has that; a histogram does.
 #
-# And where a Poisson's assumptions nearly hold, it fits. Count how often the letter *c* occurs in 64 characters of English text (the reference manual of Python, which the course carries):
+# And where a Poisson's assumptions nearly hold, it fits. Count how often the letter *c* occurs in 64 characters of English text (the language reference that comes with your Python; it grows from version to version, and the tolerances allow for that):
 
 # %%
 text = load("pydoc", "train")
-letters = (text.x == text.encode("c")[0]).sum(1)  # (4651,) one count per window
+letters = (text.x == text.encode("c")[0]).sum(1)  # one count per window, (4651,) with Python 3.11
 mean = letters.double().mean()
-report("variance / mean of the number of c", (letters.double().var() / mean).item(), claimed=1.17, tolerance=0.005)
+report("variance / mean of the number of c", (letters.double().var() / mean).item(), claimed=1.17, tolerance=0.06)
 frequency = torch.bincount(letters).double() / len(letters)
 histogram_nll = -torch.xlogy(frequency, frequency).sum()
 lost = poisson_nll(mean.expand(len(letters), 1), letters[:, None]).mean() - histogram_nll
-report("what the Poisson loses there against the histogram", lost.item(), claimed=0.0134, tolerance=0.0002,
+report("what the Poisson loses there against the histogram", lost.item(), claimed=0.0134, tolerance=0.003,
        unit="nats")  # fmt: skip
 
 # %% [markdown]
-# It loses 0.013 nats per count here, and 1.2 nats per pixel on the digits (78.2 / 64). All models of digits so far, on one scale:
+# It loses about 0.013 nats per count here, and 1.2 nats per pixel on the digits (78.2 / 64). All models of digits so far, on one scale:
 
 # %%
 show.ladder(
