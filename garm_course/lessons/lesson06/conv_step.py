@@ -173,7 +173,7 @@ EXERCISE = Exercise(
         ),
         (
             _with(lambda v, w, d: _sum(torch.cat([v[..., :-1:d].flip(-1), v[..., -1:]], -1), w)),
-            "The taps in the buffer are reversed: its oldest input, at 0, meets w[..., 0]. Only x_t meets the right one.",
+            "The taps in the buffer are reversed: its oldest input, at 0, meets w[..., 0]. Only x_t is right.",
         ),
         (
             lambda x, buf, w, d: (conv_step(x, _pushed(x[..., None], buf), w, d)[0], _pushed(x[..., None], buf)),
