@@ -280,20 +280,12 @@ EXERCISE = Exercise(
             "it begins; this buffer is oldest first, so the others move one place to the front.",
         ),
         (
-            _last_of(lambda buf: buf.roll(1, -1)),
-            "The buffer is rolled to the right, away from the oldest: roll by -1, then x_t goes to the last place.",
-        ),
-        (
             _with(new=lambda v, d: v[..., :-1].roll(-1, -1)),
             "torch.roll goes around: the oldest input is at the end of the new buffer, where x_t belongs.",
         ),
         (
             lambda x, buf, w, d: (torch.cat([buf, x], -1), buf),
             "x_t is (B, C_in), without an axis for time: x_t[..., None] can be joined to buf.",
-        ),
-        (
-            lambda x, buf, w, d: (torch.cat([buf, x.unsqueeze(1)], -1), buf),
-            "x_t gets its axis for time in the middle: time is the last axis of buf, so x_t.unsqueeze(-1).",
         ),
         (
             lambda x, buf, w, d: (torch.cat([buf, x[..., None]]), buf),

@@ -245,10 +245,7 @@ EXERCISE = Exercise(
             lambda p, q: (min(p, q), p),
             "min and max of Python take single numbers: use torch.minimum and clamp for whole tensors.",
         ),
-        (
-            _then(lambda accepted, corrected: (corrected, accepted)),
-            "The order: accepted first, then corrected.",
-        ),
+        (_then(lambda accepted, corrected: (corrected, accepted)), "The order: accepted first, then corrected."),
         (
             _then(lambda accepted, corrected: accepted + corrected),
             "This is the sum, which is p. Return its two parts, `return accepted, corrected`.",
@@ -265,14 +262,8 @@ EXERCISE = Exercise(
             _then(lambda accepted, corrected: (accepted.sum(-1), corrected.sum(-1))),
             "These are the probabilities of keeping and of refusing: do not sum over the values.",
         ),
-        (
-            _corrects(lambda p, q, r: r * _excess(p, q) / _total(_excess(p, q))),
-            EQUAL,
-        ),
-        (
-            _keeps(lambda p, q: q * (p / q).clamp(max=1)),
-            ZERO,
-        ),
+        (_corrects(lambda p, q, r: r * _excess(p, q) / _total(_excess(p, q))), EQUAL),
+        (_keeps(lambda p, q: q * (p / q).clamp(max=1)), ZERO),
         (
             lambda p, q: tuple(torch.stack(parts) for parts in zip(*map(speculative_output_dist, p, q), strict=True)),
             ANY_AXES,

@@ -128,14 +128,6 @@ def _by_hand(logits: Tensor) -> Tensor:
     return logits.exp() / logits.exp().sum(-1, keepdim=True)
 
 
-def _over_batch(logits: Tensor) -> Tensor:
-    return logits.flatten().softmax(0).view_as(logits)
-
-
-def _batch_as_one(logits: Tensor, p: float) -> Tensor:
-    return top_p_filter(logits.flatten(), p).view_as(logits)
-
-
 def _along_first(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(top_p_filter(logits.movedim(0, -1), p).movedim(-1, 0) == CUT, CUT)
 
@@ -300,10 +292,7 @@ EXERCISE = Exercise(
             "gather(-1, order) sorts a second time. To bring the sorted logits back: scatter(-1, order, sorted), or "
             "gather(-1, order.argsort(-1)).",
         ),
-        (
-            _cut(_unsorted),
-            "The mass is added up in the order of the values. The most probable ones come first: sort.",
-        ),
+        (_cut(_unsorted), "The mass is added up in the order of the values. The most probable ones come first: sort."),
         (
             _cut(lambda x, p: x.softmax(-1).cumsum(-1) <= p),
             "Nothing is sorted, and the value that crosses p is dropped: the most probable values come first.",
@@ -313,42 +302,21 @@ EXERCISE = Exercise(
             "Each probability is compared with p. It is the mass of the set that reaches p: sort and add up.",
         ),
         (
-            _cut(lambda x, p: x.softmax(-1) >= 1 - p),
-            "Each probability is compared with 1 - p. It is the mass of the set that reaches p: sort and add up.",
-        ),
-        (
             _cut(lambda x, p: x.softmax(-1) >= p * x.softmax(-1).amax(-1, keepdim=True)),
             "This is min-p, a share of the largest probability. Top-p adds up the mass of a set.",
         ),
         (
             _cut(lambda x, p: _top_k(x, max(1, round(p * x.shape[-1])))),
-            "This is top-k with k = p V, or a softmax of a softmax, which makes all values alike. How many values top-p "
-            "keeps depends on their mass, row by row.",
+            "This is top-k with k = p V, or a softmax of a softmax, which makes all values alike. How many values "
+            "top-p keeps depends on their mass, row by row.",
         ),
-        (
-            _scores(lambda x: x),
-            "The logits themselves are added up. Mass is probability: softmax first.",
-        ),
-        (
-            _scores(lambda x: x.exp()),
-            "exp(logits) is not normalized: divide by its sum, which softmax does.",
-        ),
-        (
-            _ranked(lambda m, c, p: m.cumsum(0) - m < p),
-            "The sum runs along the first axis: the values of a row are added up, cumsum(-1).",
-        ),
+        (_scores(lambda x: x), "The logits themselves are added up. Mass is probability: softmax first."),
+        (_scores(lambda x: x.exp()), "exp(logits) is not normalized: divide by its sum, which softmax does."),
         (
             lambda x, p: x / p,
             "p is used as a temperature, which cuts nothing off. Top-p leaves the ratios of what stays as they are.",
         ),
-        (
-            _scores(_over_batch),
-            "The softmax runs over the whole batch: each row is a distribution of its own, dim=-1.",
-        ),
-        (
-            _scores(lambda x: x.softmax(0)),
-            "The softmax runs over the first axis: the values are the last one, dim=-1.",
-        ),
+        (_scores(lambda x: x.softmax(0)), "The softmax runs over the first axis: the values are the last one, dim=-1."),
         (_scores(_by_hand), OVERFLOW),
         (lambda x, p: x if p >= 0.99 else top_p_filter(x, p), LIMIT),
         (_then(lambda r, x: r.squeeze()), ONE),
@@ -357,14 +325,7 @@ EXERCISE = Exercise(
             "What is cut off in one row is cut off in all, as by logits[..., order[drop]] = -inf: scatter the mask of "
             "each row back to its places.",
         ),
-        (
-            _batch_as_one,
-            "The batch is filtered as one distribution: each row has its own set.",
-        ),
-        (
-            _along_first,
-            "The filter runs along the first axis: the values are the last one, dim=-1.",
-        ),
+        (_along_first, "The filter runs along the first axis: the values are the last one, dim=-1."),
         (
             _then(lambda r, x: r.softmax(-1)),
             "These are probabilities. Logits are asked for, -inf where a value is cut off.",
@@ -382,23 +343,17 @@ EXERCISE = Exercise(
             lambda x, p: x.clone(),
             "Nothing is cut off. Log-probabilities are negative, their sum never reaches p: add up probabilities.",
         ),
-        (
-            _cut(lambda x, p: _top_k(x, 1)),
-            "Only the most probable value is left, whatever p is: that is greedy.",
-        ),
+        (_cut(lambda x, p: _top_k(x, 1)), "Only the most probable value is left, whatever p is: that is greedy."),
         (
             _ranked(lambda m, c, p: _with_first((c[..., :1] <= p).expand_as(c))),
             "drop[..., 1:] = drop[..., :-1] reads what it has just overwritten, so that the first one fills the row: "
             "clone() the right side.",
         ),
-        (
-            lambda x, p: torch.stack([top_p_filter(row, p) for row in x]),
-            ANY_AXES,
-        ),
+        (lambda x, p: torch.stack([top_p_filter(row, p) for row in x]), ANY_AXES),
         (
             lambda x, p: x[x.argsort(-1, descending=True)[~_sorted_mask(x, p)]],
-            "logits[order[drop]] = -inf is for a single row: in a batch it means whole rows. scatter(-1, order, drop) makes "
-            "a mask of the shape of logits.",
+            "logits[order[drop]] = -inf is for a single row: in a batch it means whole rows. scatter(-1, order, drop) "
+            "makes a mask of the shape of logits.",
         ),
     ],
     accepts=[

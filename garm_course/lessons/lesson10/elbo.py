@@ -175,16 +175,8 @@ EXERCISE = Exercise(
             "A double sigmoid: softplus, Bernoulli(logits=...) and ..._with_logits expect raw logits.",
         ),
         (
-            _pixels_by(lambda x, logits: x * logits.log() + (1 - x) * (1 - logits).log()),
-            "The logits are used as probabilities: the log of a negative number is NaN. log p(1) = -softplus(-l).",
-        ),
-        (
             lambda x, logits, mu, logvar: F.binary_cross_entropy(logits, x) - kl_diag_gaussian(mu, logvar),
             "binary_cross_entropy takes probabilities, these are logits: binary_cross_entropy_with_logits.",
-        ),
-        (
-            _pixels_by(lambda x, logits: Bernoulli(logits).log_prob(x)),
-            "Bernoulli's first argument is probs: pass logits=logits.",
         ),
         (_of(lambda p, k: p.sum(1)), "The KL is missing: this is the likelihood alone, without a prior."),
         (_of(lambda p, k: p.sum(1) - 2 * k.sum(1)), "The KL counts twice: its factor ½ is missing."),

@@ -152,10 +152,6 @@ EXERCISE = Exercise(
             "The sum of mu is squared: square each dimension, then sum.",
         ),
         (
-            lambda mu, l: 0.5 * (mu.norm(dim=-1) + (l.exp() - 1 - l).sum(-1)),
-            "The length of mu in place of its square: norm takes a root.",
-        ),
-        (
             lambda mu, l: (0.5 * mu**2 + l.exp() - 1 - l).sum(-1),
             "The factor ½ belongs to all terms, not to mu² alone: mind the parentheses.",
         ),
@@ -174,7 +170,6 @@ EXERCISE = Exercise(
         (_then(lambda t: t), "This is one value for each dimension: sum over the last axis."),
         (_then(lambda t: t.sum(-1, keepdim=True)), "The shape is (B, 1): without keepdim it is (B,)."),
         (_then(lambda t: t.sum(-1).squeeze()), ONE),
-        (_then(lambda t: t.amax(-1)), "Only the largest dimension counts: sum them."),
         (
             _half(lambda mu, l: mu**2 + l.exp().detach() - 1 - l),
             "The values are right, but e^logvar is detached: the gradient then grows every variance without end.",

@@ -185,7 +185,6 @@ EXERCISE = Exercise(
         (_with(lambda W, s: W @ W.T + s**2 * _eye(len(W), W)), "sigma2 is squared again: it is the variance already."),
         (_with(lambda W, s: W @ W.T + s**0.5 * _eye(len(W), W)), "The root of sigma2: C holds variances, sigma2."),
         (_with(lambda W, s: W @ W.T + _eye(len(W), W)), "The noise has variance 1: use sigma2."),
-        (_with(lambda W, s: s * (W @ W.T) + s * _eye(len(W), W)), "sigma2 multiplies W W^T as well: only I."),
         (_with(lambda W, s: s * (W @ W.T) + _eye(len(W), W)), "sigma2 multiplies W W^T: it belongs to I."),
         (
             _with(lambda W, s: s * _eye(len(W), W)),
