@@ -34,15 +34,6 @@ def _apart(answer: Callable, mu: Tensor, logvar: Tensor, eps: Tensor) -> object:
     return answer(mu, logvar, eps.detach())
 
 
-def _eps_in_place(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    return eps.mul_((0.5 * logvar).exp()).add_(mu)
-
-
-def _mu_in_place(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    mu += (0.5 * logvar).exp() * eps
-    return mu
-
-
 def _by_loop(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     parts = zip(mu.flatten(), logvar.flatten(), eps.flatten(), strict=True)
     return torch.stack([m + (v / 2).exp() * e for m, v, e in parts]).view_as(mu)
@@ -122,8 +113,6 @@ EXERCISE = Exercise(
             _of(lambda mu, std, eps: 2 * mu - mu.detach() + std * eps),
             "The values are right, but the gradient of mu is 2: dz / dmu = 1.",
         ),
-        (_eps_in_place, "eps is overwritten in place, and its caller still needs it: write eps * sigma, not mul_."),
-        (_mu_in_place, "mu is overwritten in place, and the KL term still needs it: write mu + ..., not +=."),
         (_then(lambda z: z.sum(-1)), "The dimensions are summed: z has the shape of mu."),
         (_then(lambda z: z.squeeze()), ANY),
         (lambda mu, l, eps: (reparameterize(mu, l, eps), mu, l), "Three results: return z alone."),
