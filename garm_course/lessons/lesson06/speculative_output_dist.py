@@ -119,6 +119,7 @@ EXERCISE = Exercise(
             plain(P, Q, values=False),
             plain(P, Q, use=first),
             plain(P, Q),
+            same(_rows(3, 5, seed=9), _rows(3, 5, seed=10)),
             edge(same(*torch.tensor([[0.2, 0.5, 0.3], [0.4, 0.25, 0.35]], dtype=torch.float64)), ANY_AXES),
             edge(same(_rows(2, 3, 4, seed=3), _rows(2, 3, 4, seed=4)), ANY_AXES),
             edge(same(torch.stack([P[0], SAME, P[2]]), torch.stack([Q[0], SAME, Q[2]])), EQUAL),

@@ -214,6 +214,7 @@ EXERCISE = Exercise(
         plain(BATCH, 0.6, values=False),
         _minus_infinity(BATCH, 0.6),
         _as_law(plain(BATCH, 0.6, use=_law)),
+        _check(random(4, 7, seed=12), 0.6),  # the same shape and p once more
         *(edge(_check(3 * random(3, 12, seed=9), p), LIMIT) for p in (0.995, 0.9995)),
         *(edge(_check(0.1 * random(2, 12, seed=10), p), LIMIT) for p in (0.02, 0.93)),
         edge(_check(THREE, 0.7), ANY_AXES),

@@ -108,7 +108,7 @@ CUT = (
     "or an epsilon cut the loss of a pixel: at a wrong logit of 800 it is 800 nats. Use x l - softplus(l), or the "
     "form that expects logits."
 )
-LIMIT = "The KL is limited, by free bits, a clamp or an epsilon: in (10.3) it counts in full, however small or large."
+LIMIT = "The KL or the bound is limited, by free bits, a clamp or an epsilon: in (10.3) all counts, small or large."
 
 EXERCISE = Exercise(
     name="elbo",

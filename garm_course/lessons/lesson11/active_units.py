@@ -66,6 +66,7 @@ EXERCISE = Exercise(
     probes=[
         same(FOUR, 0.01, use=_number),
         same(SEVEN, 0.01, use=_number),
+        same(1.5 * FOUR, 0.01, use=_number),
         same(FIVE, 0.5, use=_number),
         same(SPARSE, 0.01, use=_number),
         same(ONE, 0.5, use=_number),

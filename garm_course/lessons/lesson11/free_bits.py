@@ -38,7 +38,7 @@ def _by_loop(kl: Tensor, lam: float) -> Tensor:
 _SOFT = "softplus is a soft max: below lam some gradient is left, and the latent still shrinks."
 _STRAIGHT = "The value is right, but the gradient below lam is not zero: it is max that must be differentiated."
 _NEAR = torch.tensor([[0.59, 0.2, 0.61], [0.606, 0.3, 0.62]], dtype=torch.float64)  # means 0.002 and 0.015 from 0.6
-_RICH = torch.tensor([[0.13, 0.31, 2.2, 0.9], [1.9, 2.7, 0.4, 0.2], [0.4, 3.3, 0.8, 0.35]], dtype=torch.float64)
+_RICH = torch.tensor([[0.0, 0.31, 2.2, 0.9], [1.9, 2.7, 0.4, 0.2], [0.4, 3.3, 0.8, 0.35]], dtype=torch.float64)
 
 EXERCISE = Exercise(
     name="free_bits",
@@ -47,6 +47,7 @@ EXERCISE = Exercise(
     rule="sum over latents of max(lam, KL_j averaged over the batch): the mean first, then max, then the sum.",
     probes=[
         same(_RICH, 0.6, grad=True),
+        same(_kl(3, [0.5, 1.1, 0.4, 2.3], seed=9), 0.6),  # the same shape and lam once more
         same(_kl(6, [0.2, 3.1, 0.45, 1.9], seed=1), 0.5, grad=True),
         same(_kl(5, [0.02, 0.4, 0.1], seed=2), 0.7),  # all below: a constant
         same(_kl(3, [4.0, 2.3, 1.4, 3.3, 2.7], seed=3), 0.15, grad=True),  # all above: the plain KL
