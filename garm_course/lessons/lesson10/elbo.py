@@ -120,7 +120,7 @@ EXERCISE = Exercise(
         plain(*RICH),
         same(*RICH, grad=True, use=_apart),
         same(pixels(2, 5, seed=5), random(2, 5, seed=6), random(2, 2, seed=7), random(2, 2, seed=8)),
-        edge(same(SEEN, CERTAIN, random(2, 5, seed=9), random(2, 5, seed=10), grad=True, use=_apart), CUT),
+        edge(same(SEEN, CERTAIN, 0.7 + SEEN, 0.3 * SEEN, grad=True, use=_apart), CUT),
         edge(same(SEEN, 24 * SEEN - 12, 0.01 * random(2, 3, seed=11), 0.01 * random(2, 3, seed=12)), LIMIT),
         edge(same(pixels(2, 4, seed=13), random(2, 4, seed=14), FAR, WIDE, grad=True, use=_apart), LIMIT),
         edge(same(pixels(1, 6, seed=15), random(1, 6, seed=16), random(1, 3, seed=17), random(1, 3, seed=18)), ONE),

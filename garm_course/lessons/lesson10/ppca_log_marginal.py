@@ -149,7 +149,7 @@ EXERCISE = Exercise(
         same(0.8 * random(4, 3, seed=11), random(4, seed=12), 2.6, 1.7 * random(6, 4, seed=13), grad=True),
         same(random(2, 3, seed=14), random(2, seed=15), 41.3, 9 * random(5, 2, seed=16)),  # more latents than pixels
         edge(same(0.1 * random(320, 3, seed=17), random(320, seed=18), 0.003, random(2, 320, seed=19)), DET),
-        edge(same(*CLOSE, grad=True), NOISE),
+        edge(same(*CLOSE), NOISE),
         edge(same(random(6, 2, seed=20), random(6, seed=21), 1.3, random(1, 6, seed=22)), ONE),
         edge(same(random(1, 1, seed=23), random(1, seed=24), 0.6, random(4, 1, seed=25)), ONE),
         same(

@@ -49,7 +49,8 @@ EXERCISE = Exercise(
         same(_RICH, 0.6, grad=True),
         same(_kl(3, [0.5, 1.1, 0.4, 2.3], seed=9), 0.6),  # the same shape and lam once more
         same(_kl(6, [0.2, 3.1, 0.45, 1.9], seed=1), 0.5, grad=True),
-        same(_kl(5, [0.02, 0.4, 0.1], seed=2), 0.7),  # all below: a constant
+        same(_kl(5, [0.02, 0.2, 0.1], seed=2), 0.7),  # all below: a constant
+        same(torch.tensor([[0.1, 0.05], [0.9, 0.4]], dtype=torch.float64), 0.6),  # one image above lam, one below
         same(_kl(3, [4.0, 2.3, 1.4, 3.3, 2.7], seed=3), 0.15, grad=True),  # all above: the plain KL
         same(_kl(4, [0.6, 1.7], seed=4), 0.0, grad=True),
         same(_kl(7, [0.8], seed=7), 0.1, grad=True),
