@@ -82,9 +82,9 @@ show.grid(
 # Write the logarithm of (10.1). It is the yardstick of this lesson and the next: whatever a VAE estimates, this model knows.
 #
 # - `W`: `(D, Z)`, for any D and Z. `b`: `(D,)`. `sigma2`: the *variance* σ² of the noise, a float above 0. `x`: `(B, D)`.
-# - Returns `(B,)`, one value per example in nats: $-\frac12 (x-b)^\top C^{-1} (x-b) - \frac12 \log\det C - \frac D2 \log 2\pi$ with $C = WW^\top + \sigma^2 I$.
+# - Returns `(B,)`, one value per example in nats, differentiable: $-\frac12 (x-b)^\top C^{-1} (x-b) - \frac12 \log\det C - \frac D2 \log 2\pi$ with $C = WW^\top + \sigma^2 I$.
 #
-# Example: `W = [[2.], [1.]]`, `b = [0., 1.]`, `sigma2 = 1.0`: $C$ is `[[5, 2], [2, 2]]` with determinant 6, and `x = [[2., 2.], [0., 1.]]` gives `[-3.1504, -2.7338]`. (The second x is b itself: −½ log 6 − log 2π.)
+# Example: `W = torch.tensor([[2.], [1.]])`, `b = torch.tensor([0., 1.])`, `sigma2 = 1.0`: $C$ is `[[5, 2], [2, 2]]` with determinant 6, and `x = torch.tensor([[2., 2.], [0., 1.]])` gives `[-3.1504, -2.7338]`. (The second x is b itself: −½ log 6 − log 2π.)
 #
 # <details><summary>Hint 1</summary>z and the noise are independent, so their covariances add: WWᵀ from Wz, and σ² on the diagonal. Both are (D, D).</details>
 # <details><summary>Hint 2</summary><code>torch.distributions.MultivariateNormal(b, C).log_prob(x)</code> does the rest. By hand: <code>torch.linalg.solve(C, (x - b).T)</code> and <code>torch.logdet(C)</code>; <code>det(C).log()</code> is −inf for hundreds of pixels.</details>
@@ -191,9 +191,9 @@ report("gap of the posterior", kl_divergence(posterior, posterior).abs().max().i
 # Write (10.4). It is the half of every VAE's loss that pulls codes to the prior.
 #
 # - `mu`, `logvar`: `(B, Z)`, with `logvar` = log σ² (not log σ, not σ²).
-# - Returns `(B,)`, one value per example in nats, **summed** over the Z dimensions. It is 0 where `mu` and `logvar` are 0.
+# - Returns `(B,)`, one value per example in nats, **summed** over the Z dimensions, differentiable. It is 0 where `mu` and `logvar` are 0, and right for every variance, even where $e^{\mathtt{logvar}}$ is too small for a floating-point number.
 #
-# Example: `mu = [[1., -2.], [0., 0.]]`, `logvar = [[0., log 4], [0., 0.]]` gives `[3.3069, 0]`: ½(1 + 1 − 1 − 0) + ½(4 + 4 − 1 − log 4), and 0 at the prior.
+# Example: `mu = torch.tensor([[1., -2.], [0., 0.]])`, `logvar = torch.tensor([[0., math.log(4)], [0., 0.]])` gives `[3.3069, 0]`: ½(1 + 1 − 1 − 0) + ½(4 + 4 − 1 − log 4), and 0 at the prior.
 #
 # <details><summary>Hint 1</summary>σ² is <code>logvar.exp()</code>, and its logarithm is <code>logvar</code> itself; no square root appears.</details>
 # <details><summary>Hint 2</summary>Four terms in a bracket, one sum over the last axis, a half in front. At the prior it must be 0: if yours is not, a term is missing.</details>
@@ -229,10 +229,10 @@ print(f"closed form {closed:.4f}, average of draws within 4 standard errors:", b
 #
 # Write (10.5). The noise is an argument, so that the answer can be checked to the digit.
 #
-# - `mu`, `logvar`, `eps`: tensors of one shape; `logvar` = log σ².
+# - `mu`, `logvar`, `eps`: tensors of one shape, which may be any; `logvar` = log σ².
 # - Returns `z`, of the same shape, with gradients to `mu` and to `logvar`.
 #
-# Example: `mu = [[1., -2.]]`, `logvar = [[0., log 4]]`, `eps = [[0.5, -1.5]]` gives `[[1.5, -5.]]`: the standard deviations are 1 and 2.
+# Example: `mu = torch.tensor([[1., -2.]])`, `logvar = torch.tensor([[0., math.log(4)]])`, `eps = torch.tensor([[0.5, -1.5]])` gives `[[1.5, -5.]]`: the standard deviations are 1 and 2.
 #
 # <details><summary>Hint 1</summary>The standard deviation is the root of the variance, and a root halves the exponent.</details>
 # <details><summary>Hint 2</summary>Nothing is detached, and nothing is drawn: use <code>eps</code>.</details>
@@ -293,9 +293,9 @@ report("ratio of variances with 64 latents", ratio.item(), claimed=1730, toleran
 # Put (10.3) together for binary images and one draw of $z$: the decoder has turned that draw into `logits`.
 #
 # - `x`: `(B, D)`, floats 0. and 1. `logits`: `(B, D)`. `mu`, `logvar`: `(B, Z)`, what the encoder put out.
-# - Returns `(B,)`, one value per example: the ELBO itself, in nats, **summed** over pixels and over latents. It is what training *raises*, and for binary pixels at most 0.
+# - Returns `(B,)`, one value per example: the ELBO itself, in nats, **summed** over pixels and over latents, differentiable, and right for logits of ±1000. It is what training *raises*, and for binary pixels at most 0.
 #
-# Example: `x = [[1., 0., 1.]]`, `logits = [[2., -1., 0.]]`, with `mu` and `logvar` of the example before: the pixels give −0.1269 − 0.3133 − 0.6931 = −1.1333, the KL is 3.3069, so the result is `[-4.4402]`.
+# Example: `x = torch.tensor([[1., 0., 1.]])`, `logits = torch.tensor([[2., -1., 0.]])`, with `mu` and `logvar` of the example before: the pixels give −0.1269 − 0.3133 − 0.6931 = −1.1333, the KL is 3.3069, so the result is `[-4.4402]`.
 #
 # <details><summary>Hint 1</summary>log p(x | z) is minus the cross-entropy: <code>F.binary_cross_entropy_with_logits(logits, x, reduction="none")</code>, summed over pixels. It takes raw logits and does not overflow.</details>
 # <details><summary>Hint 2</summary>Subtract your <code>kl_diag_gaussian(mu, logvar)</code>. Both terms are sums: a mean over pixels beside a sum over latents is a different objective, as section 9 shows.</details>
