@@ -8,14 +8,18 @@ from torch import Tensor
 
 from garm_course.distributions.heads import Bernoulli, bernoulli_nll
 from garm_course.exercises.attempt import Attempt, Refused
-from garm_course.exercises.edges import edge, plain
+from garm_course.exercises.edges import edge
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
+from garm_course.lessons.lesson00.digits import nearly
 from garm_course.lessons.lesson01.reductions import ANY_AXES, reductions
 
 L, X = 2 * random(3, 2, 4, 5, seed=1), (random(3, 2, 4, 5, seed=2) > 0.3).double()
 CERTAIN = torch.tensor([[[[800.0, -800.0], [3.7, 0.2]]], [[[800.0, -1e5], [-1.3, 0.6]]]], dtype=torch.float64)
 SEEN = torch.tensor([[[[0.0, 1.0], [1.0, 0.0]]], [[[1.0, 0.0], [0.0, 1.0]]]], dtype=torch.float64)
+NEARLY = (
+    "Nearly right: a constant inside the logarithm, or a clamp, changes the digits. softplus(l) - x l needs neither."
+)
 FLAT = (
     "Right values, but at logits of 800 the gradient is NaN or 0: torch.where differentiates the branch not taken as "
     "well. Take one form that is exact for all, softplus(l) - x l."
@@ -67,13 +71,13 @@ EXERCISE = Exercise(
     reference=bernoulli_nll,
     rule="The NLL of an image is the sum over its pixels of softplus(l) - x l, in nats; one value per image, (B,).",
     probes=[
-        plain(L, X),
+        nearly(L, X, hint=NEARLY),
         edge(same(L[:, 0, 0], X[:, 0, 0]), ANY_AXES),
         edge(same(L[:, :, None], X[:, :, None]), ANY_AXES),
         same(L[:1, :1], X[:1, :1]),
         same(L[:1, 0, 0, :1], X[:1, 0, 0, :1]),
-        same(L, X, grad=True),
         _confident,
+        same(L, X, grad=True),
         same(CERTAIN, SEEN),
         edge(same(CERTAIN, SEEN, grad=True), FLAT),
         same(L.float(), X.float()),

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.distributions.heads import kl_categorical
-from garm_course.exercises.edges import edge, plain
+from garm_course.exercises.edges import edge
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
+from garm_course.lessons.lesson00.digits import nearly
 
 P, Q = (1.5 * random(2, 3, 5, seed=1)).softmax(-1)
 # rows that a p may have: a certain outcome, zeros in several places
@@ -17,7 +18,7 @@ SPARSE = torch.tensor([[0.0, 0.37, 0.0, 0.63], [0.0, 0.0, 1.0, 0.0]], dtype=torc
 Q_SPARSE = torch.tensor([[0.11, 0.45, 0.07, 0.37], [0.23, 0.19, 0.41, 0.17]], dtype=torch.float64)
 RARE = torch.tensor([[0.37, 1e-12, 0.63], [2e-11, 0.2, 0.8]], dtype=torch.float64)
 Q_RARE = torch.tensor([[1e-12, 0.41, 0.59], [0.3, 0.7, 3e-12]], dtype=torch.float64)
-ZERO = "Right except where p is 0: 0 times log 0 gives NaN, and must count as 0. torch.xlogy(p, p) is 0 there."
+ZERO = "Right except where p is 0: the term must count as 0, and 0 times log 0 is NaN. torch.xlogy(p, p) is 0 there."
 MATH = "math.log takes one number, fails at 0 and lets no gradient through: torch.xlogy(p, p) does neither."
 CONSTANT = (
     "Right for ordinary probabilities, but not where q is 1e-12: a constant inside the logarithm, or a clamp, shows "
@@ -62,7 +63,9 @@ EXERCISE = Exercise(
     reference=kl_categorical,
     rule="KL(p || q) is the sum over categories of p ln(p / q), in nats, where 0 ln 0 counts as 0; one value per row.",
     probes=[
-        plain(P, Q),
+        nearly(
+            P, Q, hint=CONSTANT.replace("Right for ordinary probabilities, but not where q is 1e-12", "Nearly right")
+        ),
         same(P, P),
         same(P[:1], Q[:1]),
         same(P[:, :1] * 0 + 1, Q[:, :1] * 0 + 1),
@@ -134,6 +137,7 @@ EXERCISE = Exercise(
             lambda p, q: _cross(q, q) - _cross(p, p),
             "H(q) - H(p) is not the divergence, and can be negative: weight both logarithms by p.",
         ),
+        (lambda p, q: _cross(p, p), "This is the entropy of p alone: q does not occur. KL = cross-entropy - entropy."),
         (
             lambda p, q: -_cross(p, p),
             "This is sum p ln p, minus the entropy of p: the other half of the divergence, - sum p ln q, is missing.",

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.distributions.heads import poisson_nll
-from garm_course.exercises.edges import edge, plain
+from garm_course.exercises.edges import edge
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
+from garm_course.lessons.lesson00.digits import nearly
 from garm_course.lessons.lesson01.dtypes import keeps_dtype
 from garm_course.lessons.lesson01.reductions import ANY_AXES, reductions
 
@@ -20,7 +21,11 @@ LARGE_RATE, LARGE = torch.tensor([[91.7, 3.2], [1.2, 903.0]], dtype=torch.float6
 IMPOSSIBLE_RATE, IMPOSSIBLE = torch.tensor([[0.0, 2.6]], dtype=torch.float64), torch.tensor([[2, 3]])
 EXAMPLE = torch.tensor([[2.0, 0.0]]), torch.tensor([[3, 0]])
 
-ZERO = "Right except for a rate of 0: 0 * log 0 is NaN and must count as 0. torch.xlogy(k, rate) does that."
+ZERO = (
+    "Right except for a rate of 0: the count 0 then costs 0, but 0 * log 0 is NaN, and a clamp or constant changes it. "
+    "torch.xlogy(k, rate) is 0 there."
+)
+NEARLY = "Nearly right: a constant inside the logarithm, a clamp or an approximation of ln k! changes the digits."
 OVERFLOW = (
     "Right for small counts and rates. At 200, rate^k and k! overflow, and e^(-rate) is 0 at 903: take the logarithm "
     "of each factor first, rate - k ln(rate) + ln k!."
@@ -90,7 +95,7 @@ EXERCISE = Exercise(
     reference=poisson_nll,
     rule="The NLL is the sum over dimensions of rate - k ln(rate) + ln k!, in nats, where 0 ln 0 = 0; returns (B,).",
     probes=[
-        plain(RATE, K),
+        nearly(RATE, K, hint=NEARLY),
         edge(same(RATE, K // 2), "Right for counts above 0. At k = 0, ln 0! is 0 (and k ln k would be NaN)."),
         edge(same(RATE[:, 0, 0], K[:, 0, 0]), ANY_AXES),
         edge(same(RATE[:, None], K[:, None]), ANY_AXES),

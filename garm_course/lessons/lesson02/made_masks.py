@@ -280,6 +280,13 @@ EXERCISE = Exercise(
             "One triangle (D, D) is the *product* of the masks: return one mask for each layer of weights.",
         ),
         (
+            lambda D, hidden, order=None: [
+                torch.ones(o, i).tril(-1 if k == len(hidden) else 0)
+                for k, (i, o) in enumerate(itertools.pairwise([D, *hidden, D]))
+            ],
+            "Triangles of unequal sides waste units: with more units than inputs, compare degrees, not row numbers.",
+        ),
+        (
             lambda D, hidden, order=None: [1 - m for m in _masks(D, hidden, order)],
             "0 and 1 are swapped: 1 keeps a connection, because the mask multiplies the weight.",
         ),

@@ -127,28 +127,29 @@ def _told(probe):
 
 def _call(attempt, logits_fn, n, D, gen, use, times=1):
     """The answer's result; logits_fn refuses what is not the whole tensor, and the hint says what was passed."""
-    hints, calls = [], []
+    hints, extra, calls = [], [], []
 
     def strict(x: Tensor) -> Tensor:
         calls.append(1)
-        if len(calls) > D * times:
-            hints.append(EXTRA)
-        elif x.shape != (n, D):
+        if x.shape != (n, D):
             hints.extend([ROWS] if x.shape in ((D,), (1, D)) else [COLUMNS] if x.shape[:1] == (n,) else [])
             raise ValueError(f"logits_fn takes the whole tensor ({n}, {D}), got the shape {tuple(x.shape)}")
-        elif x.dtype != torch.long:
-            hints.append(FLOATS if (x == x.long()).all() else MEANS)
+        if x.dtype != torch.long:
+            hints.insert(0, FLOATS if (x == x.long()).all() else MEANS)
         return logits_fn(x)
 
     def counted(answer, *args):
         calls.clear()
-        return use(answer, *args)
+        result = use(answer, *args)
+        extra.extend([EXTRA] * (len(calls) > D * times))
+        return result
 
     try:
         result = attempt.call(strict, n, D, gen, use=counted)
     except Refused as refused:
         raise Refused(str(refused), hints[0] if hints else "") from None
-    attempt.require(not hints, f"sample_ar: logits_fn takes a LongTensor ({n}, {D}), {D} times.", *hints[:1])
+    cause = f"sample_ar: logits_fn takes a LongTensor ({n}, {D}), and is called {D} times."
+    attempt.require(not hints + extra, cause, *(hints + extra)[:1])
     return result
 
 
