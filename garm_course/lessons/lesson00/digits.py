@@ -41,9 +41,14 @@ def _explained(tell: Callable[[Tensor, Tensor], str], *args: Any) -> Probe:
         try:
             case(attempt)
         except Refused as refused:
-            got, want = attempt.outcomes[-1].value, attempt.exercise.reference(*args)
-            comparable = type(got) is Tensor and (got.shape, got.dtype) == (want.shape, want.dtype)
-            hint = refused.hint or (tell(got.detach(), want) if comparable else "")
+            outcome, want = attempt.outcomes[-1], attempt.exercise.reference(*args)
+            got, hint = outcome.value, refused.hint
+            if (
+                not (hint or outcome.changed)
+                and type(got) is Tensor
+                and (got.shape, got.dtype) == (want.shape, want.dtype)
+            ):
+                hint = tell(got.detach(), want)
             raise Refused(str(refused), hint) from refused
 
     return probe

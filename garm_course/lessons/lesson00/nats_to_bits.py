@@ -79,7 +79,10 @@ EXERCISES = [
                 lambda nats: nats // LN2,
                 "`//` drops the fractions; an amount of information is no integer. Use `/`.",
             ),
-            (lambda nats: (nats / LN2).int(), "int() drops the fractions; an amount of information is no integer."),
+            (
+                lambda nats: torch.trunc(nats / LN2),
+                "The fractions are cut off. An amount of information is no integer.",
+            ),
             (lambda nats: (nats / LN2).abs(), "abs() loses the sign: changing the unit keeps it."),
             (lambda nats: (nats / LN2).mean(), "The mean is one number. Convert every number by itself: no mean."),
             (lambda nats: (nats / LN2).sum(), "The sum is one number. Convert every number by itself: no sum."),

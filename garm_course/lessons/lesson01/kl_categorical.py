@@ -16,10 +16,13 @@ P, Q = (1.5 * random(2, 3, 5, seed=1)).softmax(-1)
 # rows that a p may have: a certain outcome, zeros in several places
 SPARSE = torch.tensor([[0.0, 0.37, 0.0, 0.63], [0.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
 Q_SPARSE = torch.tensor([[0.11, 0.45, 0.07, 0.37], [0.23, 0.19, 0.41, 0.17]], dtype=torch.float64)
-RARE = torch.tensor([[0.37, 1e-12, 0.63], [2e-11, 0.2, 0.8]], dtype=torch.float64)
+RARE = torch.tensor([[0.37, 1e-12, 0.63], [3e-5, 0.2, 0.79997]], dtype=torch.float64)
 Q_RARE = torch.tensor([[1e-12, 0.41, 0.59], [0.3, 0.7, 3e-12]], dtype=torch.float64)
 ZERO = "Right except where p is 0: the term must count as 0, and 0 times log 0 is NaN. torch.xlogy(p, p) is 0 there."
 MATH = "math.log takes one number, fails at 0 and lets no gradient through: torch.xlogy(p, p) does neither."
+NEARLY = (
+    "Nearly right: a constant inside the logarithm, a clamp or a rounding changes it. torch.xlogy needs none of these."
+)
 CONSTANT = (
     "Right for ordinary probabilities, but not where q is 1e-12: a constant inside the logarithm, or a clamp, shows "
     "there. torch.xlogy needs neither."
@@ -63,9 +66,7 @@ EXERCISE = Exercise(
     reference=kl_categorical,
     rule="KL(p || q) is the sum over categories of p ln(p / q), in nats, where 0 ln 0 counts as 0; one value per row.",
     probes=[
-        nearly(
-            P, Q, hint=CONSTANT.replace("Right for ordinary probabilities, but not where q is 1e-12", "Nearly right")
-        ),
+        nearly(P, Q, hint=NEARLY),
         same(P, P),
         same(P[:1], Q[:1]),
         same(P[:, :1] * 0 + 1, Q[:, :1] * 0 + 1),
@@ -102,18 +103,17 @@ EXERCISE = Exercise(
             lambda p, q: _terms(p, q).sum(),
             "This is one number, the sum over all rows. Return one value per row, (B,): sum over the last axis only.",
         ),
-        (_sum(lambda p, q: F.kl_div(q, p, reduction="none")), "F.kl_div expects log q as its first argument, not q."),
         (
-            _sum(lambda p, q: F.kl_div(p, q, reduction="none")),
-            "F.kl_div expects log q as its first argument and p as its second: F.kl_div(q.log(), p, ...).",
+            _sum(lambda p, q: F.kl_div(q, p, reduction="none")),
+            "q enters without its logarithm. F.kl_div, too, expects log q as its first argument, not q.",
         ),
         (
             _sum(lambda p, q: F.kl_div(q.log(), p.log(), reduction="none")),
             "F.kl_div takes the target as probabilities: pass p itself, or say log_target=True.",
         ),
         (
-            lambda p, q: F.cross_entropy(q, p, reduction="none"),
-            "F.cross_entropy takes logits and applies a softmax to q; and it lacks the entropy of p: p ln p - p ln q.",
+            _sum(lambda p, q: F.kl_div(q.log_softmax(-1), p, reduction="none")),
+            "log_softmax is applied to q, but q holds probabilities already, not logits: q.log().",
         ),
         (lambda p, q: _terms(p, q).mean(-1), "Sum over the categories, do not average: p already weights them."),
         (

@@ -17,7 +17,7 @@ from garm_course.lessons.lesson01.reductions import ANY_AXES, reductions
 RATE, K = 0.3 + 5 * random(3, 2, 3, 4, seed=1).abs(), 1 + (5 * random(3, 2, 3, 4, seed=2).abs()).long()
 EMPTY_RATE = torch.tensor([[0.0, 2.3, 0.0], [0.0, 0.7, 5.1]], dtype=torch.float64)  # pixels that are never inked
 EMPTY = torch.tensor([[0, 1, 0], [0, 0, 4]])
-LARGE_RATE, LARGE = torch.tensor([[91.7, 3.2], [1.2, 903.0]], dtype=torch.float64), torch.tensor([[200, 2], [1, 0]])
+LARGE_RATE, LARGE = torch.tensor([[91.7, 3.2], [1.2, 903.0]], dtype=torch.float64), torch.tensor([[300, 2], [1, 0]])
 IMPOSSIBLE_RATE, IMPOSSIBLE = torch.tensor([[0.0, 2.6]], dtype=torch.float64), torch.tensor([[2, 3]])
 EXAMPLE = torch.tensor([[2.0, 0.0]]), torch.tensor([[3, 0]])
 
@@ -101,10 +101,10 @@ EXERCISE = Exercise(
         edge(same(RATE[:, None], K[:, None]), ANY_AXES),
         same(RATE[:1, :1], K[:1, :1]),
         same(RATE[:1, 0, 0, :1], K[:1, 0, 0, :1]),
-        same(RATE, K, grad=True),
         edge(same(EMPTY_RATE, EMPTY), ZERO),
         edge(same(LARGE_RATE, LARGE), OVERFLOW),
         _impossible,
+        same(RATE, K, grad=True),
         keeps_dtype(
             (EMPTY_RATE.float(), EMPTY), (LARGE_RATE.float(), LARGE), (RATE.float(), K), EXAMPLE, (RATE, K), hint=DTYPE
         ),
@@ -153,6 +153,7 @@ EXERCISE = Exercise(
             _with(lambda rate, k: torch.lgamma(rate + 1)),
             "lgamma(rate + 1) is taken, but the factorial is that of the count: lgamma(k + 1).",
         ),
+        (_with(lambda rate, k: k.log()), "ln k is added in place of ln k!: that is torch.lgamma(k + 1)."),
         (_with(lambda rate, k: k), "There is k in place of ln k!: that is torch.lgamma(k + 1)."),
         (
             _with(lambda rate, k: torch.exp(_log_factorial(k))),
