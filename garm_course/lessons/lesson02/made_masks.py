@@ -260,6 +260,11 @@ EXERCISE = Exercise(
             "begin at 1, as in 1 + torch.arange(n) % (D - 1).",
         ),
         (
+            _wrong(degrees=lambda n, D: torch.arange(n)),
+            "The hidden degrees are 0, 1, 2, ...: a unit of degree 0 sees nothing, and one of D or more is seen by no "
+            "output. Go around, 1 + torch.arange(n) % (D - 1).",
+        ),
+        (
             _wrong(inputs=lambda D, ranks: ranks - 1),
             "The inputs count from 0 but the outputs from 1, so outputs see themselves: give both the same degrees.",
         ),

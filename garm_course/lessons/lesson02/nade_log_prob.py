@@ -235,6 +235,10 @@ EXERCISE = Exercise(
             "Only the pixels that are 1 count: a pixel that is 0 adds log(1 - p_i).",
         ),
         (
+            _table(term=lambda logit, x: (1 - x) * F.logsigmoid(-logit)),
+            "Only the pixels that are 0 count: a pixel that is 1 adds log p_i.",
+        ),
+        (
             _table(term=lambda logit, x: F.logsigmoid(logit)),
             "Every pixel adds log p_i, the probability of a 1: where x_i is 0, it is log(1 - p_i).",
         ),

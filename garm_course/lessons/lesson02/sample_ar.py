@@ -102,7 +102,7 @@ COLUMNS = (
 EXTRA = "logits_fn is called more than D times, and every call is a pass of the whole network: one for each position."
 MEANS = "The probabilities are fed back in place of values: the network must see what was drawn."
 FLOATS = "logits_fn is given floats, and it takes a LongTensor: begin with torch.zeros(n, D, dtype=torch.long)."
-GLOBAL = "The draws come from torch's global generator: pass generator=gen, so that they can be repeated."
+GLOBAL = "The draws come from torch's global generator (or NumPy's): pass generator=gen, so that they can be repeated."
 SEEDED = "gen is seeded anew inside, so every call draws the same: use it as it comes."
 ONE = "Right for several rows and positions, but not for n = 1 or D = 1: squeeze() without an axis removes that axis."
 LIMIT = "Right for ordinary logits. At 1000 there is no choice: let no clamp cut p, and take torch.sigmoid, not exp."
@@ -217,7 +217,7 @@ def _loop(
     chance=torch.sigmoid,
     choose=lambda p, gen: torch.rand(p.shape, generator=gen) < p,
     start=0,
-    read=lambda x, i: x,
+    table=lambda logits: logits,
     result=lambda x: x,
 ):
     """The loop over positions with one thing changed; the defaults are right."""
@@ -225,7 +225,7 @@ def _loop(
     def sample(logits_fn, n, D, gen):
         x = torch.full((n, D), start)
         for i in places(D):
-            x[:, i] = choose(chance(logits_fn(read(x, i))[:, column(i, D)]), gen).long()
+            x[:, i] = choose(chance(table(logits_fn(x))[:, column(i, D)]), gen).long()
         return result(x)
 
     return sample
@@ -314,7 +314,8 @@ EXERCISE = Exercise(
         ),
         (
             _passes(None),
-            "Every pass draws all positions anew: what was drawn must stay. Write only column i in pass i.",
+            "Each position is 1 as often as it should, but not given those before it. What was drawn must stay: write "
+            "only column i in pass i, and draw every row from its own logits.",
         ),
         (
             _loop(choose=lambda p, gen: p > 0.5),
@@ -350,7 +351,12 @@ EXERCISE = Exercise(
         ),
         (
             _loop(chance=lambda logit: logit.softmax(0)),
-            "softmax over the rows makes the n vectors compete: each logit belongs to one coin, use the sigmoid.",
+            "Nearly all draws are 0. Write the draw into column i, x[:, i]; and take the sigmoid of each logit, no "
+            "softmax over the rows.",
+        ),
+        (
+            _loop(table=lambda logits: logits.softmax(1).logit()),
+            "softmax over the columns makes the positions compete: each logit belongs to one coin, use the sigmoid.",
         ),
         (
             _loop(choose=lambda p, gen: torch.randn(p.shape, generator=gen) < p),
