@@ -18,14 +18,14 @@ SPARSE = torch.tensor([[0.0, 0.37, 0.0, 0.63], [0.0, 0.0, 1.0, 0.0]], dtype=torc
 Q_SPARSE = torch.tensor([[0.11, 0.45, 0.07, 0.37], [0.23, 0.19, 0.41, 0.17]], dtype=torch.float64)
 # in q, so small that a constant of 1e-10 in the logarithm shows, but none of 1e-12, which the text lets pass
 RARE = torch.tensor([[0.37, 1e-12, 0.63], [3e-5, 0.2, 0.79997]], dtype=torch.float64)
-Q_RARE = torch.tensor([[1e-8, 0.41, 0.58999999], [0.3, 0.69999998, 2e-8]], dtype=torch.float64)
+Q_RARE = torch.tensor([[7e-9, 0.41, 0.589999993], [0.3, 0.699999992, 8e-9]], dtype=torch.float64)
 ZERO = "Right except where p is 0: the term must count as 0, and 0 times log 0 is NaN. torch.xlogy(p, p) is 0 there."
 MATH = "math.log takes one number, fails at 0 and lets no gradient through: torch.xlogy(p, p) does neither."
 NEARLY = (
     "Nearly right: a constant inside the logarithm, a clamp or a rounding changes it. torch.xlogy needs none of these."
 )
 CONSTANT = (
-    "Right for ordinary probabilities, but not where q is 1e-8: a constant inside the logarithm, or a clamp, shows "
+    "Right for ordinary probabilities, but not where q is below 1e-8: a constant inside the logarithm, or a clamp, shows "
     "there. torch.xlogy needs neither."
 )
 
