@@ -25,7 +25,7 @@ NEARLY = (
     "Nearly right: a constant inside the logarithm, a clamp or a rounding changes it. torch.xlogy needs none of these."
 )
 CONSTANT = (
-    "Right for ordinary probabilities, but not where q is below 1e-8: a constant inside the logarithm, or a clamp, shows "
+    "Right for ordinary probabilities, but not where q is below 1e-8: a constant inside the logarithm or a clamp shows "
     "there. torch.xlogy needs neither."
 )
 
