@@ -166,7 +166,7 @@ def _form(n: int, D: int):
 def _law(logits_fn, D: int):
     def probe(attempt) -> None:
         drawn = _call(attempt, logits_fn, N, D, _gen(2), frequencies)
-        attempt.require((drawn >= 0).all(), "sample_ar draws numbers other than 0 and 1.")
+        attempt.require((drawn >= 0).all(), "sample_ar returns other numbers than 0 and 1.")
         away = 0.5 * (drawn - probabilities(logits_fn, D)).abs().sum()
         attempt.require(
             away < 0.02,
@@ -392,7 +392,6 @@ EXERCISE = Exercise(
             _rounded_inputs,
             "The most likely values are fed back, not the drawn ones: write the draw into x before the next pass.",
         ),
-        (_loop(result=lambda x: 2 * x - 1), "The values are -1 and 1: return 0 and 1."),
         (_loop(result=lambda x: 1 - x), "0 and 1 are exchanged at the end, after the network has seen them: return x."),
         (_loop(result=lambda x: x.flip(1)), "The columns come back in reverse: column i of the result is x_i."),
     ],
