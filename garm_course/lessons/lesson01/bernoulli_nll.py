@@ -162,10 +162,6 @@ EXERCISE = Exercise(
             _sum(lambda logits, x: torch.where(x == 1, logits, -logits).sigmoid()),
             "The probabilities of the pixels are added: it is their logarithms that add up, -log p.",
         ),
-        (
-            _sum(lambda logits, x: _terms(logits, x) / math.log(2)),
-            "This is in bits. The course counts in nats: no division by ln 2.",
-        ),
     ],
     accepts=[
         _sum(_by_torch),

@@ -1,7 +1,5 @@
 """The Kullback-Leibler divergence of two categorical distributions; equation (1.1)."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -142,10 +140,6 @@ EXERCISE = Exercise(
         (
             lambda p, q: -_cross(p, p),
             "This is sum p ln p, minus the entropy of p: the other half of the divergence, - sum p ln q, is missing.",
-        ),
-        (
-            lambda p, q: kl_categorical(p, q) / math.log(2),
-            "This is in bits, with the logarithm to base 2. The course counts in nats: use the natural logarithm.",
         ),
         (
             lambda p, q: _terms(p, q).sum(0),

@@ -200,10 +200,6 @@ EXERCISE = Exercise(
             "ln(rate) lacks its factor k: rate^k gives k ln(rate).",
         ),
         (
-            _sum(lambda rate, k: _terms(rate, k) / math.log(2)),
-            "This is in bits. The course counts in nats: no division by ln 2.",
-        ),
-        (
             _sum(lambda rate, k: 0.5 * ((k - rate) ** 2 / rate + (2 * math.pi * rate).log())),
             "This is a Gaussian with the mean and variance of the Poisson: an approximation for large rates only.",
         ),

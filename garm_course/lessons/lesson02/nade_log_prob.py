@@ -1,7 +1,5 @@
 """The exact log-likelihood of a NADE by its recurrence; equation (2.3)."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -209,7 +207,6 @@ EXERCISE = Exercise(
         (_loop(places=lambda D: range(D - 1)), "The last pixel is missing: the sum runs over all D pixels."),
         (_table(b=0), "The bias b[i] of the pixel is missing in its logit."),
         (_table(c=0), "The hidden bias is missing: a starts at c, not at 0."),
-        (_table(b=0, c=0), "Both biases are missing: a starts at c, and b[i] is added to the logit."),
         (
             _table(lambda terms: -terms.sum(1)),
             "This is the negative log-likelihood: return log p(x), which is never positive here.",
@@ -217,14 +214,6 @@ EXERCISE = Exercise(
         (
             _table(lambda terms: terms.mean(1)),
             "This is the mean over the pixels: log p(x) is the sum of the D conditional terms.",
-        ),
-        (
-            _table(lambda terms: terms.sum(1) / math.log(2)),
-            "These are bits: the course counts in nats, so do not divide by ln 2.",
-        ),
-        (
-            _table(lambda terms: terms.sum(1).exp()),
-            "This is the probability p(x), not its logarithm: of 784 pixels it would be 0 in floating point.",
         ),
         (
             _table(term=lambda logit, x: _terms(logit, x).exp()),
