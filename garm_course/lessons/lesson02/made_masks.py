@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from garm_course.autoregressive.made import made_masks
+from garm_course.exercises.compare import kind_of
+from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed
 
 
@@ -24,15 +26,14 @@ def wiring(answer, D, hidden, order) -> tuple[str, Tensor, Tensor, Tensor]:
     masks = answer(D, hidden, order)
     nothing = torch.zeros(D, D), torch.zeros(D), torch.zeros(D + 1)
     if not isinstance(masks, (list, tuple)):
-        what = f"a tensor of shape {tuple(masks.shape)}" if isinstance(masks, Tensor) else f"a {type(masks).__name__}"
-        return f"expected a list of tensors, one mask per layer, got {what}", *nothing
+        return f"expected a list of tensors, one mask per layer, got {kind_of(masks)}", *nothing
     sizes = [D, *hidden, D]
     if len(masks) != len(sizes) - 1:
         layers = f"with {len(hidden)} hidden layers there are {len(sizes) - 1} layers of weights"
         return f"{layers}: expected as many masks, got {len(masks)}", *nothing
     for k, (mask, n_in, n_out) in enumerate(zip(masks, sizes[:-1], sizes[1:], strict=True)):
         if not isinstance(mask, Tensor):
-            return f"mask {k}: expected a torch.Tensor, got a {type(mask).__name__}", *nothing
+            return f"mask {k}: expected a torch.Tensor, got {kind_of(mask)}", *nothing
         if mask.shape != (n_out, n_in):
             got = f"expected the shape ({n_out}, {n_in}), units out by units in, got {tuple(mask.shape)}"
             return f"mask {k}: {got}", *nothing
@@ -47,14 +48,15 @@ def wiring(answer, D, hidden, order) -> tuple[str, Tensor, Tensor, Tensor]:
     return "", sees[-1], meet, first
 
 
-def idle(answer, D, hidden, order) -> float:
-    """The largest share of a hidden layer from which no output can be reached."""
-    masks = answer(D, hidden, order)
-    used, shares = torch.ones(D), [0.0]
-    for mask in reversed(masks[1:]):
-        used = (used @ mask.float() > 0).float()
-        shares.append(1 - used.mean().item())
-    return max(shares)
+def wasted(answer, D, hidden, order) -> tuple[bool, bool]:
+    """Whether a hidden unit is reached by no input, and whether one reaches no output."""
+    masks = [mask.float() for mask in answer(D, hidden, order)]
+    blind = idle = False
+    sees, used = torch.ones(D), torch.ones(D)
+    for k in range(len(hidden)):
+        sees, used = (masks[k] @ sees > 0).float(), (used @ masks[-1 - k] > 0).float()
+        blind, idle = blind or not sees.all(), idle or not used.all()
+    return bool(blind), bool(idle)
 
 
 def allowed(D: int, order: list[int] | None) -> Tensor:
@@ -63,12 +65,18 @@ def allowed(D: int, order: list[int] | None) -> Tensor:
     return (rank[:, None] > rank).float()
 
 
-def _connects(attempt, D: int, hidden: list[int], order: list[int] | None) -> None:
-    form, paths, meet, _ = attempt.call(D, hidden, order, use=wiring)
-    call = f"made_masks({D}, {hidden}, {order})"
+def _form(attempt, *args) -> None:
+    """For narrow layers, which may lose paths."""
+    form = attempt.call(*args, use=lambda *args: wiring(*args)[0])
+    attempt.require(not form, f"made_masks{args}: {form}.")
+
+
+def _connects(attempt, *args) -> None:
+    """For wide layers: causal, nothing is lost, and every unit is of use."""
+    form, paths, meet, _ = attempt.call(*args, use=wiring)
+    call, want = f"made_masks{args}", allowed(args[0], args[2])
     attempt.require(not form, f"{call}: {form}.")
-    want = allowed(D, order)
-    own = (paths.diagonal() > 0).nonzero().flatten().tolist()
+    own = paths.diagonal().any()
     attempt.require(
         not own, f"{call}: expected no path from an input to its own output, got one: is the output mask strict (>)?"
     )
@@ -86,26 +94,23 @@ def _connects(attempt, D: int, hidden: list[int], order: list[int] | None) -> No
         f"{call}: the inputs of an output never meet in one hidden unit, so it cannot combine them; expected a unit "
         "that sees them all, got none. A hidden unit sees *all* degrees up to its own.",
     )
-    attempt.require(
-        attempt.call(D, hidden, order, use=idle) < 0.7,
-        f"{call}: causal and complete, but no output may see most of the units of a hidden layer; expected degrees "
-        "that all units can be of use with, 1..D-1, got larger ones.",
-    )
+    blind, idle = attempt.call(*args, use=wasted)
+    attempt.require(not idle, f"{call}: expected hidden units that some output sees, got one that none sees.")
+    attempt.require(not blind, f"{call}: expected hidden units that see an input, got one that sees none.")
 
 
 def _masks(
-    D, hidden, order, *, inputs=None, outputs=None, within=torch.ge, out=torch.gt, first=None, degrees=None,
-    of_order=lambda order: order.argsort(), low=1, high=0,
+    D, hidden, order=None, *, inputs=None, outputs=None, within=torch.ge, out=torch.gt, degrees=None, low=1, high=0,
+    of_order=lambda order: order.argsort(),
 ):  # fmt: skip
     """Masks from degrees, with one thing changed; the defaults are right: round robin, hidden >=, output >."""
     ranks = of_order(torch.arange(D) if order is None else torch.as_tensor(order)) + 1
     width = max(D - low + high, 1)
     layers = [ranks if inputs is None else inputs(D, ranks)]
     layers += [low + torch.arange(n) % width if degrees is None else degrees(n, D) for n in hidden]
-    compare = [within if k or first is None else first for k in range(len(hidden))]
-    masks = [f(b[:, None], a).float() for (a, b), f in zip(itertools.pairwise(layers), compare, strict=True)]
     last = ranks if outputs is None else outputs(D, ranks)
-    return [*masks, out(last[:, None], layers[-1]).float()]
+    masks = [within(above[:, None], below) for below, above in itertools.pairwise(layers)]
+    return [mask.float() for mask in (*masks, out(last[:, None], layers[-1]))]
 
 
 def _wrong(**changes):
@@ -113,23 +118,28 @@ def _wrong(**changes):
 
 
 def _random(seed):
-    def masks(D, hidden, order):
+    def masks(D, hidden, order=None):
         g = torch.Generator().manual_seed(seed)
         return _masks(D, hidden, order, degrees=lambda n, D: torch.randint(1, max(D, 2), (n,), generator=g))
 
     return masks
 
 
-def _by_lists(D, hidden, order):
+def _by_lists(D, hidden, order=None):
     """Loops, degrees 0..D-1 for the inputs, boolean masks."""
     order = list(range(D)) if order is None else list(order)
     ranks = [order.index(j) for j in range(D)]
     layers = [ranks] + [[k % (D - 1) for k in range(n)] for n in hidden]
-    masks = []
-    for below, above in itertools.pairwise(layers):
-        masks.append(torch.tensor([[a >= b for b in below] for a in above]))
-    masks.append(torch.tensor([[d > m for m in layers[-1]] for d in ranks]))
-    return masks
+    masks = [torch.tensor([[a >= b for b in below] for a in above]) for below, above in itertools.pairwise(layers)]
+    return [*masks, torch.tensor([[d > m for m in layers[-1]] for d in ranks])]
+
+
+def _case(judge, *args):
+    return lambda attempt: judge(attempt, *args)
+
+
+def _all(above, below):
+    return above > -below
 
 
 CYCLE, MIX = [2, 0, 3, 1], [3, 1, 4, 0, 2]  # neither is its own inverse
@@ -143,12 +153,16 @@ EXERCISE = Exercise(
         "m(k) >= m(j), output d sees j where m(d) > m(j). Masks are (units out, units in)."
     ),
     probes=[
-        partial(_connects, D=4, hidden=[60], order=None),
-        partial(_connects, D=5, hidden=[80, 70], order=None),
-        partial(_connects, D=4, hidden=[60], order=CYCLE),
-        partial(_connects, D=5, hidden=[70, 90, 80], order=MIX),
-        partial(_connects, D=3, hidden=[], order=[1, 2, 0]),
-        partial(_connects, D=2, hidden=[9], order=None),
+        _case(_connects, 4, [60], None),
+        _case(_connects, 5, [80, 70], None),
+        _case(_connects, 4, [60], CYCLE),
+        _case(_connects, 5, [70, 90, 80], MIX),
+        _case(_connects, 6, [90], random(6, seed=1).argsort().tolist()),
+        _case(_connects, 3, [], [1, 2, 0]),
+        _case(_connects, 2, [9], None),
+        _case(_connects, 2, [9, 8], [1, 0]),
+        _case(_form, 3, [2], None),
+        _case(_form, 6, [1, 3], [5, 2, 0, 4, 1, 3]),
     ],
     mistakes=[
         (
@@ -165,11 +179,7 @@ EXERCISE = Exercise(
             "> and >= are swapped: hidden layers compare with >=, only the output with >.",
         ),
         (
-            _wrong(first=torch.gt),
-            "The first mask uses >, so the hidden units lose their last input: hidden layers compare with >=.",
-        ),
-        (
-            lambda D, hidden, order: [m.T for m in _masks(D, hidden, order)],
+            lambda D, hidden, order=None: [m.T for m in _masks(D, hidden, order)],
             "The masks are transposed: the weight of nn.Linear is (units out, units in), and so is its mask.",
         ),
         (
@@ -189,21 +199,11 @@ EXERCISE = Exercise(
             "The hidden masks keep equal degrees only, so each hidden unit sees one input and combines none: use >=.",
         ),
         (
-            _wrong(within=lambda a, b: a > -b),
+            _wrong(within=_all),
             "The hidden masks hide nothing, so every hidden unit has seen all inputs, its successors too.",
         ),
-        (
-            _wrong(out=lambda a, b: a > -b),
-            "The output mask hides nothing: every output sees all hidden units. It must be d > m.",
-        ),
-        (
-            _wrong(within=lambda a, b: a > -b, out=lambda a, b: a > -b),
-            "Nothing is masked: every output sees every input.",
-        ),
-        (
-            _wrong(out=lambda a, b: a < -b),
-            "The output mask is zero everywhere: no output sees anything.",
-        ),
+        (_wrong(out=_all), "The output mask hides nothing: every output sees all hidden units. It must be d > m."),
+        (_wrong(within=_all, out=_all), "Nothing is masked: every output sees every input."),
         (
             _wrong(of_order=lambda order: torch.arange(len(order))),
             "The order is ignored: the degree of an input is its place in `order`, not its index.",
@@ -234,16 +234,12 @@ EXERCISE = Exercise(
             "All hidden degrees are D-1, so only the last output sees anything: use all of 1..D-1.",
         ),
         (
-            _wrong(degrees=lambda n, D: torch.full((n,), D)),
-            "All hidden degrees are D: no output may see such a unit. Use all of 1..D-1.",
+            _wrong(high=-1),
+            "No hidden unit has degree D-1, so the last output does not see its predecessor: use all of 1..D-1.",
         ),
         (
             _wrong(low=2),
             "No hidden unit has degree 1, so the second output sees nothing: use all of 1..D-1.",
-        ),
-        (
-            _wrong(high=-1),
-            "No hidden unit has degree D-1, so the last output does not see its predecessor: use all of 1..D-1.",
         ),
         (
             _wrong(inputs=lambda D, ranks: ranks - 1, outputs=lambda D, ranks: ranks - 1),
@@ -254,9 +250,19 @@ EXERCISE = Exercise(
             "Hidden degrees count from 0 here and places from 1: they are 1..D-1, 1 + torch.arange(n) % (D - 1).",
         ),
         (
-            _wrong(degrees=lambda n, D: 1 + torch.arange(n)),
-            "Causal and complete, but most hidden units have a degree of D or more, so no output may see them: go "
-            "around, 1 + torch.arange(n) % (D - 1).",
+            _wrong(high=1),
+            "Causal and complete, but a hidden unit sees all D inputs, so no output may see it: degrees end at D-1, "
+            "as in 1 + torch.arange(n) % (D - 1).",
+        ),
+        (
+            _wrong(low=0),
+            "Causal and complete, but a hidden unit has the degree 0, so it sees no input and is a mere bias: degrees "
+            "begin at 1, as in 1 + torch.arange(n) % (D - 1).",
+        ),
+        (
+            _wrong(degrees=lambda n, D: torch.arange(n)),
+            "The hidden degrees are 0, 1, 2, ...: a unit of degree 0 sees nothing, and one of D or more is seen by no "
+            "output. Go around, 1 + torch.arange(n) % (D - 1).",
         ),
         (
             _wrong(inputs=lambda D, ranks: ranks - 1),
@@ -267,43 +273,27 @@ EXERCISE = Exercise(
             "The outputs count from 0 but the inputs from 1: with >, each output then loses the input just before it.",
         ),
         (
-            lambda D, hidden, order: _masks(D, hidden, order)[:-1],
+            lambda D, hidden, order=None: _masks(D, hidden, order)[:-1],
             "The mask of the output layer is missing: one per layer of weights, the hidden layers and the output.",
         ),
         (
-            lambda D, hidden, order: _masks(D, hidden, order)[-1:],
-            "Only the mask of the output is returned: one per layer of weights is asked for, the first ones first.",
-        ),
-        (
-            lambda D, hidden, order: _masks(D, hidden, order)[::-1],
+            lambda D, hidden, order=None: _masks(D, hidden, order)[::-1],
             "The masks are listed from the output backwards: the first is that of the input layer.",
         ),
         (
-            lambda D, hidden, order: [torch.ones(D, D).tril(-1)],
+            lambda D, hidden, order=None: [torch.ones(D, D).tril(-1)],
             "One triangle (D, D) is the *product* of the masks: return one mask for each layer of weights.",
         ),
         (
-            lambda D, hidden, order: torch.ones(D, D).tril(-1),
-            "This triangle (D, D) is the product of the masks: return a list with one mask for each layer of weights.",
-        ),
-        (
-            lambda D, hidden, order: [
+            lambda D, hidden, order=None: [
                 torch.ones(o, i).tril(-1 if k == len(hidden) else 0)
                 for k, (i, o) in enumerate(itertools.pairwise([D, *hidden, D]))
             ],
             "Triangles of unequal sides waste units: with more units than inputs, compare degrees, not row numbers.",
         ),
         (
-            lambda D, hidden, order: [m.tolist() for m in _masks(D, hidden, order)],
-            "The numbers are right, but these are lists: return tensors.",
-        ),
-        (
-            lambda D, hidden, order: [1 - m for m in _masks(D, hidden, order)],
+            lambda D, hidden, order=None: [1 - m for m in _masks(D, hidden, order)],
             "0 and 1 are swapped: 1 keeps a connection, because the mask multiplies the weight.",
-        ),
-        (
-            lambda D, hidden, order: [m.log() for m in _masks(D, hidden, order)],
-            "These masks are to be added (0 and -inf). Here they multiply weights: 1 keeps a connection, 0 removes it.",
         ),
     ],
     accepts=[
@@ -311,9 +301,8 @@ EXERCISE = Exercise(
         _random(1),
         _random(2),
         _by_lists,
-        partial(_masks, high=1),
-        lambda D, hidden, order: tuple(m.bool() for m in made_masks(D, hidden, order)),
-        lambda D, hidden, order: made_masks(D, hidden, order, rng=torch.Generator().manual_seed(5)),
+        lambda D, hidden, order=None: tuple(m.bool() for m in made_masks(D, hidden, order)),
+        lambda D, hidden, order=None: made_masks(D, hidden, order, rng=torch.Generator().manual_seed(5)),
     ],
     speed=Speed(lambda: (784, [512, 512], None)),
 )

@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from garm_course.exercises.attempt import Refused
+from garm_course.exercises.attempt import Refused, known
+from garm_course.exercises.edges import edge
+from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed
 
 N = 20_000
@@ -43,6 +45,7 @@ def sample_ar(logits_fn: Callable[[Tensor], Tensor], n: int, D: int, gen: torch.
 
 _BIAS = torch.tensor([0.4, -1.1, 0.7], dtype=torch.float64)
 _WEIGHT = torch.tensor([[0.0, 0.0, 0.0], [0.7, 0.0, 0.0], [-1.7, 2.9, 0.0]], dtype=torch.float64)  # (target, source)
+_TRAINED = (1.5 * random(4, 4, seed=1)).float().requires_grad_()
 
 
 def skewed(x: Tensor) -> Tensor:
@@ -52,10 +55,23 @@ def skewed(x: Tensor) -> Tensor:
     return torch.cat([logits[:, :2], logits[:, 2:] - 2.2 * (x[:, :1] * x[:, 1:2])], 1)
 
 
+def trained(x: Tensor) -> Tensor:
+    """Logits of four bits as of a network: float32, with a gradient, from weights that are drawn."""
+    return x.float() @ _TRAINED.tril(-1).T + _TRAINED.diagonal()
+
+
 def chain(x: Tensor) -> Tensor:
     """Logits of D bits that mostly repeat the one before: what a draw in one pass gets wrong for any D."""
-    before = F.pad(2.0 * x.double() - 1.0, (1, 0))[:, :-1]
-    return 2.0 * before + 0.3
+    return 4.0 * _before(x) - 1.7
+
+
+def alternating(x: Tensor) -> Tensor:
+    """Logits of 1000 that leave no choice: 1, 0, 1, 0, ..."""
+    return 1000.0 - 2000.0 * _before(x)
+
+
+def _before(x: Tensor) -> Tensor:
+    return F.pad(x.double(), (1, 0))[:, :-1]
 
 
 def frequencies(answer, logits_fn, n, D, gen) -> Tensor:
@@ -70,7 +86,7 @@ def frequencies(answer, logits_fn, n, D, gen) -> Tensor:
 def probabilities(logits_fn, D: int) -> Tensor:
     """(2**D,) by enumeration."""
     x = torch.tensor([[k >> i & 1 for i in reversed(range(D))] for k in range(2**D)])
-    logits = logits_fn(x)
+    logits = logits_fn(x).detach().double()
     return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1).exp()
 
 
@@ -83,110 +99,116 @@ COLUMNS = (
     "logits_fn is given a part of the columns: always pass the whole tensor (n, D). What is not drawn yet does not "
     "matter, because column i of the logits does not read it."
 )
+EXTRA = "logits_fn is called more than D times, and every call is a pass of the whole network: one for each position."
+MEANS = "The probabilities are fed back in place of values: the network must see what was drawn."
+FLOATS = "logits_fn is given floats, and it takes a LongTensor: begin with torch.zeros(n, D, dtype=torch.long)."
+GLOBAL = "The draws come from torch's global generator (or NumPy's): pass generator=gen, so that they can be repeated."
+SEEDED = "gen is seeded anew inside, so every call draws the same: use it as it comes."
+ONE = "Right for several rows and positions, but not for n = 1 or D = 1: squeeze() without an axis removes that axis."
+LIMIT = "Right for ordinary logits. At 1000 there is no choice: let no clamp cut p, and take torch.sigmoid, not exp."
 
 
-def _call(attempt, logits_fn, n, D, gen, use):
+def _told(probe):
+    """The probe, with the hint of the mistake that does the same here, whatever it does in other probes."""
+
+    def told(attempt):
+        try:
+            probe(attempt)
+        except Refused as refused:
+            for wrong, hint in () if refused.hint else attempt.exercise.mistakes:
+                wrong_here, outcomes = known(attempt.exercise, wrong, probe)
+                alike = len(outcomes) == len(attempt.outcomes)
+                if wrong_here and alike and all(map(attempt.same_outcome, attempt.outcomes, outcomes)):
+                    raise Refused(str(refused), hint) from refused
+            raise
+
+    return told
+
+
+def _call(attempt, logits_fn, n, D, gen, use, times=1):
     """The answer's result; logits_fn refuses what is not the whole tensor, and the hint says what was passed."""
-    hints = []
+    hints, extra, calls = [], [], []
 
     def strict(x: Tensor) -> Tensor:
+        calls.append(1)
         if x.shape != (n, D):
-            if x.shape in ((D,), (1, D)):
-                hints.append(ROWS)
-            elif x.shape[:1] == (n,):
-                hints.append(COLUMNS)
+            hints.extend([ROWS] if x.shape in ((D,), (1, D)) else [COLUMNS] if x.shape[:1] == (n,) else [])
             raise ValueError(f"logits_fn takes the whole tensor ({n}, {D}), got the shape {tuple(x.shape)}")
+        if x.dtype != torch.long:
+            hints.insert(0, FLOATS if (x == x.long()).all() else MEANS)
         return logits_fn(x)
 
+    def counted(answer, *args):
+        calls.clear()
+        result = use(answer, *args)
+        extra.extend([EXTRA] * (len(calls) > D * times))
+        return result
+
     try:
-        return attempt.call(strict, n, D, gen, use=use)
+        result = attempt.call(strict, n, D, gen, use=counted)
     except Refused as refused:
-        if hints:
-            raise Refused(str(refused), hints[0]) from None
-        raise
+        raise Refused(str(refused), hints[0] if hints else "") from None
+    cause = f"sample_ar: logits_fn takes a LongTensor ({n}, {D}), and is called {D} times."
+    attempt.require(not hints + extra, cause, *(hints + extra)[:1])
+    return result
 
 
-def _form(attempt) -> None:
+def _form(n: int, D: int):
     """Type, shape and dtype; zeros in place of the draws, which differ from one right answer to the next."""
 
     def blank(answer, *args):
         x = answer(*args)
         return torch.zeros_like(x) if isinstance(x, Tensor) else x
 
-    _call(attempt, skewed, 5, 3, _gen(1), blank)
+    return lambda attempt: _call(attempt, chain, n, D, _gen(1), blank)
 
 
-def _law(attempt) -> None:
-    drawn = _call(attempt, skewed, N, 3, _gen(2), frequencies)
-    attempt.require((drawn >= 0).all(), "sample_ar draws numbers other than 0 and 1.")
-    away = 0.5 * (drawn - probabilities(skewed, 3)).abs().sum()
-    attempt.require(
-        away < 0.02,
-        "The frequencies of the eight vectors that sample_ar draws for D = 3 are far from their probabilities: "
-        "a total variation distance below 0.02 is expected.",
-    )
+def _law(logits_fn, D: int):
+    def probe(attempt) -> None:
+        drawn = _call(attempt, logits_fn, N, D, _gen(2), frequencies)
+        attempt.require((drawn >= 0).all(), "sample_ar returns other numbers than 0 and 1.")
+        away = 0.5 * (drawn - probabilities(logits_fn, D)).abs().sum()
+        attempt.require(
+            away < 0.02,
+            f"The frequencies of the {2**D} vectors that sample_ar draws for D = {D} are far from their probabilities: "
+            "a total variation distance below 0.02 is expected.",
+        )
+
+    return probe
 
 
-def _longer_law(attempt) -> None:
-    """Of twelve bits: how often neighbors agree, and how often each is 1."""
-
-    def pairs(answer, logits_fn, n, D, gen) -> Tensor:
-        x = answer(logits_fn, n, D, gen).double()
-        return torch.cat([(x[:, 1:] == x[:, :-1]).double().mean(0), x.mean(0)])
-
-    drawn = _call(attempt, chain, N, 12, _gen(3), pairs)
-    law = pairs(sample_ar, chain, N, 12, _gen(4))
-    attempt.require(
-        (drawn - law).abs().max() < 0.025,
-        "For D = 12, sample_ar draws values that do not depend on the one before them as they should.",
-    )
+def _certain(attempt) -> None:
+    for logits_fn in (alternating, lambda x: torch.full(x.shape, 20.0)):
+        drawn = _call(attempt, logits_fn, N, 6, _gen(8), lambda answer, *args: answer(*args).double().mean(0))
+        want = sample_ar(logits_fn, 1, 6, _gen(8))[0]
+        attempt.require(
+            torch.equal(drawn, want.double()), f"sample_ar: expected {want.tolist()} in every row, got others.", LIMIT
+        )
 
 
-def _from_gen_alone(attempt) -> None:
-    def twice(answer, logits_fn, n, D, gen) -> bool:
+def _twice(attempt, seed: int, from_the_same_state: bool) -> bool:
+    """Whether two calls draw the same, each with another state of the global generator."""
+
+    def equal(answer, logits_fn, n, D, gen) -> bool:
         state = gen.get_state()
         torch.manual_seed(1)
         first = answer(logits_fn, n, D, gen)
-        gen.set_state(state)
+        if from_the_same_state:
+            gen.set_state(state)
         torch.manual_seed(2)
         return bool(torch.equal(first, answer(logits_fn, n, D, gen)))
 
-    same = _call(attempt, skewed, 200, 3, _gen(5), twice)
-    attempt.require(
-        same, "From the same state of gen, sample_ar draws other values the second time: pass generator=gen."
-    )
+    return _call(attempt, skewed, 200, 3, _gen(seed), equal, times=2)
+
+
+def _from_gen_alone(attempt) -> None:
+    cause = "From the same state of gen, sample_ar draws other values the second time: pass generator=gen."
+    attempt.require(_twice(attempt, 5, from_the_same_state=True), cause, GLOBAL)
 
 
 def _gen_moves_on(attempt) -> None:
-    def repeats(answer, logits_fn, n, D, gen) -> bool:
-        return bool(torch.equal(answer(logits_fn, n, D, gen), answer(logits_fn, n, D, gen)))
-
-    again = _call(attempt, skewed, 200, 3, _gen(6), repeats)
-    attempt.require(not again, "Two calls of sample_ar in a row draw the same: gen must go on from where it stands.")
-
-
-def _rows_differ(attempt) -> None:
-    def alike(answer, logits_fn, n, D, gen) -> bool:
-        x = answer(logits_fn, n, D, gen)
-        return bool((x == x[:1]).all())
-
-    equal = _call(attempt, skewed, 400, 3, _gen(7), alike)
-    attempt.require(not equal, "All rows that sample_ar draws are equal: each needs draws of its own.")
-
-
-def _calls(attempt) -> None:
-    """A call is a pass of the whole network: one for each position, and no other."""
-
-    def too_many(answer, logits_fn, n, D, gen) -> bool:
-        calls = []
-        answer(lambda x: calls.append(1) or logits_fn(x), n, D, gen)
-        return len(calls) > D
-
-    wasteful = _call(attempt, chain, 6, 12, _gen(9), too_many)
-    attempt.require(not wasteful, "For D = 12, sample_ar calls logits_fn more than 12 times.", hint=EXTRA)
-
-
-EXTRA = "logits_fn is called more than D times, and every call is a pass of the whole network: one for each position."
+    cause = "Two calls of sample_ar in a row draw the same: gen must go on from where it stands."
+    attempt.require(not _twice(attempt, 6, from_the_same_state=False), cause, SEEDED)
 
 
 def _loop(
@@ -195,35 +217,26 @@ def _loop(
     chance=torch.sigmoid,
     choose=lambda p, gen: torch.rand(p.shape, generator=gen) < p,
     start=0,
+    table=lambda logits: logits,
+    result=lambda x: x,
 ):
     """The loop over positions with one thing changed; the defaults are right."""
 
     def sample(logits_fn, n, D, gen):
         x = torch.full((n, D), start)
         for i in places(D):
-            x[:, i] = choose(chance(logits_fn(x)[:, column(i, D)]), gen).long()
-        return x
+            x[:, i] = choose(chance(table(logits_fn(x))[:, column(i, D)]), gen).long()
+        return result(x)
 
     return sample
 
 
-_right = _loop()
-
-
-def _one_pass(fill):
-    def sample(logits_fn, n, D, gen):
-        p = torch.sigmoid(logits_fn(fill(n, D)))
-        return torch.bernoulli(p, generator=gen).long()
-
-    return sample
-
-
-def _passes(count, same_noise=False):
+def _passes(count, start=0, same_noise=False):
     """All positions drawn anew in every pass."""
 
     def sample(logits_fn, n, D, gen):
-        x, u = torch.zeros(n, D, dtype=torch.long), torch.rand(n, D, generator=gen)
-        for _ in range(D if count is None else count):
+        x, u = torch.full((n, D), start), torch.rand(n, D, generator=gen)
+        for _ in range(count or D):
             x = (u < torch.sigmoid(logits_fn(x))).long()
             if not same_noise:
                 u = torch.rand(n, D, generator=gen)
@@ -232,68 +245,24 @@ def _passes(count, same_noise=False):
     return sample
 
 
-def _one_draw(shape):
-    """One uniform shared by all positions, or by all rows."""
-
-    def sample(logits_fn, n, D, gen):
-        u = torch.rand(shape(n, D), generator=gen).expand(n, D)
-        x = torch.zeros(n, D, dtype=torch.long)
-        for i in range(D):
-            x[:, i] = (u[:, i] < torch.sigmoid(logits_fn(x)[:, i])).long()
-        return x
-
-    return sample
-
-
-def _means_fed(logits_fn, n, D, gen):
-    """Probabilities in place of values go into the network; all is drawn at the end."""
-    p = torch.zeros(n, D, dtype=torch.float64)
-    for i in range(D):
-        p[:, i] = torch.sigmoid(logits_fn(p)[:, i]).double()
-    return torch.bernoulli(p, generator=gen).long()
+def _one_draw(logits_fn, n, D, gen):
+    """One uniform number shared by all positions of a row."""
+    u = torch.rand(n, generator=gen)
+    return _loop(choose=lambda p, gen: u < p)(logits_fn, n, D, gen)
 
 
 def _rounded_inputs(logits_fn, n, D, gen):
     """The most likely values go into the network; all is drawn at the end."""
-    x = torch.zeros(n, D, dtype=torch.long)
-    p = torch.zeros(n, D, dtype=torch.float64)
-    for i in range(D):
-        p[:, i] = torch.sigmoid(logits_fn(x)[:, i]).double()
-        x[:, i] = (p[:, i] > 0.5).long()
-    return torch.bernoulli(p, generator=gen).long()
-
-
-def _never_random(logits_fn, n, D, gen):
-    return _right(logits_fn, n, D, gen.manual_seed(0))
-
-
-def _by_rows(logits_fn, n, D, gen):
-    x = torch.zeros(n, D, dtype=torch.long)
-    for row in range(n):
-        for i in range(D):
-            p = torch.sigmoid(logits_fn(x[row : row + 1])[:, i])
-            x[row, i] = torch.bernoulli(p, generator=gen).long()
-    return x
-
-
-def _columns_so_far(logits_fn, n, D, gen):
-    x = torch.zeros(n, D, dtype=torch.long)
-    for i in range(D):
-        x[:, i] = torch.bernoulli(torch.sigmoid(logits_fn(x[:, :i])[:, -1]), generator=gen).long()
-    return x
-
-
-def _extra_call(logits_fn, n, D, gen):
-    logits_fn(torch.zeros(n, D, dtype=torch.long))
-    return _right(logits_fn, n, D, gen)
+    p = []
+    _loop(choose=lambda q, gen: p.append(q) or q > 0.5)(logits_fn, n, D, gen)
+    return torch.bernoulli(torch.stack(p, 1), generator=gen).long()
 
 
 def _categorical(logits_fn, n, D, gen):
-    x = torch.zeros(n, D, dtype=torch.long)
-    for i in range(D):
-        p = torch.sigmoid(logits_fn(x)[:, i])
-        x[:, i] = torch.multinomial(torch.stack([1 - p, p], 1), 1, generator=gen)[:, 0]
-    return x
+    def choose(p, gen):
+        return torch.multinomial(torch.stack([1 - p, p], 1), 1, generator=gen)[:, 0]
+
+    return _loop(choose=choose)(logits_fn, n, D, gen)
 
 
 def _growing(logits_fn, n, D, gen):
@@ -320,26 +289,33 @@ EXERCISE = Exercise(
         "For i = 0, 1, ..., D - 1: call logits_fn on the whole tensor x, draw column i from sigmoid(logits[:, i]) with "
         "gen, write it into x, and go on."
     ),
-    probes=[_form, _rows_differ, _law, _longer_law, _from_gen_alone, _gen_moves_on, _calls],
+    probes=[
+        _form(5, 3),
+        _told(_law(skewed, 3)),
+        _from_gen_alone,
+        _gen_moves_on,
+        _law(trained, 4),
+        edge(_form(1, 4), ONE),
+        edge(_form(4, 1), ONE),
+        edge(_form(1, 1), ONE),
+        edge(_certain, LIMIT),
+    ],
     axes=("draw", "position"),
     atol=0.02,  # of frequencies; see above
     mistakes=[
         (
-            _one_pass(lambda n, D: torch.zeros(n, D, dtype=torch.long)),
+            _passes(1),
             "Every position is drawn as if all before it were 0 (one pass for all, or from last to first): x_i must be "
             "drawn, and written into x, before the logits of x_{i+1} are computed.",
         ),
         (
-            _one_pass(lambda n, D: torch.ones(n, D, dtype=torch.long)),
+            _passes(1, start=1),
             "All positions are drawn from one pass over ones: x_i must be drawn, and written into x, before the next.",
         ),
         (
-            _passes(2),
-            "Two passes, each of which draws everything, are not enough: one position per pass, and then it stays.",
-        ),
-        (
             _passes(None),
-            "Every pass draws all positions anew: what was drawn must stay. Write only column i in pass i.",
+            "Each position is 1 as often as it should, but not given those before it. What was drawn must stay: write "
+            "only column i in pass i, and draw every row from its own logits.",
         ),
         (
             _loop(choose=lambda p, gen: p > 0.5),
@@ -362,18 +338,6 @@ EXERCISE = Exercise(
             "torch.bernoulli takes probabilities between 0 and 1, and these are logits: apply the sigmoid.",
         ),
         (
-            _by_rows,
-            ROWS,
-        ),
-        (
-            _columns_so_far,
-            COLUMNS,
-        ),
-        (
-            _extra_call,
-            EXTRA,
-        ),
-        (
             _loop(chance=lambda logit: torch.sigmoid(torch.sigmoid(logit))),
             "The sigmoid is applied twice: sigmoid(logit) is the probability already.",
         ),
@@ -386,8 +350,13 @@ EXERCISE = Exercise(
             "(1 + tanh(l)) / 2 is sigmoid(2 l): the logits count double.",
         ),
         (
-            _loop(chance=lambda logit: logit.softmax(0), choose=lambda p, gen: torch.rand(p.shape, generator=gen) < p),
-            "softmax over the rows makes the n vectors compete: each logit belongs to one coin, use the sigmoid.",
+            _loop(chance=lambda logit: logit.softmax(0)),
+            "Nearly all draws are 0. Write the draw into column i, x[:, i]; and take the sigmoid of each logit, no "
+            "softmax over the rows.",
+        ),
+        (
+            _loop(table=lambda logits: logits.softmax(1).logit()),
+            "softmax over the columns makes the positions compete: each logit belongs to one coin, use the sigmoid.",
         ),
         (
             _loop(choose=lambda p, gen: torch.randn(p.shape, generator=gen) < p),
@@ -397,10 +366,7 @@ EXERCISE = Exercise(
             _loop(choose=lambda p, gen: torch.rand(1, generator=gen) < p),
             "All rows share their uniform numbers, so they are equal: each needs its own, torch.rand(n, ...).",
         ),
-        (
-            _one_draw(lambda n, D: (n, 1)),
-            "One uniform number serves all positions of a row: each position needs its own.",
-        ),
+        (_one_draw, "One uniform number serves all positions of a row: each position needs its own."),
         (
             _loop(column=lambda i, D: i - 1),
             "The column of the logits is one behind: x_i is drawn from logits[:, i].",
@@ -417,62 +383,17 @@ EXERCISE = Exercise(
             _loop(column=lambda i, D: 0),
             "Every position is drawn from the first column of the logits: x_i needs logits[:, i].",
         ),
-        (
-            _loop(places=lambda D: range(D - 1)),
-            "The last position is never drawn: range(D) ends at D - 1.",
-        ),
+        (_loop(places=lambda D: range(D - 1)), "The last position is never drawn: range(D) ends at D - 1."),
         (
             _loop(places=lambda D: range(1, D)),
             "The first position is never drawn: p(x_1) depends on nothing, but it is a coin as well.",
         ),
         (
-            _means_fed,
-            "The probabilities are fed back in place of values: the network must see what was drawn.",
-        ),
-        (
             _rounded_inputs,
             "The most likely values are fed back, not the drawn ones: write the draw into x before the next pass.",
         ),
-        (
-            _loop(choose=lambda p, gen: torch.rand(p.shape) < p),
-            "The draws come from torch's global generator: pass generator=gen, so that they can be repeated.",
-        ),
-        (
-            _never_random,
-            "gen is seeded anew inside, so every call draws the same: use it as it comes.",
-        ),
-        (
-            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen).double(),
-            "The draws are right, but the tensor is not of whole numbers: return a LongTensor, .long().",
-        ),
-        (
-            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen).bool(),
-            "The draws are right, but they are True and False: return a LongTensor, .long().",
-        ),
-        (
-            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen).T,
-            "The axes are swapped: one row per vector, (n, D).",
-        ),
-        (
-            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen)[:, :, None],
-            "The draws are right, with one axis too many: return (n, D).",
-        ),
-        (
-            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen)[0],
-            "Only one vector is returned: return all n of them, (n, D).",
-        ),
-        (
-            lambda logits_fn, n, D, gen: 2 * _right(logits_fn, n, D, gen) - 1,
-            "The values are -1 and 1: return 0 and 1.",
-        ),
-        (
-            lambda logits_fn, n, D, gen: torch.sigmoid(logits_fn(_right(logits_fn, n, D, gen))),
-            "These are probabilities, not draws: return the values x, 0 or 1.",
-        ),
-        (
-            lambda logits_fn, n, D, gen: _right(logits_fn, n, D, gen).tolist(),
-            "The draws are right, but this is a list: return a tensor (n, D).",
-        ),
+        (_loop(result=lambda x: 1 - x), "0 and 1 are exchanged at the end, after the network has seen them: return x."),
+        (_loop(result=lambda x: x.flip(1)), "The columns come back in reverse: column i of the result is x_i."),
     ],
     accepts=[
         _loop(),
@@ -484,5 +405,5 @@ EXERCISE = Exercise(
         _growing,
         _logistic_noise,
     ],
-    speed=Speed(lambda: (chain, 2000, 64, _gen(8))),
+    speed=Speed(lambda: (chain, 2000, 64, _gen(9))),
 )
