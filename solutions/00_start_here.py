@@ -71,7 +71,7 @@ from garm_course.lessons import lesson00
 # Convert nats to bits.
 #
 # - `nats`: a tensor of any shape.
-# - Returns a tensor of the same shape.
+# - Returns a tensor of the same shape and dtype.
 #
 # Example: `nats_to_bits(torch.tensor([0.693147]))` is `[1.0]`.
 #
