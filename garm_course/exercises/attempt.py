@@ -32,12 +32,11 @@ class Refused(Exception):
     Args:
         cause: what was seen.
         hint: what to think of, if the probe recognizes the mistake.
-        clear: the cause says what to do; the rule of the task is not needed.
     """
 
-    def __init__(self, cause: str, hint: str = "", clear: bool = False) -> None:
+    def __init__(self, cause: str, hint: str = "") -> None:
         super().__init__(cause)
-        self.hint, self.clear = hint, clear
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,7 @@ class Outcome:
     gradients: tuple = ()
     networks: dict | None = None  # the state in which the call left each network that it was given
     changed: str = ""  # the name of an argument that the call changed
+    clear: bool = False  # what is wrong says what to do: the rule of the task is not needed
     error: str = ""
     where: str = ""  # the student's own line that raised
     stub: bool = False
@@ -127,9 +127,9 @@ class Attempt:
         if want.error:
             raise RuntimeError(f"the reference itself fails: {want.error}")
         got.want = want.value
-        cause, clear = self._explain(got, want, probe.args, probe.grad, probe.use, values)
+        cause, got.clear = self._explain(got, want, probe.args, probe.grad, probe.use, values)
         if cause:
-            raise Refused(cause, clear=clear)
+            raise Refused(cause)
         return got.value
 
     def _reference(self, probe: Probe) -> Outcome:

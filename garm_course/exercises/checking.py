@@ -84,7 +84,7 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
     for mistake, hint in exercise.mistakes:
         if _does_the_same(attempt, mistake, runs):
             return Result(NOT_YET, hint, detail=cause, **seen)
-    if refused.clear:
+    if outcome.clear:
         return Result(NOT_YET, cause, **seen)
     calls = [(one.value, one.want, one.call.args) for run in runs for one in run if not one.error]
     relation = "" if outcome.error else pattern(calls, exercise.axes)

@@ -59,6 +59,8 @@ def edge(probe: Probe, wrong: str, raises: str = "") -> Probe:
         try:
             probe(attempt)
         except Refused as refused:
+            if attempt.outcomes[-1].changed:  # an argument: so it is everywhere, not at the edge
+                raise
             raise Refused(str(refused), raises if raises and attempt.outcomes[-1].error else wrong) from refused
 
     return at_edge
