@@ -66,17 +66,18 @@ def raising(error):
 # --- the program -----------------------------------------------------------------------------------------------------
 
 
+COMMANDS = ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "results", "release", "data"]
+
+
 def test_version_and_help():
     assert garm("--version") == (0, f"garm-course {garm_course.__version__}\n", "")
     code, out, _ = garm("--help")
     assert code == 0
     listed = re.findall(r"^  (\w+)  +\S", out.split("Commands:")[1], re.MULTILINE)
-    assert listed == ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "results", "release", "data"]
+    assert listed == COMMANDS
 
 
-@pytest.mark.parametrize(
-    "name", ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "results", "release", "data"]
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([name, "--help"])
