@@ -140,7 +140,8 @@ def check_settings(least: float, *, above: bool = False, whole: bool = False, **
     kind, bound = ("an integer", Integral) if whole else ("a number", Real)
     for name, value in settings.items():
         if not (isinstance(value, bound) and (value > least if above else value >= least)):
-            raise ValueError(
-                f"{name}={value} is out of range: expected {kind} {'above' if above else 'of at least'} {least}; "
-                "change it, or leave it out for the default"
-            )
+            remedy = "change it, or leave it out for the default"
+            if whole and isinstance(value, Real) and value >= least and value == value // 1:
+                remedy = f"write {int(value)}, without a point or an e"
+            expected = f"{kind} {'above' if above else 'of at least'} {least}"
+            raise ValueError(f"{name}={value} is out of range: expected {expected}; {remedy}")

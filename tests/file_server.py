@@ -81,6 +81,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(206, content[: -int(asked[6:-1])], {"Content-Range": "bytes 0-"})
         if how == "compressing" and "gzip" in self.headers.get("Accept-Encoding", ""):
             return self.answer(200, gzip.compress(content), {"Content-Encoding": "gzip"})
+        if how == "whole as a part" and asked:
+            return self.answer(206, content, {"Content-Range": f"bytes 0-{len(content) - 1}/{len(content)}"})
+        if how == "endless headers":
+            self.send_response(200)
+            self.flush_headers()
+            while not server.closing.wait(0.05):
+                self.wfile.write(b"X-Wait: ")
+            return None
         start = 0
         if asked and how not in ("no ranges", "cut without ranges"):
             start = int(asked.removeprefix("bytes=").rstrip("-"))

@@ -584,6 +584,18 @@ def test_an_interrupted_setup_is_taken_up_again(fake_install, fault, code, capsy
     assert state["installs"] == ["lab"] * 3
 
 
+@pytest.mark.parametrize("index", ["", "https://example.org/cpu"])
+def test_the_index_of_torch_answers_for_torch_alone(tmp_path, monkeypatch, index):
+    commands = []
+    monkeypatch.setattr(setup.subprocess, "call", lambda command, cwd: commands.append(command) or 0)
+    setup.install(str(tmp_path), str(tmp_path), "lab", index)
+    asked = [command for command in commands if index and index in command]
+    assert [command[-2:] for command in asked] == [["--no-deps", "torch"]] * bool(index)
+    assert commands[-1][-2:] == ["-e", ".[lab]"]
+    assert not any("--extra-index-url" in command for command in commands)
+    assert all(command[command.index("-c") + 1] == "constraints.txt" for command in commands)
+
+
 def test_a_moved_checkout_gets_a_new_environment(fake_install, monkeypatch):
     project, state = fake_install
     setup.main(["lab"])

@@ -3,8 +3,8 @@
     python3 tools/setup_env.py lab|dev
 
 Standard library only, and written for any Python from 3.6 on, so that one that is too old is told so and not shown a
-syntax error. The interpreter comes from `PYTHON`, else the best one on the path; `TORCH_INDEX` names an additional
-package index (`https://download.pytorch.org/whl/cpu` has builds of torch without CUDA).
+syntax error. The interpreter comes from `PYTHON`, else the best one on the path; `TORCH_INDEX` names the package index
+that torch alone comes from (`https://download.pytorch.org/whl/cpu` has builds without CUDA).
 
 `.venv/garm-setup.json` is written after everything succeeded and says what was installed: an interrupted set-up leaves
 none, and is taken up where it stopped.
@@ -192,10 +192,12 @@ def install(venv, root, extra, torch_index):
     log = os.path.join(venv, "garm-pip.log")
     if os.path.exists(log):
         os.remove(log)
-    command = [inside(venv, "python"), "-m", "pip", "install", "--disable-pip-version-check", "--log", log]
-    command += ["--extra-index-url", torch_index] if torch_index else []
-    command += ["-c", "constraints.txt", "-e", f".[{extra}]"]
-    if subprocess.call(command, cwd=root) != 0:
+    pip = [inside(venv, "python"), "-m", "pip", "install", "--disable-pip-version-check", "--log", log]
+    pip += ["-c", "constraints.txt"]
+    commands = [[*pip, "-e", f".[{extra}]"]]
+    if torch_index:  # torch first, and alone: as an extra index it could answer for any other name
+        commands.insert(0, [*pip, "--index-url", torch_index, "--no-deps", "torch"])
+    if any(subprocess.call(command, cwd=root) != 0 for command in commands):
         try:
             with open(log, encoding="utf-8", errors="replace") as file:
                 text = file.read()

@@ -165,6 +165,9 @@ class CycleGAN(nn.Module):
         critic_layers: see `PatchCritic`.
         critic_norm: see `PatchCritic`.
 
+    Raises:
+        ValueError: for domains of different height or width, or one that cannot be halved `downs` times.
+
     Source:
         Zhu et al. (2017), arXiv 1703.10593.
 
@@ -198,6 +201,8 @@ class CycleGAN(nn.Module):
             return Translator(self.shapes[source][0], self.shapes[target][0], **hidden)
 
         self.translators = nn.ModuleDict({a + b: translator(a, b) for a, b in ("xy", "yx")})
+        if not dense:
+            _check_depth(x_shape[1:], downs, norm)
         self.critics = nn.ModuleDict({a: PatchCritic(self.shapes[a][0], **critic) for a in "xy"})
 
     @property
@@ -231,6 +236,20 @@ class CycleGAN(nn.Module):
         check_shape(x, shape, f"images (B, {', '.join(map(str, shape))}) of domain {direction[0]}")
         with evaluation_mode(self):
             return self.translators[direction](x.to(next(self.parameters())))
+
+
+def _check_depth(size: tuple[int, int], downs: int, norm: bool) -> None:
+    """Refuse a translator that is too deep for its images (ValueError)."""
+    step = 2**downs
+    if size[0] % step or size[1] % step:
+        raise ValueError(
+            f"expected images with H and W multiples of {step} for downs={downs}, got {size}; pad them, or halve less"
+        )
+    if norm and size == (step, step):
+        raise ValueError(
+            f"downs={downs} leaves one pixel of {size[0]} x {size[1]}, and instance normalization makes that 0 in all "
+            "images; halve less, or build the model with norm=False"
+        )
 
 
 class CycleGANGame(Game):

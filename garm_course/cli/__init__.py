@@ -1,6 +1,7 @@
 """The command line, `garm`: one module per group of commands, each with a `register(app)`.
 
-Nothing heavy is imported here or at the top of those modules, so that `garm --help` answers at once. What a user can
+Nothing heavy is imported here or at the top of those modules, so that `garm --help` answers at once; typer only in
+`build`, so that `garm doctor` starts where typer is missing or too old, and says so. What a user can
 put right (a wrong value, a missing file, a full disk) arrives as an exception whose message names the remedy; `main`
 prints it as one line.
 """
@@ -10,49 +11,27 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-from typer.core import TyperGroup
+if TYPE_CHECKING:
+    import typer
 
 COMMANDS = ("lab", "doctor", "data", "runs", "results", "release")  # modules of this package; --help lists groups last
 
 
-class Group(TyperGroup):
-    """Commands in the order of registration; an unknown one is answered with the nearest and with the list."""
-
-    def list_commands(self, ctx):
-        """Names in the order of registration."""
-        return list(self.commands)
-
-    def get_command(self, ctx, cmd_name):
-        """The command of a name.
-
-        Raises:
-            ValueError: there is none; the message has the nearest one and all of them.
-        """
-        command = super().get_command(ctx, cmd_name)
-        if command is None:
-            near = get_close_matches(cmd_name, self.commands, n=1, cutoff=0.5)
-            raise ValueError(
-                f"no command {cmd_name!r}; "
-                + (f"did you mean '{ctx.command_path} {near[0]}'? " if near else "")
-                + f"The commands are: {', '.join(self.commands)}"
-            )
-        return command
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from garm_course import __version__
-
-        typer.echo(f"garm-course {__version__}")
-        raise typer.Exit()
-
-
-def build() -> typer.Typer:
+def build() -> "typer.Typer":
     """The application with all its commands."""
+    import typer
+
+    from garm_course.cli.group import Group
+
+    def print_version(wanted: bool) -> None:
+        if wanted:
+            from garm_course import __version__
+
+            typer.echo(f"garm-course {__version__}")
+            raise typer.Exit()
+
     app = typer.Typer(
         cls=Group,
         name="garm",
@@ -67,7 +46,7 @@ def build() -> typer.Typer:
     @app.callback()
     def options(
         version: Annotated[
-            bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+            bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
         ] = False,
     ) -> None:
         pass
@@ -116,6 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # a console that lacks a sign shows "?", it does not fail
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments in (["doctor"], ["doctor", "--json"]):
+        from garm_course.cli.doctor import report
+
+        sys.exit(report(as_json="--json" in arguments))
     traceback = os.environ.get("GARM_TRACEBACK", "") not in ("", "0")
     try:
         code = build()(args=arguments, prog_name="garm", standalone_mode=False)

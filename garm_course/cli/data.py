@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from garm_course.cli import Group
+from garm_course.cli.group import Group
 
 COLUMNS = 100  # of the text that is printed
 RAMP = " .:-=+*#%@"  # from level 0 to the highest

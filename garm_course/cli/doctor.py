@@ -1,4 +1,7 @@
-"""`garm doctor`: is everything here that the lessons need? One line per check, with the remedy where one fails."""
+"""`garm doctor`: is everything here that the lessons need? One line per check, with the remedy where one fails.
+
+It starts with Python alone: no package is imported before the check that says whether it is there and new enough.
+"""
 
 import importlib
 import json
@@ -11,11 +14,12 @@ import tempfile
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, NamedTuple
-
-import typer
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from garm_course import paths
+
+if TYPE_CHECKING:
+    import typer
 
 INSTALL = "in the checkout run: python -m pip install -c constraints.txt -e '.[lab]'"
 NEW_KERNEL = f"{INSTALL}; if it persists: python -m ipykernel install --sys-prefix"
@@ -33,9 +37,16 @@ class Check(NamedTuple):
     remedy: str = ""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("doctor")(doctor)
+def register(app: "typer.Typer") -> None:
+    """Add the command to the application, which lists and explains it; `main` starts it without the application."""
+    import typer
+
+    @app.command("doctor")
+    def doctor(
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
+    ) -> None:
+        """Check that everything the lessons need is here; exit code 1 if something is not."""
+        raise typer.Exit(report(as_json=as_json))
 
 
 def python() -> Check:
@@ -69,13 +80,18 @@ def _import_all(extra: str | None) -> tuple[list[str], list[str]]:
     good, bad = [], []
     for name, bound in _required(extra):
         try:
-            importlib.import_module({"scikit-learn": "sklearn"}.get(name, name))
             version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            bad.append(f"{name} is not here")
+            continue
+        if _version(version) < _version(bound):  # which may be why it, or another package, does not import
+            bad.append(f"{name} {version} is older than {bound}")
+            continue
+        try:
+            importlib.import_module({"scikit-learn": "sklearn"}.get(name, name))
         except Exception as error:  # a broken package may raise anything
             bad.append(f"{name} does not import ({type(error).__name__}: {error})")
             continue
-        if _version(version) < _version(bound):
-            bad.append(f"{name} {version} is older than {bound}")
         good.append(f"{name} {version}")
     return good, bad
 
@@ -208,17 +224,22 @@ def examine(checks: tuple[Callable[[], Check], ...] | None = None) -> list[Check
     return found
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
-) -> None:
-    """Check that everything the lessons need is here; exit code 1 if something is not."""
+def report(*, as_json: bool = False) -> int:
+    """Print what the checks found.
+
+    Args:
+        as_json: one JSON object instead of lines.
+
+    Returns:
+        The exit code: 0 if all is well, else 1.
+    """
     found = examine()
     ok = all(check.ok for check in found)
     if as_json:
-        typer.echo(json.dumps({"ok": ok, "checks": [check._asdict() for check in found]}, indent=1))
-    else:
-        for check in found:
-            line = f"{'OK  ' if check.ok else 'FAIL'} {check.name:<9} {' '.join(check.detail.split())}"
-            typer.echo(line if check.ok else f"{line}\n     -> {check.remedy}")
-        typer.echo("all is well" if ok else "something is missing: see the lines marked FAIL")
-    raise typer.Exit(0 if ok else 1)
+        print(json.dumps({"ok": ok, "checks": [check._asdict() for check in found]}, indent=1))
+        return 0 if ok else 1
+    for check in found:
+        line = f"{'OK  ' if check.ok else 'FAIL'} {check.name:<9} {' '.join(check.detail.split())}"
+        print(line if check.ok else f"{line}\n     -> {check.remedy}")
+    print("all is well" if ok else "something is missing: see the lines marked FAIL")
+    return 0 if ok else 1

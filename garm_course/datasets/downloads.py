@@ -14,7 +14,9 @@ import gzip
 import hashlib
 import logging
 import os
+import queue
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from typing import NamedTuple
 from garm_course.paths import cache_folder
 
 CONNECT = 10.0  # seconds in which a server has to accept a connection
+ANSWER = 60.0  # seconds in which its headers have to be here, all of them
 SILENCE = 30.0  # seconds without a byte after which it is given up
 SLOW = 2_000  # bytes a second, over SILENCE seconds, below which a server is given up
 CHUNK = 2**16
@@ -175,15 +178,21 @@ def _download(source: Source, file: File, path: Path) -> None:
     if offline():
         raise _cannot(source, file, [("", "GARM_OFFLINE forbids the network")])
     part = cache_folder() / "partial" / source.name / f"{file.sha256}.part"
+    lock = part.with_name("lock")
+    for place in (path, part, lock, *part.parent.glob("tmp*")):
+        if place.is_dir():
+            raise CacheError(errno.EISDIR, f"{place} is a folder, and a file belongs there; move it away")
     reasons = []
     try:
         for folder in (path.parent, part.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        with _alone(part.with_name("lock"), source):
+        with _alone(lock, source):
             if _intact(path, file):  # another process has just fetched it
                 return
             for left in part.parent.glob("tmp*"):  # pooch's, of a process that was killed
                 left.unlink()
+            if part.is_symlink():  # whoever made it: what it points to is not ours to write
+                part.unlink()
             try:
                 _check_room(part, file)
                 for url in file.urls:
@@ -245,7 +254,7 @@ class _Resumable:
             # identity: the bytes as they are stored, or counting them and going on would not work
             headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
             try:
-                with requests.get(url, headers=headers, stream=True, timeout=(CONNECT, SILENCE)) as response:
+                with _answer(url, headers) as response:
                     self._receive(response, have)
             except requests.RequestException as error:
                 raise _Refused(_in_words(error)) from None
@@ -256,17 +265,49 @@ class _Resumable:
     def _receive(self, response, have: int) -> None:
         if response.status_code not in (200, 206):
             raise _Refused(f"answered {response.status_code} {response.reason}")
-        start = have if response.status_code == 206 else 0
-        announced = response.headers.get("Content-Length", "")
+        announced, span = (response.headers.get(name, "") for name in ("Content-Length", "Content-Range"))
+        whole = announced == str(self.file.size) or span.startswith(f"bytes 0-{self.file.size - 1}/")
+        start = have if response.status_code == 206 and not whole else 0
         if announced.isdigit() and start + int(announced) != self.file.size:
             raise _Refused(f"has a file of {start + int(announced):,} bytes, not {self.file.size:,}")
-        with open(self.part, "ab" if start else "wb") as out, _bar(self.file, start) as bar:
+        with open(self.part, "ab" if start else "wb", opener=_no_link) as out, _bar(self.file, start) as bar:
             for chunk in _stream(response):
                 start += len(chunk)
                 if start > self.file.size:
                     raise _Refused(f"sent more than {self.file.size:,} bytes")
                 out.write(chunk)
                 bar.update(len(chunk))
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a file that is no symbolic link; one that came since we looked is an OSError."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def _answer(url: str, headers: dict[str, str]):
+    """A response whose headers have come; its body is still to be read.
+
+    The time limits of requests are for each read, so a server could send headers byte by byte for an hour: the whole
+    answer is awaited beside a thread.
+    """
+    import requests
+
+    answers = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(requests.get(url, headers=headers, stream=True, timeout=(CONNECT, SILENCE)))
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=ANSWER)
+    except queue.Empty:
+        raise _Refused(f"had not sent its headers after {ANSWER:.0f} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _stream(response) -> Iterator[bytes]:

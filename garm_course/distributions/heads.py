@@ -24,6 +24,11 @@ def at_least_float32(params: Tensor) -> Tensor:
     return params.to(torch.promote_types(params.dtype, torch.float32))
 
 
+def as_weights(h: Tensor, network: torch.nn.Module) -> Tensor:
+    """Numbers in the precision of a network's weights: the way back from `at_least_float32` into one that was cast."""
+    return h.to(next((weight.dtype for weight in network.parameters()), h.dtype))
+
+
 def ordered_logits(steps: Tensor) -> Tensor:
     """Logits of levels from differences between neighbors: output k says by how much level k beats level k - 1.
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from garm_course.datasets.pairs import as_pairs, collate, plain, take
 from garm_course.evaluation_mode import evaluation_mode
 
 
@@ -51,13 +52,17 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
 
     Args:
         model: anything with `log_prob(x, y=None) -> (B,)` in nats.
-        dataset: examples (x, y); of data that change at each access (augmented, drawn afresh), their fixed copy
-            `plain`.
+        dataset: examples (x, y), see `datasets.pairs.as_pairs`; of data that change at each access (augmented, drawn
+            afresh), their fixed copy `plain`.
         batch_size: examples at a time; it changes the memory, not the result.
 
     Returns:
         float64 tensor (N,) on the CPU, in nats, in the order of the data set.
+
+    Raises:
+        TypeError: for a model without `log_prob`, or what is no data set.
     """
+    check_scores(model, "log_prob")
     return _each(model, dataset, lambda x, *y: model.log_prob(x, *y), batch_size)
 
 
@@ -76,7 +81,9 @@ def lower_bounds(model, dataset: Dataset, *, k: int | None = None, seed: int = 0
 
     Raises:
         ValueError: for an empty data set, or k for a model without importance samples (a VQ-VAE).
+        TypeError: for a model without `elbo`, or what is no data set.
     """
+    check_scores(model, "elbo")
     if k is not None and not hasattr(model, "iwae_bound"):
         raise ValueError(f"a {type(model).__name__} has no importance samples to draw, got k={k}; leave k out")
     rng = torch.Generator().manual_seed(seed)
@@ -102,27 +109,40 @@ def rate_distortion(model, dataset: Dataset, *, seed: int = 0, batch_size: int =
     return {"rate": terms[1].item(), "distortion": -terms[0].item()}
 
 
+def check_scores(model: object, *methods: str) -> None:
+    """Refuse a model that has none of these methods.
+
+    Args:
+        model: what should give the likelihood of examples.
+        methods: "log_prob", "elbo".
+
+    Raises:
+        TypeError: it has none of them; where the model that it wraps has one, the message says so.
+    """
+    if any(hasattr(model, method) for method in methods):
+        return
+    inside, name, wanted = getattr(model, "module", None), type(model).__name__, " or ".join(methods)
+    remedy = "give it one, or pass a loss(model, x, y) to fit and leave validation out"
+    if any(hasattr(inside, method) for method in methods):
+        remedy = f"pass the {type(inside).__name__} inside, model.module (several GPUs: start with torchrun)"
+    raise TypeError(f"expected a model with {wanted}, got a {name} without; {remedy}")
+
+
 @torch.no_grad()
 def _each(model, dataset: Dataset, figure, batch_size: int) -> Tensor:
     """figure(x) or figure(x, y) of every example, with dropout off."""
+    dataset = plain(as_pairs(dataset))
     if len(dataset) == 0:
         raise ValueError("expected at least one example to evaluate on, got an empty data set")
-    dataset = _plain(dataset)
     network = isinstance(model, nn.Module)
     classes = network and bool(getattr(model, "n_classes", 0))
     device = next((p.device for p in model.parameters()), None) if network else None
     # a loader draws a seed for its workers even without any: from here, so that evaluating moves no global generator
-    loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size, generator=torch.Generator())
+    order = torch.Generator()
+    loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size, generator=order, collate_fn=collate)
     with evaluation_mode(model if network else nn.Identity()):
         parts = [figure(x.to(device), *([y.to(device)] if classes else [])).double().cpu() for x, y in loader]
     return torch.cat(parts)
-
-
-def _plain(dataset: Dataset) -> Dataset:
-    """The data without augmentation or fresh draws, also where only a part of them was taken."""
-    if isinstance(dataset, torch.utils.data.Subset):
-        return torch.utils.data.Subset(_plain(dataset.dataset), dataset.indices)
-    return getattr(dataset, "plain", dataset)
 
 
 def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, batch_size: int = 256) -> Likelihood:
@@ -141,7 +161,9 @@ def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, ba
 
     Raises:
         ValueError: for an empty data set, k for a model with an exact likelihood, or a figure that is not finite.
+        TypeError: for a model with neither `log_prob` nor `elbo`, or what is no data set.
     """
+    check_scores(model, "log_prob", "elbo")
     log_q, bound = _log_likelihoods(model, dataset, k, seed, batch_size)
     nll = -log_q
     if not torch.isfinite(nll).all():
@@ -149,9 +171,8 @@ def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, ba
         raise ValueError(
             f"the log-likelihood of example {bad} is {-nll[bad].item()}; the model diverged, train it again"
         )
-    x, _ = _plain(dataset)[0]
     stderr = (nll.std() / math.sqrt(len(nll))).item() if len(nll) > 1 else math.nan
-    return Likelihood(nll.mean().item(), stderr, len(nll), x.numel(), bound)
+    return Likelihood(nll.mean().item(), stderr, len(nll), _dims(dataset), bound)
 
 
 def _log_likelihoods(model, dataset: Dataset, k: int | None, seed: int, batch_size: int) -> tuple[Tensor, str]:
@@ -186,7 +207,13 @@ def kl_to_model(data, model, *, k: int | None = None, batch_size: int = 256) -> 
     log_q, bound = _log_likelihoods(model, data, k, 0, batch_size)
     gap = log_probs(data, data, batch_size=batch_size) - log_q
     stderr = (gap.std() / math.sqrt(len(gap))).item() if len(gap) > 1 else math.nan
-    return Likelihood(gap.mean().item(), stderr, len(gap), _plain(data)[0][0].numel(), bound)
+    return Likelihood(gap.mean().item(), stderr, len(gap), _dims(data), bound)
+
+
+def _dims(dataset: Dataset) -> int:
+    """Numbers of an example."""
+    x, _ = take(plain(as_pairs(dataset)), [0])
+    return x[0].numel()
 
 
 class Uniform:

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from garm_course.distributions.heads import at_least_float32
+
 
 def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
     """Index of the nearest vector of the codebook, by |z - e|² = |z|² - 2 z·e + |e|²; equation (12.1).
@@ -207,9 +209,10 @@ class VectorQuantizer(nn.Module):
 
     def forward(self, z: Tensor) -> Quantized:
         """Quantize (B, C, H, W); in training mode also move the codebook (moving average) and restart dead codes."""
-        z_q, index = quantize(z, self.codebook)
+        codebook = at_least_float32(self.codebook)
+        z_q, index = quantize(z, codebook)
         if self.decay is None:
-            codes = self.codebook[index].movedim(-1, 1)  # with the gradient of the codebook
+            codes = codebook[index].movedim(-1, 1)  # with the gradient of the codebook
             loss = vq_loss(z, codes, self.beta)
         else:
             loss = self.beta * F.mse_loss(z, z_q.detach())
@@ -221,7 +224,7 @@ class VectorQuantizer(nn.Module):
     def _move(self, vectors: Tensor, index: Tensor) -> None:
         if not self.counts.any():  # the first batch: start the codebook on the data
             self._start(torch.arange(self.n_codes, device=vectors.device), vectors)
-            index = nearest_code(vectors, self.codebook)
+            index = nearest_code(vectors, at_least_float32(self.codebook))
         counts, sums, codes = ema_update(self.counts, self.sums, index, vectors, self.decay)
         self.counts.copy_(counts)
         self.sums.copy_(sums)

@@ -22,6 +22,7 @@ from garm_course.distributions.heads import (
     Categorical,
     Gaussian,
     Poisson,
+    as_weights,
     at_least_float32,
     ordered_logits,
     output_head,
@@ -125,6 +126,7 @@ class VAE(nn.Module):
         check_classes(y, len(z), self.n_classes)
         if self.autoregressive:
             raise TypeError("an autoregressive decoder has no parameters without the pixels before; use sample")
+        z = as_weights(z, self.decoder)
         params = at_least_float32(self.decoder(z) if y is None else self.decoder(z, y))
         single = self.head.n_params == 1
         expected = (len(z), *self.shape, *(() if single else (self.head.n_params,)))
@@ -295,6 +297,7 @@ class VAE(nn.Module):
             return self.draw(self.encode(x, y).mean, y, mean=True)
 
     def _condition(self, z: Tensor, y: Tensor | None) -> Tensor:
+        z = as_weights(z, self.decoder)
         return z if y is None else torch.cat([z, F.one_hot(y, self.n_classes).to(z)], 1)
 
     def _check(self, x: Tensor, y: Tensor | None) -> None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course.distributions.heads import Categorical, at_least_float32, ordered_logits, output_head
+from garm_course.distributions.heads import Categorical, as_weights, at_least_float32, ordered_logits, output_head
 from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import check_classes, check_levels
 from garm_course.latent.bounds import ELBO
@@ -88,7 +88,7 @@ class VQVAE(nn.Module):
 
     def decode_vectors(self, z_q: Tensor) -> Tensor:
         """(B, dim, H', W') -> parameters of p(x | codes)."""
-        params = at_least_float32(self.decoder(z_q))
+        params = at_least_float32(self.decoder(as_weights(z_q, self.decoder)))
         expected = (len(z_q), *self.shape, *(() if self.head.n_params == 1 else (self.head.n_params,)))
         if tuple(params.shape) != expected:
             raise ValueError(f"expected parameters {expected} from the decoder, got {tuple(params.shape)}; change it")

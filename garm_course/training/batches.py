@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Subset, default_collate
+from torch.utils.data import ConcatDataset, Dataset, Subset
+
+from garm_course.datasets.pairs import as_pairs, take
 
 
 class Batches:
@@ -14,14 +16,15 @@ class Batches:
     `DataLoader(data, batch_size, shuffle=True, drop_last=True, generator=order)`.
 
     Args:
-        data: examples (x, y).
+        data: examples (x, y), see `datasets.pairs.as_pairs`.
         batch_size: examples of a batch over all processes; at most all of `data`.
         order: source of the order.
         rank: which part of each batch is this process's.
         processes: which part of each batch is this process's.
 
     Raises:
-        ValueError: if a batch cannot be divided equally.
+        ValueError: for an empty data set, or if a batch cannot be divided equally.
+        TypeError: for what is no data set; the message says how to wrap it.
 
     Attributes:
         size: examples of a batch over all processes.
@@ -31,6 +34,7 @@ class Batches:
     def __init__(
         self, data: Dataset, batch_size: int, order: torch.Generator, *, rank: int = 0, processes: int = 1
     ):  # fmt: skip
+        data = as_pairs(data)
         if len(data) == 0:
             raise ValueError("expected training data, got an empty data set")
         self.data, self.size, self.rank, self.processes = data, min(batch_size, len(data)), rank, processes
@@ -67,27 +71,27 @@ class Batches:
         return self._fetch(indices)
 
     def _fetch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        fetch = getattr(self.data, "__getitems__", None)
-        return default_collate(fetch(indices) if fetch else [self.data[i] for i in indices])
+        return take(self.data, indices)
 
     def state(self) -> dict[str, Tensor]:
         """Where it stands, as tensors; for data that are drawn afresh, the state of their draws as well."""
-        state = {"order": self._before, "taken": torch.tensor(self.taken)}
-        fresh = _fresh(self.data)
-        return state if fresh is None else {**state, "draws": fresh.draws_state()}
+        draws = {name: fresh.draws_state() for name, fresh in _fresh(self.data).items()}
+        return {"order": self._before, "taken": torch.tensor(self.taken), **draws}
 
     def resume(self, state: dict[str, Tensor]) -> None:
         """Go on from a state: the next batch is the one that came next."""
         self._generator.set_state(state["order"])
         self._begin()
         self.taken = int(state["taken"])
-        fresh = _fresh(self.data)
-        if fresh is not None:
-            fresh.set_draws_state(state["draws"])
+        for name, fresh in _fresh(self.data).items():
+            fresh.set_draws_state(state[name])
 
 
-def _fresh(data: Dataset):
-    """The data set that draws its examples afresh, or None."""
+def _fresh(data: Dataset, name: str = "draws") -> dict[str, Dataset]:
+    """The data sets that draw their examples afresh, by the names of their states: "draws", joined ones "draws.0"."""
     while isinstance(data, Subset):
         data = data.dataset
-    return data if hasattr(data, "draws_state") else None
+    if isinstance(data, ConcatDataset):
+        parts = (_fresh(part, f"{name}.{k}") for k, part in enumerate(data.datasets))
+        return {key: fresh for part in parts for key, fresh in part.items()}
+    return {name: data} if hasattr(data, "draws_state") else {}

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from garm_course.evaluation.likelihood import evaluate
+from garm_course.datasets import Dataset as CourseData
+from garm_course.datasets.pairs import as_pairs, plain, take
+from garm_course.evaluation.likelihood import check_scores, evaluate
 from garm_course.inputs import check_settings
 from garm_course.training.batches import Batches
 from garm_course.training.checkpoints import Part
-from garm_course.training.loop import Plan, Record, descend, run
+from garm_course.training.loop import Plan, Record, check_trainable, descend, plain_number, run
 from garm_course.training.processes import Processes
 
 
@@ -37,6 +39,15 @@ class History(Record):
 def negative_log_likelihood(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """-log p(x), or -log p(x | y) for a class-conditional model: nats per example, averaged over the batch."""
     return -(model.log_prob(x, y) if getattr(model, "n_classes", 0) else model.log_prob(x)).mean()
+
+
+def _check_validation(data: Dataset) -> None:
+    """Refuse now what could not be evaluated later; the course's own data need no look at an example."""
+    if len(data) == 0:
+        raise ValueError("expected validation data, got an empty data set; leave it out to keep the last weights")
+    data = plain(data)
+    if not isinstance(data, CourseData):
+        take(data, [0])
 
 
 def fit(
@@ -65,7 +76,8 @@ def fit(
     Args:
         model: a likelihood model: `log_prob(x)`, or `log_prob(x, y)` where its `n_classes` is not 0. Or a model with
             `elbo(x)`, together with a loss for it.
-        data: training examples (x, y); the last incomplete batch of an epoch is left out.
+        data: training examples (x, y), or x alone for a model without classes: any data set with a length, also a
+            tensor or a NumPy array, see `datasets.pairs.as_pairs`. The last incomplete batch of an epoch is left out.
         validation: held-out examples; without them the last averaged weights are kept and nothing stops early.
             The weights that are kept are those of the best NLL, or of the best ELBO for a model with latents, whatever
             the loss: leave them out where the loss has another optimum (a beta other than 1, free bits).
@@ -85,17 +97,23 @@ def fit(
     Raises:
         NonFiniteLossError: the loss or its gradient became NaN or infinite; the model keeps the best weights seen
             before.
-        ValueError: for an empty data set, settings outside their ranges, a batch that the processes cannot share, or a
-            checkpoint that is damaged or belongs to other settings.
-        TypeError: for an unknown option.
+        ValueError: for an empty data set, settings outside their ranges, weights that cannot move (frozen, or under
+            `no_grad`), a batch that the processes cannot share, or a checkpoint that is damaged or belongs to other
+            settings.
+        TypeError: for an unknown option, what is no data set (a DataLoader), or a model without `log_prob`.
         OSError: a checkpoint cannot be written.
     """
     plan = Plan.of(ema=ema, **plan)
+    lr, weight_decay, clip = map(plain_number, (lr, weight_decay, clip))
     check_settings(0, above=True, lr=lr, clip=clip)
     check_settings(0, weight_decay=weight_decay)
     check_settings(1, whole=True, evaluate_every=evaluate_every, patience=1 if patience is None else patience)
-    if validation is not None and len(validation) == 0:
-        raise ValueError("expected validation data, got an empty data set; leave it out to keep the last weights")
+    check_trainable(model=model)
+    if loss is negative_log_likelihood:
+        check_scores(model, "log_prob")
+    if validation is not None:
+        check_scores(model, "log_prob", "elbo")
+        _check_validation(as_pairs(validation))
     team = Processes()
     order = torch.Generator().manual_seed(plan.seed)
     batches = Batches(data, plan.batch_size, order, rank=team.rank, processes=team.count)

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
+from numbers import Integral
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +41,11 @@ class NonFiniteLossError(RuntimeError):
     """A loss or a gradient became NaN or infinite; the message names it, and says which weights are kept."""
 
 
+def plain_number(value: object) -> object:
+    """A number of NumPy as one of Python, which JSON and generators know; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The settings that all trainings share.
@@ -47,7 +54,7 @@ class Plan:
         steps: how many, at least 1.
         batch_size: examples of a step over all processes, at least 1; if there are fewer, all are taken.
         ema: decay of the moving average of the weights, in [0, 1); 0 switches it off.
-        seed: of the order of the data, of noise and of dropout: torch's global generators are seeded with it.
+        seed: of the order of the data, of noise and of dropout, an integer; torch's global generators are seeded, too.
         precision: "no" (that of the weights) or "bf16" (autocast in training; evaluation keeps that of the weights).
         checkpoints: where to save what is needed to go on after a kill; None saves nothing. An interrupt then saves the
             step it came in.
@@ -58,6 +65,7 @@ class Plan:
 
     Raises:
         ValueError: for settings outside their ranges.
+        TypeError: for checkpoints that are no `Checkpoints`, such as a path.
     """
 
     steps: int = 1000
@@ -80,11 +88,20 @@ class Plan:
         return cls(**options)
 
     def __post_init__(self):
+        for name, value in tuple(vars(self).items()):
+            object.__setattr__(self, name, plain_number(value))
         check_settings(1, whole=True, steps=self.steps, batch_size=self.batch_size)
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema={self.ema} is out of range: expected ema in [0, 1); 0 switches the average off")
         if self.precision not in ("no", "bf16"):
             raise ValueError(f'precision={self.precision} is out of range: expected precision "no" or "bf16"')
+        if not isinstance(self.seed, Integral):
+            raise ValueError(f"seed={self.seed} is out of range: expected an integer; write one, such as seed=0")
+        if not isinstance(self.checkpoints, Checkpoints | None):
+            raise TypeError(
+                f"expected checkpoints=Checkpoints(folder), got {self.checkpoints!r}; "
+                "from garm_course.training import Checkpoints"
+            )
 
     def settings(self) -> dict:
         """What a run that goes on must have in common with the one before."""
@@ -200,6 +217,7 @@ def run(
 
     checkpoints = plan.checkpoints
     settings = {**settings, **plan.settings(), "processes": team.count, "model": description(model)}
+    settings = {name: plain_number(value) for name, value in settings.items()}
     saved = checkpoints.latest(settings) if checkpoints and plan.resume else None
     home = next(model.parameters()).device
     model.to(team.device)
@@ -281,6 +299,25 @@ def run(
         clock()
         averaged.load_state_dict(average.weights)
         model.to(home).eval()
+
+
+def check_trainable(**networks: nn.Module) -> None:
+    """Refuse networks that no gradient can move (ValueError).
+
+    Args:
+        networks: all that are to be trained, by their names in the message.
+    """
+    if not torch.is_grad_enabled():
+        raise ValueError(
+            "gradients are switched off here, by torch.no_grad() or inference_mode(), so nothing can be trained; "
+            "train outside of that block"
+        )
+    for name, network in networks.items():
+        if not any(weight.requires_grad for weight in network.parameters()):
+            raise ValueError(
+                f"no weight of the {name} ({type(network).__name__}) can move: it has none, or all are frozen; "
+                "unfreeze them with requires_grad_(True)"
+            )
 
 
 def descend(

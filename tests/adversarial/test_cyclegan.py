@@ -414,6 +414,8 @@ def test_what_does_not_fit_is_refused_in_one_line():
     outside = TensorDataset(3 * GRAY, DIGITS.y)
     for error, message, call in [
         (ValueError, "one height and width in both domains", lambda: CycleGAN((1, 8, 8), (1, 8, 9))),
+        (ValueError, r"multiples of 4 for downs=2, got \(6, 8\)", lambda: CycleGAN((1, 6, 8), (1, 6, 8), downs=2)),
+        (ValueError, "downs=3 leaves one pixel of 8 x 8", lambda: build(downs=3)),
         (ValueError, "odd kernel", lambda: Translator(1, 1, kernel=4)),
         (ValueError, "channels and width >= 1", lambda: Translator(0, 1)),
         (ValueError, r"H and W multiples of 4, got \(2, 1, 6, 8\)", lambda: Translator(1, 1, downs=2)(x[:, :, :6])),

@@ -20,6 +20,7 @@ from limits import PATIENCE
 import garm_course
 from garm_course import cli, paths
 from garm_course.cli import doctor, lab
+from garm_course.cli.group import Group
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,7 +43,7 @@ def command(monkeypatch, capsys):
 
     def run(body, *arguments):
         def build():
-            app = typer.Typer(cls=cli.Group, rich_markup_mode=None, pretty_exceptions_enable=False)
+            app = typer.Typer(cls=Group, rich_markup_mode=None, pretty_exceptions_enable=False)
             app.command("boom")(body)
             app.command("quiet")(lambda: None)
             return app
@@ -522,6 +523,28 @@ def test_doctor_prints_a_line_for_each_check_and_the_remedy(monkeypatch, capsys)
         assert printed["ok"] == (code == 0)
         assert [check["name"] for check in printed["checks"]] == ["one", "two"][: len(checks)]
         assert all(set(check) == {"name", "ok", "detail", "remedy"} for check in printed["checks"])
+
+
+@pytest.mark.parametrize("typer", ["raise ImportError('no typer')", "raise TypeError('too old')", "__getattr__ = 1"])
+def test_doctor_starts_where_typer_does_not_and_says_so(tmp_path, typer):
+    """A typer that is broken or too old comes first on the path, and calls itself 0.1."""
+    (tmp_path / "typer.py").write_text(typer)
+    (tmp_path / "typer-0.1.dist-info").mkdir()
+    (tmp_path / "typer-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: typer\nVersion: 0.1\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    code, out, err = garm("doctor", PYTHONPATH=path)
+    assert (code, err) == (1, "")
+    (line,) = (line for line in out.splitlines() if line.startswith("FAIL packages"))
+    assert re.search(r"typer 0\.1 is older than 0\.\d+", line)
+    assert "torch" not in line  # the others are well
+    code, out, err = garm("doctor", "--json", PYTHONPATH=path)
+    assert (code, err) == (1, "")
+    assert not json.loads(out)["ok"]
+
+
+def test_doctor_imports_no_package_to_start():
+    code = "import sys, garm_course.cli.doctor; print({'typer', 'click', 'torch', 'numpy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,13 @@ def test_a_bad_mirror_is_named_with_its_reason_and_the_next_one_is_asked(server,
     assert ("/good.bin") in [path for path, _ in server.requests]
 
 
+def test_headers_without_end_are_given_up(server, cache, monkeypatch):
+    monkeypatch.setattr(downloads, "ANSWER", 0.5)  # a byte always comes before SILENCE is over
+    with pytest.raises(DownloadError, match="had not sent its headers after"):
+        fetch(source(offer(server, "endless headers")), "all")
+    assert in_cache(cache, partial=True) == []
+
+
 def test_all_mirrors_and_their_reasons_are_in_the_message(server, cache):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -205,6 +212,7 @@ def test_tiny_progress_is_not_enough(server, cache):
         (50_000, "right", [None]),
         (60_000, "right", [None]),
         (1000, "another range", ["bytes=1000-", None]),
+        (1000, "whole as a part", ["bytes=1000-"]),
     ],
 )
 def test_a_wrong_beginning_is_thrown_away(server, cache, kept, behavior, asked):
@@ -214,6 +222,43 @@ def test_a_wrong_beginning_is_thrown_away(server, cache, kept, behavior, asked):
     part.write_bytes(bytes(kept))
     assert_whole(fetch(toy, "all"), cache)
     assert [wanted for _, wanted in server.requests] == asked
+
+
+@pytest.mark.parametrize("kept", [b"mine", CONTENT[:1000], CONTENT, CONTENT + b"x"])
+def test_a_symbolic_link_is_not_followed(server, cache, tmp_path, kept):
+    toy, mine = source(offer(server)), tmp_path / "mine"
+    mine.write_bytes(kept)
+    part = cache / "partial" / "toy" / f"{toy.files['all'].sha256}.part"
+    part.parent.mkdir(parents=True)
+    part.symlink_to(mine)
+    assert_whole(fetch(toy, "all"), cache)
+    assert mine.read_bytes() == kept
+    assert not fetch(toy, "all").path.is_symlink()
+
+
+def test_a_symbolic_link_that_comes_later_is_not_followed_either(server, cache, tmp_path, monkeypatch):
+    toy, mine = source(offer(server)), tmp_path / "mine"
+    mine.write_bytes(b"mine")
+    part = cache / "partial" / "toy" / f"{toy.files['all'].sha256}.part"
+    monkeypatch.setattr(downloads, "_check_room", lambda *_: part.symlink_to(mine))
+    with pytest.raises(CacheError, match="cannot write"):
+        fetch(toy, "all")
+    assert mine.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "place", ["data/toy/file.bin", "partial/toy/lock", "partial/toy/tmpabc", "partial/toy/{}.part"]
+)
+def test_a_folder_in_the_way_is_named(server, cache, place):
+    toy = source(offer(server))
+    folder = cache / place.format(toy.files["all"].sha256)
+    folder.mkdir(parents=True)
+    with pytest.raises(CacheError) as error:
+        fetch(toy, "all")
+    assert f"{folder} is a folder, and a file belongs there; move it away" in str(error.value)
+    assert server.requests == []
+    folder.rmdir()
+    assert_whole(fetch(toy, "all"), cache)
 
 
 def test_a_mirror_with_a_shorter_file_does_not_cost_what_is_here(server, cache):
