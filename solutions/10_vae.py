@@ -337,7 +337,7 @@ report("beta that a mean squared error hides here", hidden, claimed=6120, tolera
 # The Gaussian sees $x + u$ with uniform $u$; its mean log-density is at most the log-probability of the level (lesson 01), so three of the figures compare. The Bernoulli's is about other data, and does not.
 
 # %%
-steps = budget(smoke=2, quick=500, full=3000)
+steps = budget(smoke=2, quick=500, full=500)
 settings = {"steps": steps, "batch_size": 64, "lr": 3e-3, "evaluate_every": max(steps // 4, 1)}
 
 
@@ -414,7 +414,7 @@ seed(0)
 vae = MLPVAE(train.shape, train.levels, latents=2, hidden=(192, 192), dropout=0.1)
 history = fit(
     vae, train, validation=validation, loss=NegativeELBO(warmup=0.5), batch_size=64, lr=3e-3, label="VAE, 2 latents",
-    steps=budget(smoke=2, quick=1000, full=4000), evaluate_every=budget(smoke=1, quick=50, full=200),
+    steps=budget(smoke=2, quick=1000, full=1000), evaluate_every=budget(smoke=1, quick=50, full=50),
 )  # fmt: skip
 
 # %%
