@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from garm_course.models import CLASSES, home, model_class
 from garm_course.weights.packing import pack, unpack
@@ -108,8 +108,8 @@ def save_model(model: nn.Module, path: Path | str, record: dict | None = None, *
 def _skeleton(name: str, config: dict, tensors: dict[str, Tensor], path: Path) -> nn.Module:
     """A model without numbers, on the `meta` device, whose shapes and dtypes were compared with the tensors of a file.
 
-    Whatever the configuration asks for costs neither memory nor time: it is stopped as soon as it has asked for more
-    weights than the file has.
+    Whatever the configuration asks for costs neither memory nor time: it is stopped as soon as it has called torch far
+    more often than the tensors of the file need.
 
     Args:
         name: of the model.
@@ -120,24 +120,13 @@ def _skeleton(name: str, config: dict, tensors: dict[str, Tensor], path: Path) -
     Raises:
         ValueError: the configuration does not fit the model, or the tensors do not fit the configuration.
     """
-    left = 64 + 4 * len(tensors)  # some weights are registered more than once until they have their final name
-
-    def count(*_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise ValueError(f"it asks for more than the {len(tensors)} tensors of the file")
-
-    hook = register_module_parameter_registration_hook(count)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Calls(1000 + 100 * len(tensors)):
             model = build_model(name, config)
     except Exception as error:  # a configuration of a stranger: torch and Python have many words for what cannot be
         raise ValueError(
             f"the configuration in {path} does not fit a {name} ({_short(error)}); train it again"
         ) from None
-    finally:
-        hook.remove()
     expected, wrong = {key: tensor.dtype for key, tensor in model.state_dict().items()}, None
     try:
         model.load_state_dict({k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, assign=True)
@@ -152,6 +141,20 @@ def _skeleton(name: str, config: dict, tensors: dict[str, Tensor], path: Path) -
     if wrong:
         raise ValueError(f"the weights in {path} do not fit its configuration ({wrong:.300}); train it again")
     return model
+
+
+class _Calls(TorchFunctionMode):
+    """Inside the block torch may be called so many times, and then raises ValueError."""
+
+    def __init__(self, left: int):
+        super().__init__()
+        self.left = left
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("it asks for far more than the file has")
+        return func(*args, **(kwargs or {}))
 
 
 def _short(error: Exception) -> str:
