@@ -88,12 +88,12 @@ class Checkpoints:
             old.unlink(missing_ok=True)
         return path
 
-    def resume(self, settings: dict, parts: dict[str, Part]) -> int:
-        """Let the parts of a run go on from the newest checkpoint, in their order; its step, or 0 without a checkpoint.
+    def resume(self, settings: dict, parts: dict[str, Part]) -> None:
+        """Let the parts of a run go on from the newest checkpoint, in their order; without one, nothing changes.
 
         Args:
             settings: as in `save`.
-            parts: of the run, by name.
+            parts: of the run, by name; its "history" has the number of steps.
 
         Raises:
             ValueError: it is damaged, no checkpoint of this course, one of an earlier version, or one of a run with
@@ -101,14 +101,15 @@ class Checkpoints:
         """
         found = self.found()
         if not found:
-            return 0
+            return
         path = found[-1]
         before = f", and the run goes on from {found[-2].name}" if len(found) > 1 else ", and the run starts again"
         state = self._read(path, settings, f"delete it{before}")
         try:
-            record = state.pop("step"), int(path.stem.removeprefix("step-"))
-            if type(record[0]) is not int or record[0] != record[1]:
-                raise ValueError(f"it says that it is of step {record[0]!r:.60}")
+            step = int(path.stem.removeprefix("step-"))
+            for says in (state.pop("step"), state.get("history", {}).get("steps", step)):
+                if type(says) is not int or says != step:
+                    raise ValueError(f"it says that it is of step {says!r:.60}")
             if other := state.keys() ^ parts.keys():
                 raise ValueError(f"it lacks the part {min(other)!r:.60}, or has it where none belongs")
             for name, part in parts.items():
@@ -119,7 +120,6 @@ class Checkpoints:
                     raise ValueError(f"its part {name!r}: {type(error).__name__}, {reason:.200}") from None
         except ValueError as error:
             raise ValueError(f"{path} is not what a run has written ({error}); delete it{before}") from None
-        return record[0]
 
     def _read(self, path: Path, settings: dict, remedy: str) -> dict:
         """The step of a checkpoint, and the state of each part."""

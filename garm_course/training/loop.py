@@ -240,11 +240,8 @@ def run(
         "history": history,
         "random": Part(partial(_random_states, team), partial(_load_random_states, team)),  # last: the others may draw
     }  # fmt: skip
-    if checkpoints and plan.resume and checkpoints.resume(settings, state) != history.steps:
-        raise ValueError(
-            f"{checkpoints.found()[-1]} is not what a run has written (its history has {history.steps!r:.60} steps); "
-            "delete it, and the run goes on from the one before"
-        )
+    if checkpoints and plan.resume:
+        checkpoints.resume(settings, state)
     spent, began = (history.seconds, history.cpu_seconds), (time.perf_counter(), time.process_time())
 
     def clock() -> None:
