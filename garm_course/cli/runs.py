@@ -58,6 +58,7 @@ def train(
         flags = {"--overwrite": overwrite, "--resume": resume, "--json": as_json}
         raise typer.Exit(in_processes(processes, ["train", model, *given, *(f for f, on in flags.items() if on)]))
     first = os.environ.get("RANK", "0") == "0"
+    finished = resume and not overwrite and (out / "result.json").is_file()
     if not as_json and first:
         typer.echo(f"{recipe.name}, budget {budget}, seed {seed}, into {out}")
     _, result = recipes.train(
@@ -72,10 +73,11 @@ def train(
     typer.echo(table(result))
     if recipe.name in recipes.recorded_names():
         typer.echo(against_record(result, recipes.recorded(recipe.name)))
-    training = result["training"]
+    training, how = result["training"], "already finished" if finished else "written"
     typer.echo(
         f"{result['parameters']:,} parameters, {result['seconds']:.0f} s, best validation at step "
-        f"{training['best_step']} ({training['stopped']})\nwritten: {out / 'model.safetensors'}, {out / 'result.json'}"
+        f"{training['best_step']} ({training['stopped']})\n"
+        f"{how}: {out / 'model.safetensors'}, {out / 'result.json'}"
     )
 
 

@@ -45,7 +45,7 @@ VALIDATION = 5_000  # the last images of the training batches
 
 
 def read(path: Path, names: list[str]) -> tuple[Tensor, Tensor]:
-    """The images and classes of some batches, in the order of `names`.
+    """The images and classes of some batches, in the order of `names`; the archive is read to its end.
 
     Args:
         path: the archive, cifar-10-binary.tar.gz or unpacked to .tar.
@@ -60,15 +60,17 @@ def read(path: Path, names: list[str]) -> tuple[Tensor, Tensor]:
     """
     parts = {}
     try:
-        with unpacked(path) as file, tarfile.open(fileobj=_Bounded(file), mode="r|") as archive:
+        with unpacked(path) as file, tarfile.open(fileobj=(whole := _Bounded(file)), mode="r|") as archive:
             for member in archive:
                 _check_member(member, path)
                 name = member.name.removeprefix(FOLDER)
+                if name in parts:
+                    raise ValueError(f"{path} has {name} twice; copy or download it again")
                 if name in names:
                     batch = bytearray(archive.extractfile(member).read())
                     parts[name] = torch.frombuffer(batch, dtype=torch.uint8).view(PER_BATCH, RECORD)
-                if len(parts) == len(names):
-                    break
+            while whole.read(2**20):  # what is behind the last member, and with it the checksum of gzip
+                pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is cut, damaged or no tar archive ({error}); copy or download it again") from None
     missing = [name for name in names if name not in parts]
@@ -140,16 +142,17 @@ class CIFAR10(Dataset):
         if n is not None:
             check_integer("n (the first images of the split)", n, 1, stop - first)
             stop = first + n
-        batches = BATCHES["test" if split == "test" else "train"]
-        low, high = first // PER_BATCH, -(-stop // PER_BATCH)
         found = fetch(FILES, "archive")
-        x, y = read(found.path, batches[low:high])
-        rows = slice(first - low * PER_BATCH, stop - low * PER_BATCH)
+        x, y = read(found.path, BATCHES["test" if split == "test" else "train"])
+        if y.bincount(minlength=len(CLASSES)).tolist() != [rows // len(CLASSES)] * len(CLASSES):
+            raise ValueError(
+                f"{found.path} has other classes than CIFAR-10; is it another data set, in the wrong folder?"
+            )
         super().__init__(
             "cifar10",
             split,
-            x[rows].long(),
-            y[rows].clone(),
+            x[first:stop].long(),
+            y[first:stop].clone(),
             levels=256,
             n_classes=len(CLASSES),
             source=f"CIFAR-10 (Krizhevsky, Nair, Hinton), {'your own archive' if found.supplied else 'downloaded'}",

@@ -9,7 +9,7 @@ from garm_course.editions.address import EditionError, normalize
 from garm_course.editions.answers import blank
 from garm_course.editions.catalog import Lesson, lessons
 from garm_course.editions.execution import execute
-from garm_course.editions.guards import faults
+from garm_course.editions.guards import false_verdicts, faults
 from garm_course.editions.outputs import copy_shared, dependent, disagreements
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def check(lesson: Lesson) -> list[str]:
         except EditionError as error:
             found.append(str(error))
             continue
+        found += [f"{path.parent.name}/{path.name}: {line}" for line in false_verdicts(stored)]
         difference = notebooks.first_difference(fresh, stored)
         if difference is None and [c.id for c in fresh.cells] != [c.get("id") for c in stored.cells]:
             difference = "cell ids are not derived from the text"

@@ -6,10 +6,12 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from garm_course.editions.trained import free_numbers
+from garm_course.lesson import REPORT_PATTERN
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -26,7 +28,15 @@ def faults(nb: "NotebookNode", size: int | None = None) -> list[str]:
         nb: the executed notebook.
         size: bytes of its file, to be compared with the limit of 400 kB.
     """
-    found = [*_counts(nb), *_errors(nb), *_figures(nb), *_paths(nb), *free_numbers(nb), *_ending(nb)]
+    found = [
+        *_counts(nb),
+        *_errors(nb),
+        *_figures(nb),
+        *_paths(nb),
+        *false_verdicts(nb),
+        *free_numbers(nb),
+        *_ending(nb),
+    ]
     if size is not None and size > NOTEBOOK_BYTES:
         found.append(f"the notebook has {size:,} bytes, more than {NOTEBOOK_BYTES:,}; show fewer or simpler figures")
     return found
@@ -104,6 +114,22 @@ def _paths(nb: "NotebookNode") -> Iterator[str]:
         if hit:
             line = text[: hit.end()].count("\n")
             yield f"cell {i} shows a path of one machine: {text.splitlines()[line].strip()[:100]}"
+
+
+def false_verdicts(nb: "NotebookNode") -> Iterator[str]:
+    """Figures of `report` beside a verdict that they do not deserve, one line each; nbval hides measured figures."""
+    for where, cell in _code(nb):
+        for found in re.finditer(REPORT_PATTERN, "\n".join(_texts(cell.outputs)), re.MULTILINE):
+            if found["skipped"]:
+                continue
+            value, claimed, tolerance = (float(found[name] or 0) for name in ("value", "claimed", "tolerance"))
+            # half a unit of the last digit that is printed: report compares what it has measured, not what it prints
+            rounding = 0 if found["relation"] == "==" else 0.5 * 10 ** Decimal(found["value"]).as_tuple().exponent
+            off, hair = abs(value - claimed), 1e-9 * max(abs(claimed), tolerance)
+            holds = off <= tolerance + rounding + hair
+            fails = off > tolerance - rounding - hair
+            if not (holds if found["verdict"] == "holds" else fails):
+                yield f"{where} says {found['verdict']!r} of what {'does not' if not holds else 'does'}: {found[0]}"
 
 
 def _ending(nb: "NotebookNode") -> Iterator[str]:

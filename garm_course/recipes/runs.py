@@ -7,7 +7,10 @@ hardware and the command. Choices are made on the validation split; the test spl
 
 import json
 import os
+import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from torch import nn
@@ -52,7 +55,8 @@ def train(
         budget: "smoke" (two steps), "quick" (a minute or less) or "full".
         seed: of weights, order of the data and dropout.
         overwrite: replace a run that is in the folder already.
-        resume: go on with the run in the folder where its newest checkpoint stands; without one, start.
+        resume: go on with the run in the folder where its newest checkpoint stands; without one, start. A run that is
+            finished already comes back as it is.
         save_every: steps between checkpoints, None for every evaluation.
         precision: "no" or "bf16", see `fit`.
         track: "tensorboard", "wandb" or None; files go to the folder's `logs`.
@@ -61,15 +65,34 @@ def train(
         The model with its best validation weights, and the result that was written.
 
     Raises:
-        FileExistsError: the folder holds a run already, or one that was not finished. OSError: the folder cannot be
-            written. ValueError: a checkpoint is damaged or belongs to another run.
+        FileExistsError: the folder holds a run already, or one that was not finished or is still going on. OSError: the
+            folder cannot be written. ValueError: a checkpoint is damaged or belongs to another run.
         InterruptedRun: Ctrl-C.
         NonFiniteLossError: the loss became NaN or infinite; the best weights until then are in `last_good.safetensors`.
     """
+    recipe.settings(budget)  # refuses a budget that there is not, before a folder is made
+    with alone_in(out) if _is_first() else nullcontext():
+        return _train(recipe, Path(out), budget, seed, overwrite, resume, save_every, precision, track)
+
+
+def _train(
+    recipe: Recipe, out: Path, budget: str, seed: int, overwrite: bool, resume: bool, save_every: int | None,
+    precision: str, track: str | None,
+) -> tuple[nn.Module, dict]:  # fmt: skip
+    """What `train` does when the folder is its own."""
     settings = recipe.settings(budget)
-    out = Path(out)
     main, kind = _is_first(), find_kind(recipe.kind)
     command = f"garm train {recipe.model} --data {recipe.data} --budget {budget} --seed {seed}"
+    if resume and not overwrite and (out / "result.json").exists():
+        result = read_result(out)
+        if result.get("command") != command:
+            raise FileExistsError(
+                f"{out} holds another run ({result.get('command')}); choose another folder with --out"
+            )
+        if main:
+            _tidy(out)
+            shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        return load_model(out / "model.safetensors", expected=result.get("class")), result if main else {}
     if main:
         _prepare_folder(out, overwrite, resume)
     tracker = None
@@ -189,6 +212,48 @@ def _words(settings: dict) -> dict:
     return {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in settings.items()}
 
 
+@contextmanager
+def alone_in(out: Path | str) -> Iterator[None]:
+    """Hold the folder of a run, which is made if it does not exist; whoever comes second is told who has it.
+
+    The system lets go of the lock when a process dies, however it dies.
+
+    Raises:
+        FileExistsError: another run has it.
+        OSError: the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    out = Path(out)
+    lock, holder = FileLock(out / ".run.lock"), out / ".run.holder"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text(encoding="utf-8")[:100] if holder.is_file() else "which has just begun"
+        raise FileExistsError(
+            f"{out} is in use by another run ({who}); wait for its end, or choose another folder with --out"
+        ) from None
+    except OSError as error:
+        raise OSError(f"cannot write in {out} ({error.strerror}); choose another folder with --out") from None
+    try:
+        with suppress(OSError):  # a full disk is told by what matters
+            holder.write_text(f"process {os.getpid()} on {platform.node() or 'this machine'}", encoding="utf-8")
+        yield
+    finally:
+        for path in (holder, out / ".run.lock"):
+            with suppress(OSError):  # Windows does not delete what is open
+                path.unlink()
+        lock.release()
+
+
+def _tidy(out: Path) -> None:
+    """Delete what a killed run left half written."""
+    for name in (".writable", "model.safetensors", "result.json", "last_good.safetensors"):
+        for path in out.glob(f".{name}.*"):  # as `write_atomically` calls them
+            path.unlink(missing_ok=True)
+
+
 def _prepare_folder(out: Path, overwrite: bool, resume: bool = False) -> None:
     """Make the folder and try to write in it, before minutes are spent on training."""
     if (out / "result.json").exists() and not overwrite:
@@ -201,7 +266,7 @@ def _prepare_folder(out: Path, overwrite: bool, resume: bool = False) -> None:
         if not resume:
             shutil.rmtree(out / "checkpoints")
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        _tidy(out)
         write_atomically(out / ".writable", b"")
         (out / ".writable").unlink()
     except OSError as error:

@@ -79,7 +79,13 @@ class Batches:
         return {"order": self._before, "taken": torch.tensor(self.taken), **draws}
 
     def resume(self, state: dict[str, Tensor]) -> None:
-        """Go on from a state: the next batch is the one that came next."""
+        """Go on from a state: the next batch is the one that came next.
+
+        Raises:
+            ValueError: it has taken a number of batches that an epoch does not have.
+        """
+        if not 0 <= int(state["taken"]) <= len(self.data) // self.size:
+            raise ValueError(f"expected 0..{len(self.data) // self.size} batches taken, got {int(state['taken'])}")
         self._generator.set_state(state["order"])
         self._begin()
         self.taken = int(state["taken"])

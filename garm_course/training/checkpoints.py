@@ -2,7 +2,8 @@
 
 A checkpoint is one safetensors file: weights, averages, optimizer, position in the data and every random state as
 tensors, the rest as JSON in its header. Nothing is pickled. It is written beside its place and moved there in one step,
-so that a kill at any moment, also while it is written, leaves the checkpoints before it whole.
+so that a kill at any moment, also while it is written, leaves the checkpoints before it whole. It carries a checksum:
+one that changed is refused.
 """
 
 import json
@@ -17,9 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from garm_course.weights.files import read_tensors, write_atomically
+from garm_course.weights.files import write_atomically
+from garm_course.weights.sealed import entry, read_tensors, sealed
 
 FORMAT = "garm-course run 2"
+ENTRIES = {"format", "settings", "record", "sha256"}  # of a header
 
 
 class Part(NamedTuple):
@@ -65,8 +68,6 @@ class Checkpoints:
         Raises:
             OSError: the folder cannot be written or the disk is full; earlier checkpoints are whole.
         """
-        from safetensors.torch import save
-
         folder = Path(self.folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -82,43 +83,76 @@ class Checkpoints:
                 else:
                     record[part][name] = value
         metadata = {"format": FORMAT, "settings": json.dumps(settings), "record": json.dumps(record)}
-        write_atomically(path, save(tensors, metadata))
+        write_atomically(path, sealed(tensors, metadata))
         for old in (*self.found()[: -self.keep], *folder.glob(".step-*")):
             old.unlink(missing_ok=True)
         return path
 
-    def latest(self, settings: dict) -> dict[str, dict] | None:
-        """The state of each part in the newest checkpoint, or None if there is no checkpoint.
+    def resume(self, settings: dict, parts: dict[str, Part]) -> None:
+        """Let the parts of a run go on from the newest checkpoint, in their order; without one, nothing changes.
+
+        Args:
+            settings: as in `save`.
+            parts: of the run, by name; its "history" has the number of steps.
 
         Raises:
             ValueError: it is damaged, no checkpoint of this course, one of an earlier version, or one of a run with
-                other settings.
+                other settings. The message has the checkpoint from which the run can go on.
         """
         found = self.found()
         if not found:
-            return None
+            return
         path = found[-1]
         before = f", and the run goes on from {found[-2].name}" if len(found) > 1 else ", and the run starts again"
-        tensors, metadata = read_tensors(path, f"delete it{before}")
+        state = self._read(path, settings, f"delete it{before}")
+        try:
+            step = int(path.stem.removeprefix("step-"))
+            for says in (state.pop("step"), state.get("history", {}).get("steps", step)):
+                if type(says) is not int or says != step:
+                    raise ValueError(f"it says that it is of step {says!r:.60}")
+            if other := state.keys() ^ parts.keys():
+                raise ValueError(f"it lacks the part {min(other)!r:.60}, or has it where none belongs")
+            for name, part in parts.items():
+                try:
+                    part.resume(state[name])
+                except Exception as error:  # whatever a part makes of a state that no run has written
+                    reason = " ".join(str(error).split()) or "no reason given"
+                    raise ValueError(f"its part {name!r}: {type(error).__name__}, {reason:.200}") from None
+        except ValueError as error:
+            raise ValueError(f"{path} is not what a run has written ({error}); delete it{before}") from None
+
+    def _read(self, path: Path, settings: dict, remedy: str) -> dict:
+        """The step of a checkpoint, and the state of each part."""
+        tensors, metadata = read_tensors(path, remedy)
         if metadata.get("format") == "garm-course run 1":
             raise ValueError(
                 f"{path} is of an earlier garm-course, and this one cannot go on with it; finish the run with that "
                 f"version, or delete {path.parent} to start it again"
             )
         if metadata.get("format") != FORMAT:
-            raise ValueError(f"{path} is no checkpoint of a run (no {FORMAT!r} in its header); delete it{before}")
-        theirs = json.loads(metadata["settings"])
-        mine = json.loads(json.dumps(settings))  # as it would come back
-        other = differences(theirs, mine)
+            raise ValueError(f"{path} is no checkpoint of a run (no {FORMAT!r} in its header); {remedy}")
+        try:
+            if other := metadata.keys() ^ ENTRIES:
+                raise ValueError(f"its header lacks {min(other)!r:.60}, or has it where it does not belong")
+            theirs, state = entry(metadata, "settings"), entry(metadata, "record")
+            for part, values in state.items():
+                if part != "step" and not isinstance(values, dict):
+                    raise ValueError(f"its part {part!r:.60} is a {type(values).__name__}, expected an object")
+            for key, tensor in tensors.items():
+                part, _, name = key.partition(".")
+                if part not in state or part == "step" or name in state[part]:
+                    raise ValueError(f"its tensor {key!r:.60} belongs to no part, or is there twice")
+                state[part][name] = tensor
+            if "step" not in state:
+                raise ValueError("it has no step")
+        except ValueError as error:
+            raise ValueError(f"{path} is not what a run has written ({error}); {remedy}") from None
+        other = differences(theirs, json.loads(json.dumps(settings)))  # mine as they would come back
         if other:
             raise ValueError(
                 f"{path} belongs to a run with other settings ({', '.join(other[:3])}); "
                 "use the settings of that run, or another folder"
             )
-        state = {part: values for part, values in json.loads(metadata["record"]).items() if part != "step"}
-        for key, tensor in tensors.items():
-            part, name = key.split(".", 1)
-            state[part][name] = tensor
         return state
 
     def remove(self) -> None:
@@ -150,12 +184,21 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict:
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict) -> None:
-    """Put back what `optimizer_state` returned."""
+    """Put back what `optimizer_state` returned.
+
+    Raises:
+        ValueError: it is not that of an Adam with these weights.
+    """
     moments: dict[int, dict[str, Tensor]] = {}
     for key, tensor in state.items():
         if key != "groups":
             i, name = key.split(".", 1)
             moments.setdefault(int(i), {})[name] = tensor
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for i, found in moments.items():
+        shapes = {name: tensor.shape for name, tensor in found.items()}
+        if shapes != {"step": torch.Size(), **dict.fromkeys(("exp_avg", "exp_avg_sq"), weights[i].shape)}:
+            raise ValueError(f"the moments of weight {i} are {', '.join(shapes)}, or have other shapes than it")
     optimizer.load_state_dict({"state": moments, "param_groups": state["groups"]})
 
 

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 def deferred_interrupt(*, enabled: bool = True) -> Iterator[SimpleNamespace]:
     """Inside the block the first interrupt only sets `came`; a second one raises KeyboardInterrupt at once.
 
-    Outside of the main thread, where Python handles no signals, or with `enabled=False`, interrupts are left alone.
+    Outside of the main thread, where Python handles no signals, or with `enabled=False`, interrupts are left alone;
+    also where they are ignored, as a shell has it for what it runs in the background.
 
     Example:
         >>> with deferred_interrupt() as interrupt:
@@ -20,7 +21,8 @@ def deferred_interrupt(*, enabled: bool = True) -> Iterator[SimpleNamespace]:
         True
     """
     interrupt = SimpleNamespace(came=False)
-    if not enabled or threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if not enabled or ignored or threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
 

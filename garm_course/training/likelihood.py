@@ -19,7 +19,7 @@ from garm_course.evaluation.likelihood import check_scores, evaluate
 from garm_course.inputs import check_settings
 from garm_course.training.batches import Batches
 from garm_course.training.checkpoints import Part
-from garm_course.training.loop import Plan, Record, check_trainable, descend, plain_number, run
+from garm_course.training.loop import Plan, Record, check_trainable, check_weights, descend, plain_number, run
 from garm_course.training.processes import Processes
 
 
@@ -147,10 +147,15 @@ def fit(
             history.stopped = f"no improvement in {patience} evaluations"
         return {**figures, "validation/nats": nats}
 
+    def go_on(state: dict[str, Tensor]) -> None:
+        if state:
+            check_weights(state, model.state_dict())
+        best.update(state)
+
     try:
         run(
             step, model, plan, history, averaged=model, optimizers={"all": optimizer}, rate=rate, look=look,
-            every=evaluate_every, state={"batches": batches, "best": Part(best.copy, best.update)}, team=team,
+            every=evaluate_every, state={"batches": batches, "best": Part(best.copy, go_on)}, team=team,
             settings={"lr": lr, "weight_decay": weight_decay, "clip": clip, "evaluate_every": evaluate_every,
                       "patience": patience, "examples": len(data)},
         )  # fmt: skip

@@ -126,7 +126,15 @@ class Record:
         return asdict(self)
 
     def resume(self, state: dict) -> None:
-        """Go on from what `state()` returned."""
+        """Go on from what `state()` returned.
+
+        Raises:
+            ValueError: for other fields, or a value of another type.
+        """
+        mine = self.state()
+        for name in mine.keys() | state.keys():
+            if type(mine.get(name)) is not type(state.get(name)):
+                raise ValueError(f"{name!r:.60} is {state.get(name)!r:.60}, expected one like {mine.get(name)!r:.60}")
         for name, value in state.items():
             setattr(self, name, _entries(value))
         self.stopped = Record.stopped
@@ -171,9 +179,26 @@ class Average:
         return self.weights
 
     def resume(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state()` returned."""
+        """Go on from what `state()` returned.
+
+        Raises:
+            ValueError: for other weights than those of the network.
+        """
+        check_weights(state, self.weights)
         for name, weight in self.weights.items():
             weight.copy_(state[name])
+
+
+def check_weights(state: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
+    """Refuse a state that has other names, shapes or types than some weights (ValueError)."""
+    for name in weights.keys() | state.keys():
+        one, other = (found.get(name) for found in (state, weights))
+        if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
+            raise ValueError(f"{name!r:.60} is missing, or does not belong there")
+        if (one.shape, one.dtype) != (other.shape, other.dtype):
+            raise ValueError(
+                f"{name} is {tuple(one.shape)} of {one.dtype}, expected {tuple(other.shape)} {other.dtype}"
+            )
 
 
 def run(
@@ -218,7 +243,6 @@ def run(
     checkpoints = plan.checkpoints
     settings = {**settings, **plan.settings(), "processes": team.count, "model": description(model)}
     settings = {name: plain_number(value) for name, value in settings.items()}
-    saved = checkpoints.latest(settings) if checkpoints and plan.resume else None
     home = next(model.parameters()).device
     model.to(team.device)
     team.agree([*model.parameters(), *model.buffers()])
@@ -234,8 +258,8 @@ def run(
         "history": history,
         "random": Part(partial(_random_states, team), partial(_load_random_states, team)),  # last: the others may draw
     }  # fmt: skip
-    for name, part in state.items() if saved else ():
-        part.resume(saved[name])
+    if checkpoints and plan.resume:
+        checkpoints.resume(settings, state)
     spent, began = (history.seconds, history.cpu_seconds), (time.perf_counter(), time.process_time())
 
     def clock() -> None:

@@ -1,7 +1,8 @@
 """Models on disk: weights as safetensors, with the configuration and the record of the run as JSON in its header.
 
-Nothing is pickled, so a file from a stranger can hold wrong numbers but no code. A file is written beside its place
-and then moved there in one step: a crash leaves the old file or the new one, never half of one.
+Nothing is pickled, so a file from a stranger can hold wrong numbers but no code; and a model is made only after its
+shapes were compared with those of the file, so that it costs no more than the file is large. A file is written beside
+its place and then moved there in one step: a crash leaves the old file or the new one, never half of one.
 """
 
 import inspect
@@ -11,12 +12,15 @@ import tempfile
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from garm_course.models import CLASSES, home, model_class
 from garm_course.weights.packing import pack, unpack
+from garm_course.weights.sealed import entry, read_tensors, sealed
 
 FORMAT = "garm-course 1"
+ENTRIES = {"format", "model", "config", "record", "sha256"}  # of a header
 
 
 def build_model(name: str, config: dict) -> nn.Module:
@@ -86,8 +90,6 @@ def save_model(model: nn.Module, path: Path | str, record: dict | None = None, *
         record: anything JSON can hold, such as the result of the run; comes back as `model.record`.
         packed: round the weights to eight bits, for a file of a quarter of the size; see `packing`.
     """
-    from safetensors.torch import save
-
     name, cls = getattr(model, "name", None), type(model)
     if name not in CLASSES or home(name) != f"{cls.__module__}:{cls.__qualname__}":
         raise ValueError(f"cannot save a {cls.__name__}; known models: {', '.join(CLASSES)}")
@@ -100,22 +102,63 @@ def save_model(model: nn.Module, path: Path | str, record: dict | None = None, *
         "record": json.dumps(record or {}),
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    write_atomically(path, save(pack(tensors) if packed else tensors, metadata))
+    write_atomically(path, sealed(pack(tensors) if packed else tensors, metadata))
 
 
-def read_tensors(path: Path, remedy: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors of a safetensors file and the metadata of its header.
+def _skeleton(name: str, config: dict, tensors: dict[str, Tensor], path: Path) -> nn.Module:
+    """A model without numbers, on the `meta` device, whose shapes and dtypes were compared with the tensors of a file.
+
+    Whatever the configuration asks for costs neither memory nor time: it is stopped as soon as it has called torch far
+    more often than the tensors of the file need.
+
+    Args:
+        name: of the model.
+        config: its configuration.
+        tensors: its `state_dict`, in any one floating-point type.
+        path: of the file, for messages.
 
     Raises:
-        ValueError: the file is truncated or is none; `remedy` says what to do.
+        ValueError: the configuration does not fit the model, or the tensors do not fit the configuration.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118 (no dict)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is truncated or no safetensors file ({error}); {remedy}") from None
+        with torch.device("meta"), _Calls(1000 + 100 * len(tensors)):
+            model = build_model(name, config)
+    except Exception as error:  # a configuration of a stranger: torch and Python have many words for what cannot be
+        raise ValueError(
+            f"the configuration in {path} does not fit a {name} ({_short(error)}); train it again"
+        ) from None
+    expected, wrong = {key: tensor.dtype for key, tensor in model.state_dict().items()}, None
+    try:
+        model.load_state_dict({k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, assign=True)
+    except RuntimeError as error:
+        wrong = str(error).splitlines()[-1].strip()
+    else:
+        for key, tensor in model.state_dict().items():
+            if tensor.dtype != expected[key] and not (tensor.is_floating_point() and expected[key].is_floating_point):
+                wrong = f"{key} is of {tensor.dtype}, expected {expected[key]}"
+    if sum(buffer.numel() for buffer in model.buffers()) > 2**24 + sum(tensor.numel() for tensor in tensors.values()):
+        wrong = wrong or "it asks for constants far larger than the weights"
+    if wrong:
+        raise ValueError(f"the weights in {path} do not fit its configuration ({wrong:.300}); train it again")
+    return model
+
+
+class _Calls(TorchFunctionMode):
+    """Inside the block torch may be called so many times, and then raises ValueError."""
+
+    def __init__(self, left: int):
+        super().__init__()
+        self.left = left
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("it asks for far more than the file has")
+        return func(*args, **(kwargs or {}))
+
+
+def _short(error: Exception) -> str:
+    return f"{' '.join(str(error).split()) or type(error).__name__:.200}"
 
 
 def load_model(path: Path | str, expected: str | None = None, *, dtype: torch.dtype | None = None) -> nn.Module:
@@ -129,8 +172,8 @@ def load_model(path: Path | str, expected: str | None = None, *, dtype: torch.dt
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, is no model of this course, holds another model than expected, or its weights
-            do not fit its configuration.
+        ValueError: the file is truncated or not as it was written, is no model of this course, holds another model than
+            expected, or its weights do not fit its configuration.
     """
     path = Path(path)
     if not path.is_file():
@@ -145,18 +188,24 @@ def load_model(path: Path | str, expected: str | None = None, *, dtype: torch.dt
         raise ValueError(f"{path} holds an unknown model {name!r}; known: {', '.join(CLASSES)}; update garm_course")
     if expected is not None and name != expected:
         raise ValueError(f"{path} holds a {name}, expected a {expected}; choose the file of that model")
+    if foreign := metadata.keys() - ENTRIES:
+        raise ValueError(f"{path} has {min(foreign)!r:.60} in its header, which does not belong there; train it again")
     try:
-        model = _quietly_built(name, json.loads(metadata["config"]))
-        model.record = json.loads(metadata["record"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        config, record = entry(metadata, "config"), entry(metadata, "record")
+    except ValueError as error:
         raise ValueError(f"the configuration in {path} does not fit a {name} ({error}); train it again") from None
     try:
         tensors = unpack(tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}; train or copy it again") from None
+    _skeleton(name, config, tensors, path)
     try:
-        model.to(dtype or (next(iter(tensors.values())).dtype if tensors else None)).load_state_dict(tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise ValueError(f"the weights in {path} do not fit its configuration ({first}); train it again") from None
+        model = _quietly_built(name, config)
+    except ValueError as error:  # of values that a model without numbers does not look at
+        raise ValueError(
+            f"the configuration in {path} does not fit a {name} ({_short(error)}); train it again"
+        ) from None
+    model.record = record
+    stored = next((tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()), None)
+    model.to(dtype or stored).load_state_dict(tensors)
     return model.eval()

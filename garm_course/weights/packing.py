@@ -5,11 +5,14 @@ sixth where a mask makes half of the weights zero. Rounding is by at most half a
 the row; the figures of the course's models move by at most .02 nats.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 LEVELS = 127
+TYPES = {"shape": torch.int64, "scales": torch.float32, "numbers": torch.int8, "there": torch.uint8}  # of parts
 
 
 def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -55,19 +58,29 @@ def unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         ValueError: for parts that do not belong together.
     """
     unpacked = {name: tensor for name, tensor in tensors.items() if "/" not in name}
-    for name in (key.removesuffix("/shape") for key in tensors if key.endswith("/shape")):
+    for name in sorted({key.partition("/")[0] for key in tensors if "/" in key}):
         try:
-            shape, scales, numbers = (tensors[f"{name}/{part}"] for part in ("shape", "scales", "numbers"))
-            size = int(shape.prod())
-            if f"{name}/there" in tensors:
-                there = torch.from_numpy(np.unpackbits(tensors[f"{name}/there"].numpy(), count=size).astype(bool))
+            parts = {key.partition("/")[2]: tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
+            if foreign := parts.keys() - TYPES.keys():
+                raise ValueError(f"a part {min(foreign)!r:.60} does not belong there")
+            if name in unpacked:
+                raise ValueError("they are there twice")
+            for part, tensor in parts.items():
+                if tensor.dtype != TYPES[part]:
+                    raise ValueError(f"its {part} is {tensor.dtype}, expected {TYPES[part]}")
+            shape, scales, numbers = (parts[part] for part in ("shape", "scales", "numbers"))
+            size = math.prod(shape.tolist())
+            if "there" in parts:
+                if -(-size // 8) != len(parts["there"]):  # before any memory is taken
+                    raise ValueError(f"{len(parts['there'])} bytes of places for {size} numbers")
+                there = torch.from_numpy(np.unpackbits(parts["there"].numpy(), count=size).astype(bool))
                 if there.sum() != len(numbers):
                     raise ValueError(f"{len(numbers)} numbers for {there.sum()} places")
                 numbers = torch.zeros(size, dtype=torch.int8).masked_scatter(there, numbers)
             if numbers.numel() != size or len(scales) != shape[0]:
                 raise ValueError(f"{numbers.numel()} numbers and {len(scales)} scales for {shape.tolist()}")
             unpacked[name] = (numbers.view(len(scales), -1) * scales[:, None]).view(shape.tolist())
-        except (KeyError, IndexError, RuntimeError, ValueError) as error:
+        except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"the packed weights {name} are damaged ({error})") from None
     return unpacked
 

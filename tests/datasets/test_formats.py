@@ -1,5 +1,6 @@
 """Files of the user and of the cache: read right, split right, and refused where they are not what they should be."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -439,6 +440,38 @@ def test_damaged_archives_are_refused(small_cifar, mine, damage, words):
     message = one_line(error)
     for word in words:
         assert word in message
+
+
+def test_an_archive_with_a_flipped_bit_is_never_read_with_other_pixels(small_cifar, mine):
+    """The checksum of gzip stands behind everything that a reader wants."""
+    path, rng = mine / "cifar10" / "cifar-10-binary.tar.gz", np.random.default_rng(0)
+    write_tar(path, cifar_members())
+    good, x = path.read_bytes(), load("cifar10", "test").x
+    for place in rng.integers(20, len(good), 100):
+        damaged = bytearray(good)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(damaged))
+        with contextlib.suppress(ValueError):
+            assert torch.equal(load("cifar10", "test").x, x)  # a bit that means nothing
+
+
+def test_an_archive_of_other_classes_is_refused(small_cifar, mine):
+    path, members = mine / "cifar10" / "cifar-10-binary.tar.gz", cifar_members()
+    name = cifar10.FOLDER + "data_batch_1.bin"
+    members[name] = bytes([(members[name][0] + 1) % 10]) + members[name][1:]
+    write_tar(path, members)
+    for split in ("train", "validation"):
+        with pytest.raises(ValueError, match="has other classes than CIFAR-10; is it another data set"):
+            load("cifar10", split, n=3)
+    assert len(load("cifar10", "test")) == 10
+
+
+def test_an_archive_with_a_batch_twice_is_refused(small_cifar, mine):
+    members = cifar_members()
+    twice = info(cifar10.FOLDER + "test_batch.bin", size=len(members[cifar10.FOLDER + "test_batch.bin"]))
+    write_tar(mine / "cifar10" / "cifar-10-binary.tar.gz", members, extra=[twice])
+    with pytest.raises(ValueError, match=r"has test_batch\.bin twice"):
+        load("cifar10", "test")
 
 
 def test_archives_that_lack_a_batch_or_have_a_strange_class_are_refused(small_cifar, mine):

@@ -107,6 +107,22 @@ def test_a_notebook_that_was_edited_by_itself_is_out_of_step(released, edition, 
     assert re.search(message, fault)
 
 
+@pytest.mark.parametrize("edition", ["solutions", "student"])
+def test_a_stored_figure_that_contradicts_its_claim_is_found(released, edition):
+    path = getattr(released, edition)
+    line = "bits in one nat = 9.999 bits (claimed 1.44 ± 0.01: holds)\n"
+
+    def store(nb):
+        cell = next(cell for cell in nb.cells if "report(" in cell.source)
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=line)]
+
+    edit_notebook(path, store)
+    found = build.check(released)
+    assert any(
+        f"{path.parent.name}/00_tiny.ipynb: cell" in one and "says 'holds' of what does not" in one for one in found
+    )
+
+
 def test_an_edited_source_is_out_of_step_with_all_that_was_made_from_it(released):
     edit_text(released.source, "bits = nats", "bits = 1.0 * nats")
     assert [fault.split()[0] for fault in build.check(released)] == ["solutions/00_tiny.ipynb"]

@@ -125,6 +125,18 @@ def path_in_text(nb):
     nb.cells[0].source = f"See {ROOT}/README.md"
 
 
+def figure_beside_its_claim(nb):
+    nb.cells[1].outputs[0].text = "one = 2\nmiddle pixels = 0.9999 (claimed 0.4 ± 0.001: holds)\n"
+
+
+def exact_figure_beside_its_claim(nb):
+    nb.cells[1].outputs[0].text = "weights == 271 (claimed 272: holds)\n"
+
+
+def figure_that_holds(nb):
+    nb.cells[1].outputs[0].text = "NLL = 81.8 nats (claimed 81.8 ± 1.5: does NOT hold)\n"
+
+
 def no_claims(nb):
     nb.cells[3].source = "# claims()"
 
@@ -153,6 +165,9 @@ def claims_not_last(nb):
         (path_in_output, "cell 2 shows a path of one machine: saved in /home/ada/course/run"),
         (windows_path, "cell 2 shows a path of one machine"),
         (path_in_text, "cell 1 shows a path of one machine"),
+        (figure_beside_its_claim, "cell 2 says 'holds' of what does not: middle pixels = 0.9999"),
+        (exact_figure_beside_its_claim, "cell 2 says 'holds' of what does not: weights == 271"),
+        (figure_that_holds, "cell 2 says 'does NOT hold' of what does: NLL = 81.8 nats"),
         (no_claims, "the last code cell does not call claims()"),
         (claims_not_last, "the last code cell does not call claims()"),
     ],
@@ -164,6 +179,22 @@ def test_one_fault_is_found_and_named(nb, spoil, message):
     found = faults(nb)
     assert any(fault.startswith(message) for fault in found), found
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NLL = 83.3 nats (claimed 81.8 ± 1.5: holds)",
+        "NLL = 83.30 nats (claimed 81.8 ± 1.5: does NOT hold)",  # 83.304, before it was rounded
+        "NLL = 83.31 nats (claimed 81.8 ± 1.5: does NOT hold)",
+        "difference = 3.1e-10 (claimed 0 ± 1e-09: holds)",
+        "weights == 272 (claimed 272: holds)",
+        "NLL = 400 nats (claim skipped at budget smoke)",
+    ],
+)
+def test_a_verdict_that_is_deserved_is_none(nb, line):
+    nb.cells[1].outputs[0].text = line + "\n"
+    assert not [fault for fault in faults(nb) if "says" in fault]
 
 
 def test_a_large_notebook_is_a_fault(nb):

@@ -17,6 +17,7 @@ from garm_course.recipes.kinds import kind_of
 from garm_course.weights import FOLDER, pretrained_names
 from garm_course.weights import files as checkpoints
 from garm_course.weights.files import load_model, save_model, write_atomically
+from garm_course.weights.sealed import sealed
 
 
 def build(cls=GatedPixelCNN, n_classes=2, **options):
@@ -31,14 +32,15 @@ def saved(tmp_path):
     return path
 
 
-def edit_header(path, **changes):
-    """Write the file again with other metadata; None removes a key."""
+def edit_header(path, seal=True, **changes):
+    """Write the file again with other metadata, with a checksum that fits or with the old one; None removes a key."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
         metadata = {**file.metadata(), **changes}
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    path.write_bytes(save(tensors, {k: v for k, v in metadata.items() if v is not None}))
+    write = sealed if seal else save
+    path.write_bytes(write(tensors, {k: v for k, v in metadata.items() if v is not None}))
 
 
 def refused(path, error, message, **options):

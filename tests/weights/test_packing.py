@@ -7,6 +7,7 @@ from garm_course.autoregressive.made import FVSBN, MADE
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.weights.files import load_model, save_model
 from garm_course.weights.packing import LEVELS, drop_masked, pack, unpack
+from garm_course.weights.sealed import sealed
 
 
 @pytest.fixture
@@ -85,13 +86,13 @@ def test_a_packed_model_is_loaded_like_any_other(make, tmp_path, rng):
 
 
 def test_a_damaged_packed_file_is_told(tmp_path):
-    from safetensors.torch import safe_open, save_file
+    from safetensors.torch import safe_open
 
     path = tmp_path / "m.safetensors"
     save_model(FVSBN((1, 4, 4), 3), path, packed=True)
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys() if not key.endswith("scales")}  # noqa: SIM118
         metadata = file.metadata()
-    save_file(tensors, path, metadata)
+    path.write_bytes(sealed(tensors, metadata))
     with pytest.raises(ValueError, match=r"m.safetensors: the packed weights .* are damaged .*copy it again"):
         load_model(path)

@@ -113,7 +113,7 @@ class CausalConv2d(nn.Module):
         self.c_in, self.c_out, self.kind, self.colors, self.parts = c_in, c_out, kind, colors, parts
         self.reach = k // 2
         center = rgb_center_mask(c_in, c_out // parts, kind, colors).repeat(parts, 1)
-        has_center = bool(center.any())
+        has_center = kind == "B" or colors > 1
         taps = self.reach + has_center  # kernel width on the current row
         if taps == 0:
             raise ValueError("a 1 x 1 kernel of kind A sees nothing at all; expected an odd kernel size >= 3")
@@ -129,7 +129,7 @@ class CausalConv2d(nn.Module):
         mask = torch.ones(c_out, c_in, 1, taps)
         if has_center:
             mask[..., -1] = center.unsqueeze(-1)
-        self.register_buffer("mask", None if mask.all() else mask, persistent=False)
+        self.register_buffer("mask", None if colors == 1 else mask, persistent=False)
 
     def row_weight(self) -> Tensor:
         """(c_out, c_in, 1, taps) kernel of the current row, with the center masked by color where there is color."""
