@@ -21,13 +21,6 @@ def _smear(v: Tensor) -> Tensor:
     return v
 
 
-def _overlapping(v: Tensor) -> Tensor:
-    v = v.clone()
-    v[:, :, 1:] = v[:, :, :-1]
-    v[:, :, 0] = 0
-    return v
-
-
 def _zeroed(index, steps: int = 1):
     """Rows moved around by some steps, then zeros at an index."""
 
@@ -148,12 +141,8 @@ EXERCISE = Exercise(
             "The new row at the top must be zeros: they stand for nothing seen.",
         ),
         (
-            _overlapping,
-            "Source and destination of the copy overlap, so rows are overwritten before they are read: read from v.",
-        ),
-        (
             _smear,
-            "The loop reads rows that it has already overwritten, so one row fills the image: read v, write elsewhere.",
+            "Rows are overwritten before they are read, so one row fills the image: read from v, write elsewhere.",
         ),
     ],
     accepts=[
