@@ -100,7 +100,7 @@ EXERCISE = Exercise(
         same(*_case(2, 300, 256, seed=8)),
         edge(
             same(1e5 + OFFSET[0], OFFSET[1]),
-            "Right for small logits. 100,000 added to all of them changes nothing, but digits get lost: keep the dtype.",
+            "Right for small logits. 100,000 added to all changes nothing, but digits are lost: keep their dtype.",
         ),
         same(*_case(3, 5, 4, seed=9), grad=True),
         same(*LARGE, grad=True),
