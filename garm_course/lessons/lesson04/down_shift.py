@@ -51,12 +51,12 @@ EXERCISE = Exercise(
         same(random(3, 2, 5, 4, seed=5)),
         same(random(2, 4, 3, 6, seed=6).float()),
         same(COLUMN),  # the example of the text
-        same(random(2, 1, 3, 2, seed=7).bfloat16()),
         edge(
             same(random(3, 2, 1, 4, seed=8)),
             "Right for several rows. Of a single row nothing is left: the result is 0.",
         ),
         same(V, grad=True),
+        same(random(2, 1, 3, 2, seed=7).bfloat16()),
     ],
     axes=("image", "channel", "row", "column"),
     rtol=0,
