@@ -203,6 +203,8 @@ class Examination:
         bad = [size for size in sizes if errors[size]]
         if bad:
             hint = {(1, 3, 5): faults.BATCH, (3, 5, 64): faults.ONE_ROW}.get(tuple(bad), faults.ROWS)
+            if f"Expected hidden size (1, {T}, " in errors[bad[0]]:
+                hint = faults.MIXED
             seen = f"forward(inputs) with inputs of shape ({bad[0]}, {T}) raises {errors[bad[0]]}"
             return [hint, f"{self.call(self.levels)}: {seen}."]
         first, state = self.forward(self.model, self.x)
@@ -303,7 +305,8 @@ class Examination:
         elif got.shape != expected.shape:
             seen = f"{call}: expected the shape {tuple(expected.shape)}, got {tuple(got.shape)}"
         else:
-            seen = f"{call}, of image 0: expected {expected[0]:.4f}, got {got[0]:.4f}"
+            i = int((got - expected).abs().argmax())
+            seen = f"{call}, of image {i}: expected {expected[i]:.4f}, got {got[i]:.4f}"
         for i, (hints, values) in enumerate(self.known(self.model)):
             if close(got, values):
                 self.known_nll, self.reduction = True, hints.pop()
