@@ -147,6 +147,11 @@ EXERCISE = Exercise(
             "Of the rows above, only the part to the left is visible: all of their pixels come earlier.",
         ),
         (
+            _by(lambda r, c, b: (r < 0 and c < 0) or (b and r == c == 0)),
+            "Only the block above and to the left is visible, mask[: k // 2, : k // 2]: whole rows come earlier, and the "
+            "left neighbors in the row of the center as well.",
+        ),
+        (
             _by(lambda r, c, b: c < 0 or (b and r == c == 0)),
             "All columns to the left are visible, even below the center. Raster order is row by row: mask[: k // 2].",
         ),

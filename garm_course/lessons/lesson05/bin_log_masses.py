@@ -201,6 +201,10 @@ EXERCISE = Exercise(
             "The levels are mapped to [0, 1]. The mean lives in [-1, 1]: 2 x / (levels - 1) - 1.",
         ),
         (
+            _by(point=lambda x, n: x / 127.5 - 1),
+            "127.5 is (levels - 1) / 2 for 256 levels only. In general level x stands at 2 x / (levels - 1) - 1.",
+        ),
+        (
             _by(point=lambda x, n: 2 * x / n - 1),
             "The points are 2 x / levels - 1, so the last one is not 1. Level x stands at 2 x / (levels - 1) - 1.",
         ),

@@ -1,9 +1,12 @@
 """Means of the colors of a pixel that follow each other; equation (5.5)."""
 
+import itertools
+
 import torch
 from torch import Tensor
 
 from garm_course.distributions.logistic_mixture import channel_means
+from garm_course.exercises.attempt import Attempt, Refused
 from garm_course.exercises.edges import ANY_AXES, edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
@@ -36,6 +39,33 @@ def _blue(m, k, v):
     return m[2] + k[1] * v[0] + k[2] * v[1]
 
 
+def _terms(attempt: Attempt) -> None:
+    """The probe of random numbers; where no mistake is known it names the products that are missing or too many."""
+    try:
+        plain(*_args(5, seed=1))(attempt)
+    except Refused as refused:
+        outcome = attempt.outcomes[-1]
+        got = outcome.value
+        if (
+            refused.hint
+            or outcome.changed
+            or not isinstance(got, Tensor)
+            or (got.shape, got.dtype) != (M.shape, M.dtype)
+        ):
+            raise
+        found = []
+        for i, j in itertools.product(range(3), range(3)):  # one coefficient and one color are 1, all else is 0
+            args = torch.zeros(1, 3).double(), torch.eye(3)[i : i + 1].double(), torch.eye(3)[j : j + 1].double()
+            wrong = (attempt.call(*args) - channel_means(*args))[0].tolist()
+            found += [f"{COLORS[c]} {FAULT[by]} {'αβγ'[i]} x_{'RGB'[j]}" for c, by in enumerate(wrong) if by in FAULT]
+        rule = "Each color is its own mean and the values of the colors before it, each with its coefficient."
+        raise Refused(str(refused), f"{'. '.join(found[:4])}. {rule}" if found else "") from refused
+
+
+M = _args(5, seed=1)[0]
+COLORS, FAULT = ("Red", "Green", "Blue"), {-1: "lacks", 1: "must not contain", -2: "has the wrong sign at"}
+
+
 def _by_matrix(mean: Tensor, coef: Tensor, x: Tensor) -> Tensor:
     table = mean.new_zeros(*mean.shape[:-1], 3, 3)
     table[..., 1, 0], table[..., 2, 0], table[..., 2, 1] = coef.unbind(-1)
@@ -61,7 +91,7 @@ EXERCISE = Exercise(
     rule="Red keeps its mean; green adds α times the true red value; blue adds β times red and γ times green, with "
     "coef = (α, β, γ) on the last axis.",
     probes=[
-        plain(*_args(5, seed=1)),
+        _terms,
         edge(same(*_args(2, 4, seed=4)), ANY_AXES),
         edge(same(*_args(seed=10)), ANY_AXES),
         same(torch.zeros(3), torch.tensor([0.5, 0.1, 0.2]), torch.tensor([1.0, -1.0, 0.0])),  # the example of the text
@@ -80,6 +110,10 @@ EXERCISE = Exercise(
             "Blue follows the mean of green. Green is known by then: use its true value x_G.",
         ),
         (
+            lambda mean, coef, x: channel_means(mean, coef, x - mean),
+            "The coefficients multiply x - mean, the surprise. In (5.5) they multiply the true values x themselves.",
+        ),
+        (
             _with(blue=lambda m, k, v: m[2] + k[2] * v[0] + k[1] * v[1]),
             "β and γ are exchanged: coef is (α, β, γ), β goes with red and γ with green.",
         ),
@@ -88,44 +122,16 @@ EXERCISE = Exercise(
             "α and β are exchanged: the first coefficient is that of green.",
         ),
         (
-            _with(blue=lambda m, k, v: m[2] + k[1] * v[0] + k[2] * v[2]),
-            "γ stands with blue, so blue sees its own value: a leak. γ goes with the value of green, x_G.",
-        ),
-        (
-            _with(blue=lambda m, k, v: m[2] + k[1] * v[1] + k[2] * v[2]),
-            "Blue sees itself, and red not at all: the values are one too far. β goes with x_R, γ with x_G.",
-        ),
-        (
             lambda mean, coef, x: mean + coef * x,
             "Each color is added to its own mean: a leak. Green follows red, blue follows red and green.",
         ),
         (
-            lambda mean, coef, x: mean.clone(),
-            "The means come back as they were: green and blue move with what came before.",
-        ),
-        (
-            lambda mean, coef, x: channel_means(mean, coef, x - mean),
-            "The coefficients multiply x - mean, the surprise. In (5.5) they multiply the true values x themselves.",
-        ),
-        (
-            lambda mean, coef, x: channel_means(mean, coef.roll(1, -1), x),
-            "The coefficients are one place off. They come in the order α, β, γ: coef[..., 0] is α, that of green.",
-        ),
-        (
-            lambda mean, coef, x: mean + coef * x.roll(1, -1),
-            "The values are rolled by one color, so red follows blue: a leak. Red keeps its mean.",
-        ),
-        (_with(green=lambda m, k, v: m[1] + k[0] * v[1]), "Green sees itself: a leak. It follows the value of red."),
-        (_with(blue=lambda m, k, v: m[2] + k[1] * v[0]), "Blue follows red only: γ x_G is missing."),
-        (_with(blue=lambda m, k, v: m[2] + k[2] * v[1]), "Blue follows green only: β x_R is missing."),
-        (_with(green=lambda m, k, v: m[1]), "Green stands alone: α x_R is missing."),
-        (
-            _with(red=lambda m, k, v: m[0] + k[0] * v[0]),
-            "Red follows itself: a leak. It comes first and keeps its mean.",
-        ),
-        (
             _with(green=lambda m, k, v: m[1] - k[0] * v[0], blue=lambda m, k, v: m[2] - k[1] * v[0] - k[2] * v[1]),
             "The sign: what the colors before say is added.",
+        ),
+        (
+            lambda mean, coef, x: mean.clone(),
+            "The means come back as they were: green and blue move with what came before.",
         ),
         (
             _with(green=lambda m, k, v: m[0] + k[0] * v[0]),

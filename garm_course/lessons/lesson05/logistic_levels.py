@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from garm_course.distributions.logistic_mixture import logistic_levels
+from garm_course.exercises.attempt import Attempt, Refused
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
@@ -16,6 +17,37 @@ def _u(*shape: int, seed: int) -> Tensor:
 M, S, U = 0.5 * random(4, 60, seed=1), 0.5 * random(4, 60, seed=2) - 2, _u(4, 60, seed=3)
 RARE = torch.tensor([1e-12, 1e-9, 1e-7, 1e-5, 1 - 1e-4, 1 - 1e-6, 1 - 1e-9, 1 - 1e-12], dtype=torch.float64)
 NARROW = 0.3 * random(60, seed=9), random(60, seed=10) - 9, _u(60, seed=11), 4096
+
+
+HARD_CODED = "Right for 256 levels, not for another number of them: write levels - 1 where there is a 255, or its half."
+
+
+def _located(attempt: Attempt) -> None:
+    """The probe of random numbers; where no mistake is known it says in which half of (5.7) the fault lies."""
+    try:
+        plain(M, S, U, 256)(attempt)
+    except Refused as refused:
+        outcome = attempt.outcomes[-1]
+        got = outcome.value
+        if (
+            refused.hint
+            or outcome.changed
+            or not isinstance(got, Tensor)
+            or (got.shape, got.dtype) != (M.shape, torch.int64)
+        ):
+            raise
+        edge(same(2 * M, torch.full_like(M, -30.0), U, 256), PLACE)(attempt)
+        raise Refused(str(refused), HIDDEN) from refused
+
+
+PLACE = (
+    "Wrong even where the scale is almost 0, so that the hidden number is the mean. Look at the way from there to the "
+    "level: round (hidden + 1) (levels - 1) / 2, then clamp to 0..levels-1."
+)
+HIDDEN = (
+    "Right where the scale is almost 0, so the way from the hidden number to the level is right. The hidden number is "
+    "not: it is mean + exp(log_scale) * (ln u - ln(1 - u))."
+)
 
 
 def _by(quantile, factor=lambda levels: (levels - 1) / 2):
@@ -53,9 +85,9 @@ EXERCISE = Exercise(
     rule="The hidden number is mean + scale * logit(u); the level is the nearest point 2 x / (levels - 1) - 1, clamped "
     "to 0..levels-1, as integers.",
     probes=[
-        plain(M, S, U, 256),
-        same(0.3 * random(50, seed=4), torch.zeros(50).double(), _u(50, seed=5), 17),
-        same(0.2 * random(40, seed=6), random(40, seed=7) - 1, _u(40, seed=8), 3),
+        _located,
+        edge(same(0.3 * random(50, seed=4), torch.zeros(50).double(), _u(50, seed=5), 17), HARD_CODED),
+        edge(same(0.2 * random(40, seed=6), random(40, seed=7) - 1, _u(40, seed=8), 3), HARD_CODED),
         same(torch.zeros(3), torch.zeros(3), torch.tensor([0.2, 0.5, 0.9]), 3),  # the example of the text
         same(M.float(), S.float(), U.float(), 17),
         same(M[:1, :1], S[:1, :1], U[:1, :1], 2),
@@ -94,20 +126,12 @@ EXERCISE = Exercise(
             _by(lambda m, s, u: m - s.exp() * torch.logit(u)),
             "The sign: a large u stands for a large value, and -logit(u) turns the order around.",
         ),
+        (_by(lambda m, s, u: m + s.exp() * (u / 1 - u).log()), "u / 1 - u is u - u, that is 0: write u / (1 - u)."),
         (_by(lambda m, s, u: m + s.exp() * u.log()), "Half of the logit is missing: logit(u) = ln u - ln(1 - u)."),
-        (
-            _by(lambda m, s, u: m + s.exp() * (u.log() + torch.log1p(-u))),
-            "ln u + ln(1 - u) is always below 0. The logit is a difference: ln u - ln(1 - u).",
-        ),
-        (
-            _by(lambda m, s, u: m + s.exp() * (u / (1 - u))),
-            "The logarithm of the logit is missing: u / (1 - u) are the odds. The logit is ln u - ln(1 - u).",
-        ),
         (
             _by(lambda m, s, u: m + s.exp() * (2 * u - 1)),
             "2 u - 1 is uniform in [-1, 1]. The logistic distribution needs logit(u) = ln u - ln(1 - u).",
         ),
-        (_by(lambda m, s, u: m + s.exp() * u), "u itself is used. The logistic distribution needs ln u - ln(1 - u)."),
         (
             _by(lambda m, s, u: s.exp() * (m + torch.logit(u))),
             "The mean is multiplied by the scale as well: mean + scale * logit(u).",
@@ -116,14 +140,9 @@ EXERCISE = Exercise(
             _by(lambda m, s, u: m + s.exp() * torch.logit(torch.rand_like(u))),
             "The draw ignores u and takes uniforms of its own. All randomness comes in through u, so use logit(u).",
         ),
-        (_by(lambda m, s, u: m), "u and the scale are not used: this is the level of the mean, always the same."),
         (
             _ended(lambda place, n: place.floor().clamp(0, n - 1).long()),
             "floor takes the point below. The bin of a level lies around its point: round to the nearest.",
-        ),
-        (
-            _ended(lambda place, n: place.ceil().clamp(0, n - 1).long()),
-            "ceil takes the point above. The bin of a level lies around its point: round to the nearest.",
         ),
         (
             _by(_hidden, lambda n: n / 2),
@@ -133,10 +152,6 @@ EXERCISE = Exercise(
             _ended(lambda place, n: (place * n / (n - 1)).floor().clamp(0, n - 1).long()),
             "These are bins of equal width in [-1, 1]. Level x stands at 2 x / (levels - 1) - 1: round "
             "(hidden + 1) (levels - 1) / 2.",
-        ),
-        (
-            _by(_hidden, lambda n: n - 1),
-            "The division by 2 is missing: hidden + 1 lies between 0 and 2, so take (hidden + 1) (levels - 1) / 2.",
         ),
         (
             _ended(lambda place, n: (2 * place - n + 1).round().clamp(0, n - 1).long()),
