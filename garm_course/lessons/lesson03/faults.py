@@ -90,7 +90,7 @@ DETACHED = "No gradient of nll reaches a parameter that it depends on: leave out
 NO_GRADIENT = "No gradient reaches the parameters from nll: leave out no_grad, .detach() and .item()."
 
 # Shared with the exercise `sequence_nll`.
-CLASSES = "cross_entropy wants the classes on axis 1, and got time there: pass logits.transpose(1, 2)."
+CLASSES = "cross_entropy and nll_loss want the classes on axis 1, and got time there: transpose(1, 2) comes first."
 TIME_FIRST = "transpose(0, 1) exchanges batch and time. The classes come to axis 1 with logits.transpose(1, 2)."
 RESHAPED = "view or reshape to (B, V, T) mixes the numbers up. transpose(1, 2) exchanges the two axes."
 INDEX_AXES = "gather wants an index with as many axes as the logits: x.unsqueeze(-1) has the shape (B, T, 1)."

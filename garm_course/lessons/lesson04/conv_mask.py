@@ -148,8 +148,8 @@ EXERCISE = Exercise(
         ),
         (
             _by(lambda r, c, b: (r < 0 and c < 0) or (b and r == c == 0)),
-            "Only the block above and to the left is visible, mask[: k // 2, : k // 2]: whole rows come earlier, and the "
-            "left neighbors in the row of the center as well.",
+            "Only the block above and to the left is visible: whole rows come earlier, mask[: k // 2], and so do the "
+            "left neighbors in the row of the center.",
         ),
         (
             _by(lambda r, c, b: c < 0 or (b and r == c == 0)),
