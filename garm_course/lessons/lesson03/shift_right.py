@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.autoregressive.pixelrnn import shift_right
+from garm_course.exercises.attempt import Attempt, Refused
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
@@ -17,6 +18,22 @@ KEEPS = (
 def _values(*shape: int, seed: int) -> Tensor:
     """Gray levels 1..255: none of them is a start value, and 0 does not hide in them."""
     return (1 + 255 * random(*shape, seed=seed).sigmoid()).long()
+
+
+X = _values(3, 5, seed=3)
+OVERWRITTEN = "Values are overwritten before they are read, so some fill several places: read from x, write elsewhere."
+
+
+def _earlier(attempt: Attempt) -> None:
+    """The first probe, which tells values that come from too far before: how far depends on the computer."""
+    try:
+        plain(X, 256)(attempt)
+    except Refused as refused:
+        got, changed = attempt.outcomes[-1].value, attempt.outcomes[-1].changed
+        if refused.hint or changed or not isinstance(got, Tensor) or (got.shape, got.dtype) != (X.shape, X.dtype):
+            raise
+        found = ((got.unsqueeze(2) == X.unsqueeze(1)) & torch.ones(5, 5).tril(-1).bool()).any(2)
+        raise Refused(str(refused), OVERWRITTEN if found[:, 1:].all() else "") from refused
 
 
 def _column(x: Tensor, start: float) -> Tensor:
@@ -47,10 +64,6 @@ def _loop(read):
     return shift
 
 
-def _smear(x: Tensor, start: float) -> Tensor:
-    return torch.cat([_column(x, start), x[:, :1].expand(-1, x.shape[1] - 1)], 1)
-
-
 def _into_empty_like(x: Tensor, start: float) -> Tensor:
     out = torch.empty_like(x)
     out[:, 0] = start
@@ -71,7 +84,7 @@ EXERCISE = Exercise(
     reference=shift_right,
     rule="Position t holds the value at t - 1, position 0 holds start; shape (B, T) and dtype stay.",
     probes=[
-        plain(_values(3, 5, seed=3), 256),
+        _earlier,
         same(_values(4, 3, seed=4), 0),
         same(torch.tensor([[5, 6, 7]]), -1),  # the example of the text
         same(random(2, 6, seed=3), -0.375),
@@ -166,10 +179,6 @@ EXERCISE = Exercise(
             "torch.cat joins tensors, start is a number: torch.full_like(x[:, :1], start) makes a column of it.",
         ),
         (lambda x, start: torch.cat([torch.full((len(x), 1), float(start)), x[:, :-1]], 1), KEEPS),
-        (
-            _smear,
-            "Values are overwritten before they are read, so the first one fills all: read from x, write elsewhere.",
-        ),
         (
             _loop(lambda x, out: out),
             "The loop reads from the new tensor, so start fills all positions: read x[:, t - 1] instead.",

@@ -114,6 +114,7 @@ EXERCISE = Exercise(
             _of(lambda a, b: torch.cat([a.tanh(), b.sigmoid()], 1)),
             "The two halves stand side by side: multiply them, so that C channels come out of 2C.",
         ),
+        (_of(lambda a, b: a.tanh() * (1 - b.sigmoid())), "The gate is inverted: sigmoid(b), not 1 - sigmoid(b)."),
         (_of(lambda a, b: a.tanh()), "The second half is not used: multiply by its sigmoid."),
         (
             _of(lambda a, b: _tanh_by_exp(a) * b.sigmoid()),
