@@ -10,9 +10,7 @@ from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
 
-KEEPS = (
-    "A column of floats in front makes floats of gray levels. torch.full_like(x[:, :1], start) keeps the dtype of x."
-)
+KEEPS = "The gray levels have become floats. The result has the dtype of x, as torch.full_like(x[:, :1], start) has."
 
 
 def _values(*shape: int, seed: int) -> Tensor:
@@ -21,6 +19,7 @@ def _values(*shape: int, seed: int) -> Tensor:
 
 
 X = _values(3, 5, seed=3)
+FRONT = "All positions but the first are right. Position 0 must hold the argument start, in every sequence."
 OVERWRITTEN = "Values are overwritten before they are read, so some fill several places: read from x, write elsewhere."
 
 
@@ -33,7 +32,8 @@ def _earlier(attempt: Attempt) -> None:
         if refused.hint or changed or not isinstance(got, Tensor) or (got.shape, got.dtype) != (X.shape, X.dtype):
             raise
         found = ((got.unsqueeze(2) == X.unsqueeze(1)) & torch.ones(5, 5).tril(-1).bool()).any(2)
-        raise Refused(str(refused), OVERWRITTEN if found[:, 1:].all() else "") from refused
+        right = torch.equal(got[:, 1:], X[:, :-1])
+        raise Refused(str(refused), FRONT if right else OVERWRITTEN if found[:, 1:].all() else "") from refused
 
 
 def _column(x: Tensor, start: float) -> Tensor:
