@@ -8,7 +8,7 @@ SHELL := /bin/sh
 ANY_PYTHON := $(shell command -v python3 || command -v python)
 NO_PYTHON = $(error this course needs Python 3.11 or newer, and there is no python3 on the path)
 SETUP = PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" "$(or $(ANY_PYTHON),$(NO_PYTHON))" tools/setup_env.py
-QUIET = env OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 GARM_PROGRESS=0 GARM_OFFLINE=1
+QUIET = env OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 GARM_PROGRESS=0 GARM_RECORD=0 GARM_OFFLINE=1
 # Sums in an order that no author's machine uses: what a lesson prints must not depend on the processor.
 OTHER_MACHINE = ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE
 STYLE = .venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -34,8 +34,8 @@ __getattr__, __dir__, _exported = lazily(
     __name__,
     {
         "datasets": "load",
-        "exercises": "check",
-        "lesson": "budget claims report seed",
+        "exercises": "check progress",
+        "lesson": "budget claims guess report seed",
         "recipes": "recorded recorded_on recorded_study",
         "training": "fit",
         "weights": "load_pretrained",

@@ -47,6 +47,7 @@ class Claim:
 
 
 _claims = {}  # name -> (Claim, run of the cell that reported it)
+_guesses = {}  # name -> what the reader expected
 
 
 def seed(n):
@@ -121,6 +122,26 @@ def report(name, value, *, claimed, tolerance, unit="", exact=False):
     _claims.pop(name, None)
     _claims[name] = (claim, cell)
     print(_line(claim))
+    if name in _guesses:
+        print(f"  Your guess was {_short(_guesses[name])}: {_how_far(_guesses[name], claim)}.")
+
+
+def guess(name, value=...):
+    """Note what you expect of a figure, before it is measured: its `report` shows both. Nothing depends on it.
+
+    Args:
+        name: of the figure, as it will be reported.
+        value: a number; `...` for no guess.
+
+    >>> guess("NLL of a fair coin", 0.7)
+    """
+    if value is ...:
+        _guesses.pop(name, None)
+        return
+    try:
+        _guesses[name] = _number("guess", value)
+    except ValueError as error:
+        print(f"{error}. Write one number, as in guess({name!r}, 3.5)")
 
 
 def claims():
@@ -158,8 +179,9 @@ def claims():
 
 
 def forget_claims():
-    """Forget all that was reported, as a new kernel would."""
+    """Forget all that was reported and guessed, as a new kernel would."""
     _claims.clear()
+    _guesses.clear()
 
 
 class Line(str):
@@ -200,6 +222,16 @@ def _line(claim):
         spread = "" if claim.exact else f" ± {_short(claim.tolerance)}"
         words = f"claimed {_short(claim.claimed)}{spread}: {claim.verdict}"
     return f"{claim.name} {relation} {value}{unit} ({words})"
+
+
+def _how_far(guessed, claim):
+    """A guess beside the measured figure, in words."""
+    off = guessed - claim.value
+    if abs(off) <= max(claim.tolerance, 0.05 * abs(claim.value)):
+        return "close"
+    if claim.value and 0.5 <= guessed / claim.value <= 2:
+        return "a little too high" if off > 0 else "a little too low"
+    return "too high" if off > 0 else "too low"
 
 
 def _short(x):

@@ -41,3 +41,18 @@ def cache_folder() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "garm"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "garm"
+
+
+def state_folder() -> Path:
+    """Folder for what is the student's own and cannot be made again, as which exercises have passed.
+
+    Returns:
+        The folder that the environment variable `GARM_STATE` names; without it `~/.local/state/garm` (below
+        `XDG_STATE_HOME` where that is set), and `%LOCALAPPDATA%\\garm` on Windows. It need not exist yet.
+    """
+    chosen = os.environ.get("GARM_STATE")
+    if chosen:
+        return Path(os.path.expanduser(chosen))
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "garm"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state").expanduser() / "garm"

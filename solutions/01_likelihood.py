@@ -45,7 +45,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import functional as autograd
 
-from garm_course import budget, check, claims, fit, load, recorded, report, seed, show
+from garm_course import budget, check, claims, fit, guess, load, recorded, report, seed, show
 from garm_course.distributions import Gaussian, Poisson, draw
 from garm_course.evaluation import baselines, evaluate, kl_to_model
 from garm_course.transforms import dequantize
@@ -287,6 +287,9 @@ report("79.20 nats per MNIST digit", mnist_bits, claimed=0.1457, tolerance=1e-4,
 # Back to the digits. The three baselines of this course need no training: all levels equally likely; one histogram per pixel (those of section 3, smoothed); one histogram per pixel *and class*, mixed over the ten classes. The table calls the second "pixel marginals": a *marginal* is the distribution of one pixel by itself, whatever the others are.
 
 # %%
+guess("what the pixel histograms save", ...)  # if you like: a number in place of the dots
+
+# %%
 floor_of_sense = baselines(train, validation)
 for name, figure in floor_of_sense.items():
     print(f"{name:16s} {figure}")
@@ -455,21 +458,21 @@ for name, gain, claim, tolerance in zip(
 # - **13 nats are the Gaussian's own handicap:** slack, and mass below 0 and above 17.
 # - **The last 32 are shape:** two peaks with a valley between them. No single hump has that; a histogram does.
 #
-# And where a Poisson's assumptions nearly hold, it fits. Count how often the letter *c* occurs in 64 characters of English text (the reference manual of Python, which the course carries):
+# And where a Poisson's assumptions nearly hold, it fits. Count how often the letter *c* occurs in 64 characters of English text (the language reference that comes with your Python; it grows from version to version, and the tolerances allow for that):
 
 # %%
 text = load("pydoc", "train")
-letters = (text.x == text.encode("c")[0]).sum(1)  # (4651,) one count per window
+letters = (text.x == text.encode("c")[0]).sum(1)  # one count per window, (4651,) with Python 3.11
 mean = letters.double().mean()
-report("variance / mean of the number of c", (letters.double().var() / mean).item(), claimed=1.17, tolerance=0.005)
+report("variance / mean of the number of c", (letters.double().var() / mean).item(), claimed=1.17, tolerance=0.06)
 frequency = torch.bincount(letters).double() / len(letters)
 histogram_nll = -torch.xlogy(frequency, frequency).sum()
 lost = poisson_nll(mean.expand(len(letters), 1), letters[:, None]).mean() - histogram_nll
-report("what the Poisson loses there against the histogram", lost.item(), claimed=0.0134, tolerance=0.0002,
+report("what the Poisson loses there against the histogram", lost.item(), claimed=0.0134, tolerance=0.003,
        unit="nats")  # fmt: skip
 
 # %% [markdown]
-# It loses 0.013 nats per count here, and 1.2 nats per pixel on the digits (78.2 / 64). All models of digits so far, on one scale:
+# It loses about 0.013 nats per count here, and 1.2 nats per pixel on the digits (78.2 / 64). All models of digits so far, on one scale:
 
 # %%
 show.ladder(
@@ -808,6 +811,9 @@ with torch.no_grad():
         log_prefix = F.pad(log_joint.logsumexp(1), (1, 0))  # (50, 785) log q(x_1, ..., x_i)
         parts.append(log_prefix.diff(dim=1).exp())
 q_true = torch.cat(parts).clamp(max=1)  # (1000, 784) probability of the value that came
+
+# %%
+guess("accuracy of a blank page", ...)  # if you like: a number in place of the dots
 
 # %%
 nll_bits, h_mixture, e_mixture = -q_true.log2().mean(), h_b(q_true).mean(), (q_true < 0.5).float().mean()

@@ -41,7 +41,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course import (
+    budget, check, claims, fit, guess, load, load_pretrained, recorded, recorded_on, report, seed, show,
+)  # fmt: skip
 from garm_course.autoregressive import GatedPixelCNN, PixelCNN
 from garm_course.autoregressive.layers import CausalConv2d
 from garm_course.distributions import Bernoulli
@@ -216,6 +218,9 @@ print(causality(pixelcnn))
 #
 # To check it, predict pixel (9, 5) of an 11 x 11 image, with enough layers to reach every row, and compare the measured blind pixels with the set that (4.2) names. `receptive_field` changes each input
 # pixel in turn and measures how much the prediction at one position moves.
+
+# %%
+guess("blind pixels, 3x3 kernels everywhere", ...)  # if you like: a number in place of the dots
 
 # %%
 deep = PixelCNN((1, 11, 11), levels=2, channels=8, layers=9, first_kernel=3)
@@ -417,6 +422,9 @@ report("KL divergence on glyphs, recorded", far, claimed=27.6, tolerance=0.1, un
 #
 # Now the library's `GatedPixelCNN`: the layer that you built, with residual connections, dropout (1,257 images are few), a *thermometer* input (level 5 enters as five ones followed by zeros, so that levels 5 and 6 look alike) and the loop from
 # section 1 inside `fit`, with an average of the weights over the last steps. Before running: the class marginals score 100 nats. What do you expect from a model that sees the strokes?
+
+# %%
+guess("validation NLL of the gated PixelCNN trained here", ...)  # if you like: a number in place of the dots
 
 # %%
 seed(0)

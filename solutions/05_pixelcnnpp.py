@@ -47,7 +47,7 @@ from PIL import Image
 from torch import Tensor
 
 from garm_course import (
-    budget, check, claims, fit, load, load_pretrained, recorded_on, recorded_study, report, seed, show,
+    budget, check, claims, fit, guess, load, load_pretrained, recorded_on, recorded_study, report, seed, show,
 )  # fmt: skip
 from garm_course.autoregressive import PixelCNNPP
 from garm_course.autoregressive.sampling import Encoder, compress, decompress
@@ -178,6 +178,9 @@ def bin_log_masses(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> T
     return torch.where(x == 0, F.logsigmoid(b), torch.where(x == levels - 1, F.logsigmoid(-a), inner))
     ### END SOLUTION
 
+
+# %%
+guess("levels that the difference calls impossible", ...)  # if you like: a number in place of the dots
 
 # %%
 levels = torch.arange(256)
@@ -363,7 +366,8 @@ show.curves(
     alt="Validation NLL of the live model over 300 steps, down to 88 nats; "
     "the recorded Gated PixelCNN and PixelCNN++ are near 80 nats.",
 )
-report("validation NLL, live", evaluate(model, held_out).nats, claimed=87.7, tolerance=2, unit="nats")
+claimed = budget(smoke=87.7, quick=87.7, full=80.7)  # longer training reaches more
+report("validation NLL, live", evaluate(model, held_out).nats, claimed=claimed, tolerance=2, unit="nats")
 
 # %%
 show.likelihood_ladder(
@@ -461,6 +465,9 @@ report("length of the message", length, claimed=4, tolerance=0, unit="bits", exa
 
 # %% [markdown]
 # Now 180 held-out digits with the recorded PixelCNN++, each with a message of its own. `compress` walks `start` and `step`, the path of the fast sampler, and so does `decompress`, at the same batch size: float32 rounds differently in batches of other sizes, and one probability that differs in its last bit would derail the decoder.
+
+# %%
+guess("images with more than 2 bits above", ...)  # if you like: a number in place of the dots
 
 # %%
 compressor = load_pretrained("pixelcnnpp-digits")

@@ -46,7 +46,9 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course import (
+    budget, check, claims, fit, guess, load, load_pretrained, recorded, recorded_on, report, seed, show,
+)  # fmt: skip
 from garm_course.autoregressive import GatedPixelCNN
 from garm_course.evaluation import all_examples, evaluate, rate_distortion
 from garm_course.latent import ConvVQVAE, TwoStage, VQLoss
@@ -341,6 +343,9 @@ def codebook_perplexity(index: Tensor, n_codes: int) -> Tensor:
 
 
 # %%
+guess("perplexity of 4 codes, one nearly always", ...)  # if you like: a number in place of the dots
+
+# %%
 uneven = torch.tensor([0] * 97 + [1, 2, 3])
 report("perplexity of 8 codes, equally often", codebook_perplexity(torch.arange(8), 8), claimed=8, tolerance=1e-5)
 report("perplexity of one code", codebook_perplexity(torch.full((50,), 5), 8), claimed=1, tolerance=1e-5)
@@ -493,6 +498,9 @@ lesson12.code_editor(pair.vqvae, validation.x[:1])
 
 # %% [markdown]
 # And on average? Put a random code at the middle place of each of 500 images, and add up how much the decoded ink changes, pixel by pixel.
+
+# %%
+guess("share inside the middle 16 x 16 pixels", ...)  # if you like: a number in place of the dots
 
 # %%
 pair_codes = pair.vqvae.encode(validation.x)  # (500, 7, 7)

@@ -44,7 +44,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, load, recorded_study, report, seed, show
+from garm_course import budget, check, claims, guess, load, recorded_study, report, seed, show
 from garm_course.adversarial import (
     F_DIVERGENCES, GAN, MLPGAN, GANGame, MLPCritic, MLPGenerator, kl_divergence, saturating_g_loss,
 )  # fmt: skip
@@ -183,6 +183,10 @@ report("value of the game where g equals p", value(optimal_discriminator(p, p), 
 
 # %% [markdown]
 # **The catch.** Slide two Gaussians with standard deviation 1 apart and watch the divergence. Before you run the cell: how large is JS at a distance of 4, and how large at 8?
+
+# %%
+guess("JS at distance 4", ...)  # if you like: a number in place of the dots
+guess("JS at distance 8", ...)
 
 # %%
 grid = torch.linspace(-15, 25, 4001, dtype=torch.float64)

@@ -45,7 +45,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, load, load_pretrained, recorded, recorded_study, report, seed, show
+from garm_course import (
+    budget, check, claims, guess, load, load_pretrained, recorded, recorded_study, report, seed, show,
+)  # fmt: skip
 from garm_course.adversarial import DCGAN, MLPGAN, GANGame, clip_weights, js_divergence, r1_penalty, total_variation
 from garm_course.evaluation import class_shares, frechet_distance
 from garm_course.evaluation.features import features
@@ -58,6 +60,9 @@ from garm_course.transforms import unscale
 #
 # Lesson 13 ended with two faults of the game: the divergence that it measures is flat where supports are apart (13.4), and gradient steps rotate around the equilibrium (13.9). Here is the rotation in the smallest GAN there is, the **Dirac-GAN** of Mescheder and colleagues (2018). All data are the number 0. The generator draws one number, $\theta$, always the same. The discriminator
 # has one weight $\psi$ and the logit $\psi x$. Both start near the solution $(0, 0)$, and take turns:
+
+# %%
+guess("distance from the solution after 300 steps", ...)  # if you like: a number in place of the dots
 
 # %%
 def sigmoid(t: float) -> float:
@@ -578,6 +583,9 @@ show.grid(
 
 # %% [markdown]
 # On `glyphs` diversity can be *counted*. The data are 8,910 prototypes with one pixel in a hundred flipped, so assign each sample to its nearest prototype: how many different ones do 500 samples show, and how far are they from it?
+
+# %%
+guess("different prototypes among 500 samples", ...)  # if you like: a number in place of the dots
 
 # %%
 glyphs = load("glyphs", "validation", n=500)

@@ -45,7 +45,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, load, load_pretrained, recorded, recorded_study, report, seed, show
+from garm_course import (
+    budget, check, claims, guess, load, load_pretrained, recorded, recorded_study, report, seed, show,
+)  # fmt: skip
 from garm_course.adversarial import CycleGAN, CycleGANGame, PatchCritic, hinge_d_loss, wasserstein_g_loss
 from garm_course.evaluation import accuracy, classify, frechet_distance
 from garm_course.evaluation.features import features
@@ -299,6 +301,9 @@ def patchgan_rf(layers: list[tuple[int, int]]) -> int:
 
 # %% [markdown]
 # The recursion ought to agree with autograd: the pixels in which a score has a gradient. The paper's critic has five layers, `(4, 2), (4, 2), (4, 2), (4, 1), (4, 1)`. Guess its patch before you look.
+
+# %%
+guess("columns with a gradient, last 5 layers", ...)  # the side of its patch
 
 # %%
 paper_layers = [(4, 2), (4, 2), (4, 2), (4, 1), (4, 1)]

@@ -13,7 +13,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ["GARM_OFFLINE"] = "1"
+os.environ["GARM_OFFLINE"], os.environ["GARM_RECORD"] = "1", "0"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # under nohup: tests press Ctrl-C, and their programs inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

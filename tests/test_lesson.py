@@ -2,6 +2,7 @@
 
 import random
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,3 +213,40 @@ def test_device_line_is_one_line_that_a_cell_shows_without_quotes():
     assert torch.__version__ not in sanitized(line), "the notebook tests would compare versions"
     for part in (f"torch {torch.__version__}", f"{torch.get_num_threads()} thread", "budget quick"):
         assert part in line
+
+
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [(81, "close"), (60, "a little too low"), (120, "a little too high"), (5, "too low"), (1000, "too high")],
+)
+def test_a_guess_stands_below_the_figure(capsys, expected, words):
+    lesson.guess("validation NLL", expected)
+    assert capsys.readouterr().out == ""
+    lesson.report("validation NLL", 81.43, claimed=81.8, tolerance=1.5, unit="nats")
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "validation NLL = 81.43 nats (claimed 81.8 ± 1.5: holds)"
+    assert out[1:] == [f"  Your guess was {expected}: {words}."]
+
+
+def test_no_guess_changes_nothing_and_a_bad_one_is_answered(capsys):
+    lesson.guess("validation NLL", 3)
+    lesson.guess("validation NLL", ...)  # the reader has changed his or her mind
+    lesson.report("validation NLL", 81.43, claimed=81.8, tolerance=1.5)
+    assert "guess" not in capsys.readouterr().out
+    for bad in ("many", float("nan"), [1, 2], None):
+        lesson.guess("validation NLL", bad)
+        assert "Write one number, as in guess('validation NLL', 3.5)" in capsys.readouterr().out
+
+
+SOLUTIONS = sorted((Path(__file__).resolve().parents[1] / "solutions").glob("*.py"))
+
+
+@pytest.mark.parametrize("file", SOLUTIONS, ids=lambda file: file.stem[:2])
+def test_every_guess_is_answered_further_down(file):
+    text = file.read_text(encoding="utf-8")
+    asked = list(re.finditer(r'(?m)^guess\("(.+?)", \.\.\.\)', text))
+    assert asked, "the lesson asks for no guess"
+    for match in asked:
+        names = re.findall(r'report\(\s*f?"(.+?)",', text[match.end() :])
+        patterns = [".+".join(map(re.escape, re.split(r"\{.+?\}", name))) for name in names]
+        assert any(re.fullmatch(pattern, match[1]) for pattern in patterns), match[1]

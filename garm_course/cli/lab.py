@@ -25,6 +25,7 @@ START = "00_start_here.ipynb"
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("lab", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lab)
+    app.command("progress")(progress)
 
 
 def _sum(content: bytes) -> str:
@@ -149,3 +150,10 @@ def lab(
     if os.name == "posix":
         os.execv(command[0], command)  # signals then reach JupyterLab itself
     raise typer.Exit(subprocess.call(command))
+
+
+def progress() -> None:
+    """Show which exercises have passed on this machine, lesson by lesson."""
+    from garm_course.exercises import progress
+
+    typer.echo(repr(progress()))

@@ -41,8 +41,6 @@ def train(
     """Train a model on a data set; write model.safetensors and result.json."""
     import os
 
-    import torch
-
     from garm_course import recipes
 
     recipe = recipes.find(model, data)
@@ -66,8 +64,6 @@ def train(
         recipe, out, budget=budget, seed=seed, overwrite=overwrite, resume=resume, save_every=save_every,
         precision=precision, track=track,
     )  # fmt: skip
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
     if not first:
         return
     if as_json:
@@ -132,7 +128,7 @@ def sample(
     """Draw samples from a run and write them as a grid."""
     import torch
 
-    from garm_course.progress import progress
+    from garm_course.progress_bar import progress
     from garm_course.show import panels_figure, png
     from garm_course.weights.files import write_atomically
 

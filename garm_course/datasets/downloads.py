@@ -313,7 +313,7 @@ def _in_words(error: Exception) -> str:
 
 @contextmanager
 def _bar(file: File, start: int):
-    from garm_course.progress import progress
+    from garm_course.progress_bar import progress
 
     bar = progress(total=file.size, label=file.name, unit="B", initial=start)
     try:

@@ -19,12 +19,13 @@ _FIXED = {
     "OMP_WAIT_POLICY": "passive",
     "PYTHONHASHSEED": "0",
     "GARM_PROGRESS": "0",
+    "GARM_RECORD": "0",
     "TQDM_DISABLE": "1",
     "CUDA_VISIBLE_DEVICES": "",
     "ACCELERATE_USE_CPU": "true",
 }
 # An author's own settings must not reach a stored page.
-_REMOVED = ("GARM_BUDGET", "GARM_GRADING", "MPLBACKEND", "PYTHONSTARTUP", "PYTHONWARNINGS")
+_REMOVED = ("GARM_BUDGET", "GARM_GRADING", "GARM_PROBE_SEED", "MPLBACKEND", "PYTHONSTARTUP", "PYTHONWARNINGS")
 
 
 def surroundings(**changes: str) -> dict[str, str]:

@@ -37,6 +37,7 @@ A class is asked for in the same way: its probes say how it is used,
 """
 
 from garm_course.exercises.checking import CheckFailed, check, grade, is_reference
+from garm_course.exercises.notebook import progress
 from garm_course.exercises.registry import STUB, Exercise, Probe, Speed, exercises, get, same
 from garm_course.exercises.verdict import Result
 
@@ -52,5 +53,6 @@ __all__ = [
     "get",
     "grade",
     "is_reference",
+    "progress",
     "same",
 ]

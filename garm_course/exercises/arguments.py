@@ -1,6 +1,7 @@
 """Arguments of a call: copied before it, compared after it, differentiated with respect to."""
 
 import copy
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,13 @@ def fresh(value: Any) -> Any:
         return generator
     if isinstance(value, Tensor):
         return value.detach().clone()
-    if isinstance(value, (np.ndarray, nn.Module)):
-        return copy.deepcopy(value)
+    if isinstance(value, nn.Module):
+        copied = copy.deepcopy(value)
+        for weight, other in zip(value.parameters(), copied.parameters(), strict=True):
+            other.grad = None if weight.grad is None else weight.grad.detach().clone()
+        return copied
+    if isinstance(value, np.ndarray):
+        return value.copy()
     if type(value) in (list, tuple):
         return type(value)(fresh(v) for v in value)
     if type(value) is dict:
@@ -39,7 +45,11 @@ def snapshot(value: Any) -> Any:
 
 
 def differ(now: Any, before: Any) -> bool:
-    """Whether an argument was changed; generators and modules may be, by being used."""
+    """Whether an argument was changed; generators are, by being used, and of modules see `state_of`."""
+    if isinstance(before, torch.Generator):
+        return now.initial_seed() != before.initial_seed()  # seeded anew
+    if isinstance(before, (nn.Module, Callable)):
+        return False
     if isinstance(before, np.ndarray):
         return not (now.shape == before.shape and np.array_equal(now, before, equal_nan=before.dtype.kind in "fc"))
     if isinstance(before, Tensor):
@@ -48,7 +58,63 @@ def differ(now: Any, before: Any) -> bool:
         return len(now) != len(before) or any(map(differ, now, before))
     if type(before) is dict:
         return now.keys() != before.keys() or any(differ(now[k], before[k]) for k in before)
-    return False
+    if type(before) in (bool, int, float, str):
+        return type(now) is not type(before) or (now != before and before == before)
+    return now is not before
+
+
+def networks(arguments: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, nn.Module]]:
+    """The networks among named arguments, in lists and dictionaries as well, with the names that they go by."""
+    for name, value in arguments:
+        if isinstance(value, nn.Module):
+            yield name, value
+        elif type(value) in (list, tuple):
+            yield from networks((f"{name}[{i}]", part) for i, part in enumerate(value))
+        elif type(value) is dict:
+            yield from networks((f"{name}[{key!r}]", part) for key, part in value.items())
+
+
+def state_of(module: nn.Module) -> dict[str, Any]:
+    """What a call can leave behind in a network: modes, weights and buffers, which of them are trained, gradients."""
+    weights = dict(module.named_parameters())
+    return {
+        "training": {name: part.training for name, part in module.named_modules()},
+        "trained": {name: w.requires_grad for name, w in weights.items()},
+        "weights": {name: snapshot(w.detach()) for name, w in [*weights.items(), *module.named_buffers()]},
+        "gradients": {name: None if w.grad is None else snapshot(w.grad.detach()) for name, w in weights.items()},
+    }
+
+
+def left_behind(name: str, got: dict[str, Any], want: dict[str, Any], **tolerances: Any) -> str:
+    """What is wrong with the state in which a call has left a network, or "".
+
+    Args:
+        name: of the argument.
+        got: its `state_of` after the answer.
+        want: its `state_of` after the reference.
+        tolerances: as for `difference`.
+    """
+    modes = {True: "training", False: "evaluation"}
+    for part, mode in want["training"].items():
+        if got["training"].get(part) is not mode:
+            return f"it leaves {name} in {modes[not mode]} mode: it was handed over in {modes[mode]} mode"
+    for weight, trained in want["trained"].items():
+        if got["trained"].get(weight) is not trained:
+            how = "frozen, requires_grad is False" if trained else "with requires_grad=True"
+            return f"it leaves {name}.{weight} {how}: so it stays for all that comes after"
+    for weight, value in want["weights"].items():
+        if difference(got["weights"].get(weight), value, **tolerances):
+            return f"it changes {name}.{weight}: the call is to leave it as it was"
+    for weight, gradient in want["gradients"].items():
+        left = got["gradients"].get(weight)
+        if gradient is None and left is not None:
+            return f"it leaves a gradient at {name}.{weight}, and none may arrive there"
+        if gradient is not None and left is None:
+            return f"it leaves no gradient at {name}.{weight}: none arrived, or it was cleared"
+        what = "" if gradient is None else difference(left, gradient, **tolerances)
+        if what:
+            return f"{what}, in the gradient of {name}.{weight}"
+    return ""
 
 
 def gradients(value: Any, leaves: list[Tensor]) -> tuple:

@@ -4,8 +4,10 @@ import inspect
 import linecache
 import os
 import re
+import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +15,11 @@ import torch
 from torch import Tensor
 
 from garm_course.exercises import timelimit
-from garm_course.exercises.arguments import differ, fresh, gradients, snapshot
+from garm_course.exercises.arguments import differ, fresh, gradients, left_behind, networks, snapshot, state_of
 from garm_course.exercises.compare import difference
 from garm_course.exercises.registry import STUB_TEXT, Exercise, Probe
 from garm_course.exercises.timelimit import Meter, TimeUp, within
-from garm_course.exercises.world import recorded_output, restored, seed_all
+from garm_course.exercises.world import pressed_stop, recorded_output, restored, seed_all
 
 # Where code lies that the student did not write: the course, the standard library, installed packages.
 _COURSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -25,19 +27,43 @@ _NOT_THEIRS = (_COURSE, *(sysconfig.get_path(name) for name in ("stdlib", "purel
 
 
 class Refused(Exception):
-    """Ends a probe: the answer is wrong, and the message says why. A hint, if there is one, says what to think of."""
+    """Ends a probe: the answer is wrong, and the message says why.
 
-    def __init__(self, cause: str, hint: str = "") -> None:
+    Args:
+        cause: what was seen.
+        hint: what to think of, if the probe recognizes the mistake.
+        clear: the cause says what to do; the rule of the task is not needed.
+    """
+
+    def __init__(self, cause: str, hint: str = "", clear: bool = False) -> None:
         super().__init__(cause)
-        self.hint = hint
+        self.hint, self.clear = hint, clear
+
+
+@dataclass(frozen=True)
+class Call:
+    """Arguments of one call of an answer, to be tried again.
+
+    Args:
+        args: as the probe has them.
+        use: how the answer is called, if not as `answer(*args)`.
+        code: the call as it would be typed, without the name; "" where an argument is no literal.
+    """
+
+    args: tuple = ()
+    use: Callable | None = None
+    code: str = ""
 
 
 @dataclass
 class Outcome:
     """What one call did."""
 
+    call: Call = Call()
     value: Any = None
+    want: Any = None  # what the reference returned
     gradients: tuple = ()
+    networks: dict | None = None  # the state in which the call left each network that it was given
     changed: str = ""  # the name of an argument that the call changed
     error: str = ""
     where: str = ""  # the student's own line that raised
@@ -100,9 +126,10 @@ class Attempt:
         want = reference(probe)
         if want.error:
             raise RuntimeError(f"the reference itself fails: {want.error}")
-        cause = self._explain(got, want, probe.args, probe.grad, probe.use, values)
+        got.want = want.value
+        cause, clear = self._explain(got, want, probe.args, probe.grad, probe.use, values)
         if cause:
-            raise Refused(cause)
+            raise Refused(cause, clear=clear)
         return got.value
 
     def _reference(self, probe: Probe) -> Outcome:
@@ -146,7 +173,8 @@ class Attempt:
         return True
 
     def _observe(self, function: Any, args: tuple, grad: bool, use: Callable | None, limited: bool) -> Outcome:
-        outcome = Outcome()
+        names = self._argument_names(len(args))
+        outcome = Outcome(Call(args, use, "" if use else _code(args)))
         mine = [fresh(a) for a in args]
         leaves = []
         if grad:
@@ -161,19 +189,23 @@ class Attempt:
                 if inspect.isgenerator(outcome.value) or inspect.iscoroutine(outcome.value):
                     outcome.value.close()
                 outcome.gradients = gradients(outcome.value, leaves) if leaves else ()
-            except (KeyboardInterrupt, TimeUp):
-                raise
             except BaseException as error:  # SystemExit of exit() as well
+                sent = meter.over if isinstance(error, TimeUp) else stop.pressed or not limited
+                if isinstance(error, (TimeUp, KeyboardInterrupt)) and sent:  # and not raised by the answer
+                    raise
                 outcome.stub = type(error) is NotImplementedError and error.args in ((), (STUB_TEXT,))
                 outcome.error = readable(error)
                 outcome.where = own_line(error)
 
         seed_all()
         meter = Meter(self.seconds - self.computed, self.patience - self.elapsed)
-        with recorded_output() as printed:
+        with recorded_output() as printed, pressed_stop() as stop:
             try:
                 if limited:
-                    with restored():  # neither the reference nor a known mistake runs in a world that it spoiled
+                    with (
+                        restored(),
+                        self._named_as_its_own(function),
+                    ):  # neither the reference nor a known mistake runs in a world that it spoiled
                         within(meter, call)
                 else:
                     call()
@@ -184,50 +216,109 @@ class Attempt:
                     self.computed += meter.computed
                     self.elapsed += meter.elapsed
         outcome.printed = without_addresses(printed.getvalue())
-        names = self._argument_names(len(args))
+        outcome.networks = {name: state_of(net) for name, net in networks(zip(names, mine, strict=True))} or None
         changed = [name for name, a, b in zip(names, mine, args, strict=True) if differ(a, b)]
         outcome.changed = changed[0] if changed else ""
         return outcome
 
-    def _explain(self, got: Outcome, want: Outcome, args: tuple, grad: bool, use: Any, values: bool) -> str:
-        call = self.describe(args)
+    @contextmanager
+    def _named_as_its_own(self, answer: Any) -> Iterator[None]:
+        """Inside, the exercise's name means the answer where the answer was written, as it will once it has passed.
+
+        Otherwise an answer that calls itself would call the course's function, to which the name was bound before.
+        """
+        space = getattr(answer, "__globals__", None) if inspect.isfunction(answer) else None
+        if space is None or str(space.get("__name__")).startswith("garm_course"):
+            yield
+            return
+        name, before = self.exercise.name, space.get(self.exercise.name, self)
+        space[name] = answer
+        try:
+            yield
+        finally:
+            if before is self:
+                space.pop(name, None)
+            else:
+                space[name] = before
+
+    def hands_over(self) -> bool:
+        """Whether the answer, right as it is, calls the course's function for the task."""
+        codes = {f.__code__ for f in _functions(self.exercise.reference)}
+        cases = [probe for probe in self.exercise.probes if isinstance(probe, Probe)][:2]
+        seen = []
+
+        def watch(frame: Any, event: str, arg: Any) -> None:
+            if event == "call" and frame.f_code in codes:
+                seen.append(frame.f_code)
+
+        before = sys.getprofile()
+        for case in cases if codes else ():
+            sys.setprofile(watch)
+            try:
+                self._observe(self.answer, case.args, False, case.use, limited=True)
+            finally:
+                sys.setprofile(before)
+        return bool(seen)
+
+    def _explain(
+        self, got: Outcome, want: Outcome, args: tuple, grad: bool, use: Any, values: bool
+    ) -> tuple[str, bool]:
+        """What is wrong with a call ("" for nothing), and whether that says what to do."""
+        call, names = self.describe(args), self._argument_names(len(args))
         if got.too_long:
-            return self._too_long()
+            return self._too_long(), False
+        if got.error.startswith("RecursionError"):
+            name = self.exercise.name
+            return (
+                f"{call} raises {got.error}. Does it call itself? Inside your code {name} is your own function.",
+                True,
+            )
         if got.error:
             expects = "" if use else self._misfit(args)
-            return expects or f"{call} raises {got.error}{got.where}.{_remedy(got.error)}"
+            return expects or f"{call} raises {got.error}{got.where}.{_remedy(got.error)}", True
         exercise = self.exercise
         options = dict(any_dtype=exercise.any_dtype, rtol=exercise.rtol, atol=exercise.atol)
         if got.changed:
-            remedy = f"work on a copy, `{got.changed}.clone()`"
-            return f"{call} changes its argument {got.changed} in place, which its caller still needs: {remedy}."
-        named = [] if use else zip(self._argument_names(len(args)), args, strict=True)
-        like = {a.dtype: name for name, a in named if isinstance(a, Tensor)}
-        cause = difference(got.value, want.value, axes=exercise.axes, values=values, like=like, **options)
+            value = args[names.index(got.changed)]
+            if isinstance(value, torch.Generator):
+                return f"{call} seeds {got.changed} anew: draw from it as it is.", True
+            copy = f"{got.changed}.clone()" if isinstance(value, Tensor) else f"{type(value).__name__}({got.changed})"
+            remedy = f"work on a copy, `{copy}`"
+            return f"{call} changes its argument {got.changed} in place, which its caller still needs: {remedy}.", True
+        like = {} if use else {a.dtype: name for name, a in zip(names, args, strict=True) if isinstance(a, Tensor)}
+        options |= dict(axes=exercise.axes, like=like)
+        cause = difference(got.value, want.value, values=values, **options)
         if cause:
-            return f"{call}: {cause}."
+            clear = cause == difference(got.value, want.value, values=False, **options)
+            return f"{_capital(cause)}. The call: {call}.", clear
+        for name, state in (want.networks or {}).items():
+            cause = left_behind(name, got.networks[name], state, rtol=exercise.rtol, atol=exercise.atol)
+            if cause:
+                return f"{_capital(cause)}. The call: {call}.", not cause.startswith("expected")
         if grad and values:
-            names = zip(self._argument_names(len(args)), args, strict=True)
-            names = [name for name, a in names if isinstance(a, Tensor) and a.is_floating_point()]
-            pairs = [*zip(names, got.gradients, want.gradients, strict=True)]
+            leaves = [name for name, a in zip(names, args, strict=True)
+                      if isinstance(a, Tensor) and a.is_floating_point()]  # fmt: skip
+            pairs = [*zip(leaves, got.gradients, want.gradients, strict=True)]
             unreached = [name for name, g, w in pairs if w is not None and g is None]
             if unreached:
                 return (
-                    f"{call}: the values are right, but no gradient reaches {' and '.join(unreached)}, so nothing "
-                    "before could be trained: a path of torch operations must lead from there to the result, on which "
-                    "nothing is detached (.detach(), .data, .item(), .numpy(), no_grad)."
-                )
+                    f"The values are right, but no gradient reaches {' and '.join(unreached)}, so nothing before could "
+                    "be trained: a path of torch operations must lead from there to the result, on which nothing is "
+                    f"detached (.detach(), .data, .item(), .numpy(), no_grad). The call: {call}."
+                ), True
+            options |= dict(axes=(), like=None)
             causes = [(name, difference(g, w, **options)) for name, g, w in pairs if w is not None]
             for name, cause in causes:
                 if cause:
-                    return f"{call}: the values are right, but not the gradient at {name}: {cause}."
-        return ""
+                    return f"The values are right, but not the gradient at {name}: {cause}. The call: {call}.", False
+        return "", False
 
     def _too_long(self) -> str:
         """How long the answer took, and what to look for: a loop that computes, or something that waits."""
         took = f"It was stopped after {self.computed:.1f} s of computing ({self.elapsed:.0f} s by the clock)"
         if self.computed >= self.seconds:
-            return f"{took}: look for a loop that never ends."
+            loop = re.search(r"\b(while|for)\b", _source(self.answer))
+            return f"{took}: {'does each of its loops end?' if loop else 'the whole check should take a second.'}"
         return f"{took}: it waits instead of computing; look for sleep(), input(), or a file or lock that never comes."
 
     def same_outcome(self, got: Outcome, known: Outcome) -> bool:
@@ -236,7 +327,7 @@ class Attempt:
             return False
         exercise = self.exercise
         options = dict(any_dtype=exercise.any_dtype, rtol=exercise.rtol, atol=exercise.atol)
-        pairs = (got.value, known.value), (got.gradients, known.gradients)
+        pairs = (got.value, known.value), (got.gradients, known.gradients), (got.networks, known.networks)
         return not any(difference(g, k, **options) for g, k in pairs)
 
     def describe(self, args: tuple) -> str:
@@ -281,6 +372,37 @@ def known(exercise: Exercise, mistake: Callable, probe: Callable) -> tuple[bool,
     if not any(one.too_long for one in outcomes):
         exercise.remembered[key] = found
     return found
+
+
+def _functions(reference: Any) -> list:
+    """The Python functions of the course that a reference consists of; none for one of torch."""
+    parts = [*vars(reference).values()] if inspect.isclass(reference) else [reference]
+    parts = [inspect.unwrap(part) for part in parts if callable(part)]
+    return [part for part in parts if inspect.isfunction(part) and part.__module__.startswith("garm_course")]
+
+
+def _source(answer: Any) -> str:
+    """The answer's text, "" where there is none to be had."""
+    try:
+        return inspect.getsource(answer)
+    except Exception:
+        return ""
+
+
+def _code(args: tuple) -> str:
+    """Arguments as they would be typed, "" if one of them has no such form or a long one."""
+
+    def literal(value: Any) -> bool:
+        if type(value) in (list, tuple):
+            return all(map(literal, value))
+        return value is None or (type(value) in (bool, int, float, str) and value == value)
+
+    text = ", ".join(map(repr, args))
+    return f"({text})" if all(map(literal, args)) and len(text) < 80 else ""
+
+
+def _capital(cause: str) -> str:
+    return cause[:1].upper() + cause[1:]
 
 
 def _device() -> str:

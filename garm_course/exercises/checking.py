@@ -1,17 +1,20 @@
 """`grade` judges an answer; `check` does so above a definition in a notebook, and keeps the notebook running."""
 
 import difflib
+import functools
 import inspect
 import os
 import sys
 from typing import Any
 
-from garm_course.exercises import timelimit
-from garm_course.exercises.attempt import Attempt, Outcome, Refused, known
-from garm_course.exercises.compare import kind_of
+from garm_course.exercises import notebook, timelimit
+from garm_course.exercises.attempt import Attempt, Outcome, Refused, known, readable
+from garm_course.exercises.compare import kind_of, type_name
+from garm_course.exercises.patterns import pattern
 from garm_course.exercises.registry import Exercise, exercises, get
+from garm_course.exercises.standin import course_code, invitation, stand_in
 from garm_course.exercises.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Result, Verdict
-from garm_course.exercises.world import shell, unchanged_world
+from garm_course.exercises.world import pressed_stop, shell, unchanged_world
 
 NOT_WRITTEN = "Write your answer in place of the line that raises NotImplementedError, then run this cell again."
 
@@ -39,12 +42,16 @@ def grade(name: str, answer: Any, *, seconds: float | None = None) -> Result:
     'not yet'
     """
     exercise = get(name)
-    with unchanged_world():
+    with unchanged_world(), pressed_stop() as stop:
         try:
             return _judge(exercise, answer, timelimit.SECONDS if seconds is None else seconds)
-        except Exception as error:  # of a probe, not of the answer
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and stop.pressed:
+                raise
+            if not isinstance(error, Exception):  # no probe raises such a thing: an object of the answer does
+                return Result(NOT_YET, f"The answer cannot be looked at: that raises {readable(error)}.")
             blame = "This is a fault of the course and not of your answer; please report it"
-            return Result(NOT_YET, f"The check of {name} itself failed. {blame}: {type(error).__name__}: {error}")
+            return Result(NOT_YET, f"The check of {name} itself failed. {blame}: {readable(error)}")
 
 
 def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
@@ -62,17 +69,30 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
             if outcomes[-1].stub and len(runs) == 1:
                 return Result(NOT_ATTEMPTED, NOT_WRITTEN)
         if outcomes and outcomes[-1].too_long:
-            return Result(NOT_YET, f"{refused} {exercise.rule}", printed=outcomes[-1].printed)
+            last = outcomes[-1]
+            return Result(NOT_YET, _with_the_task(refused, exercise), printed=last.printed, call=last.call)
     if failed is None:
+        if answer is not exercise.reference and attempt.hands_over():
+            return Result(NOT_YET, f"It hands the work to the course's own {exercise.name}: write the steps yourself.")
         return _timed(exercise, attempt)
 
-    cause, hint, outcome = str(failed[0]), failed[0].hint, failed[1]
+    refused, outcome = failed
+    cause, hint = str(refused), refused.hint
+    seen = dict(printed=outcome.printed, call=outcome.call)
     if hint:
-        return Result(NOT_YET, hint, detail=cause, printed=outcome.printed)
+        return Result(NOT_YET, hint, detail=cause, **seen)
     for mistake, hint in exercise.mistakes:
         if _does_the_same(attempt, mistake, runs):
-            return Result(NOT_YET, hint, detail=cause, printed=outcome.printed)
-    return Result(NOT_YET, f"{cause} {exercise.rule}", printed=outcome.printed)
+            return Result(NOT_YET, hint, detail=cause, **seen)
+    if refused.clear:
+        return Result(NOT_YET, cause, **seen)
+    calls = [(one.value, one.want, one.call.args) for run in runs for one in run if not one.error]
+    relation = "" if outcome.error else pattern(calls, exercise.axes)
+    return Result(NOT_YET, relation or _with_the_task(cause, exercise), detail=relation and cause, **seen)
+
+
+def _with_the_task(cause: Any, exercise: Exercise) -> str:
+    return f"{cause} The task: {exercise.rule}"
 
 
 def _does_the_same(attempt: Attempt, mistake: Any, runs: list[list[Outcome]]) -> bool:
@@ -89,68 +109,91 @@ def _timed(exercise: Exercise, attempt: Attempt) -> Result:
     try:
         slow = speed is not None and attempt.too_slow(speed.args(), speed.seconds)
     except Refused as refused:
-        return Result(NOT_YET, f"{refused} {exercise.rule}")
+        return Result(NOT_YET, _with_the_task(refused, exercise))
     if not slow:
         return Result(PASSED)
     hint = f"Right, but too slow: at the size that the lesson needs it takes more than {speed.seconds:g} s."
     return Result(PASSED, hint, detail="Replace loops over elements by operations on whole tensors.", slow=True)
 
 
-def check(answer: Any) -> Any:
+def check(answer: Any = None) -> Any:
     """Judges the function or class defined below it, shows the verdict, and returns what the notebook goes on with.
 
         @check
         def conv_mask(k: int, kind: str) -> Tensor: ...
 
     The exercise is found by the name of the definition. Nothing that the answer does is raised, except under
-    GARM_GRADING=1: then a wrong answer raises `CheckFailed`, after the name is bound to the reference.
+    GARM_GRADING=1: then a wrong answer raises `CheckFailed`, and the name means the answer, whatever it is.
+
+    Args:
+        answer: the definition; without one (`@check()`) a decorator that does the same is returned.
 
     Returns:
-        The answer itself when it is right and fast enough, otherwise the course's reference.
+        The answer itself when it is right and fast enough, otherwise the course's code, with the answer as `mine`
+        (see `standin`); under grading always the answer.
     """
     caller = sys._getframe(1)
+    if answer is None:
+        return functools.partial(_checked, caller=caller, remark="@check needs no parentheses.")
+    return _checked(answer, caller)
+
+
+def _checked(answer: Any, caller: Any, remark: str = "") -> Any:
     name = _name_of(answer, caller)
     known = {exercise.name: exercise for exercise in exercises()}
     if name not in known:
         near = difflib.get_close_matches(str(name), known, 1)
         hint = f"No exercise is named {name!r}" + (f"; did you mean {near[0]!r}?" if near else "; keep the given name.")
-        return _conclude(caller, Verdict(str(name), Result(NOT_YET, hint)), answer, answer)
+        return _conclude(caller, Verdict(str(name), Result(NOT_YET, hint), remark), answer, answer)
 
     reference = known[name].reference
-    if answer is reference:
+    if course_code(answer) is reference:
         hint = "This is the course's reference; run the cell that defines yours."
-        return _conclude(caller, Verdict(name, Result(NOT_ATTEMPTED, hint)), reference, answer)
+        return _conclude(caller, Verdict(name, Result(NOT_ATTEMPTED, hint), remark), reference, answer)
     result = grade(name, answer)
+    notebook.remember(known[name], answer, result)
     if result.passed and not result.slow:
-        return _conclude(caller, Verdict(name, result, "The notebook goes on with your own code."), answer, answer)
-    return _conclude(caller, Verdict(name, result, "The notebook goes on with the course's code."), reference, answer)
+        said = "The notebook goes on with your own code."
+        return _conclude(caller, Verdict(name, result, said, remark), answer, answer)
+    said = "The notebook goes on with the course's code."
+    if result.status != NOT_ATTEMPTED:
+        said = f"{said} {invitation(name, result.call)}"
+    return _conclude(caller, Verdict(name, result, said, remark), stand_in(reference, answer, result.call), answer)
 
 
 def is_reference(function: Any) -> bool:
-    """Whether it is the course's own answer to an exercise: what `check` returned in place of one that is not right."""
-    return any(function is exercise.reference for exercise in exercises())
+    """Whether it is the course's own answer to an exercise: what `check` returned in place of one that is not right.
+
+    A function that calls it is another one: this serves a notebook that wants to say whose code ran, not a grader.
+    """
+    return any(course_code(function) is exercise.reference for exercise in exercises())
 
 
 def _conclude(caller: Any, verdict: Verdict, goes_on_with: Any, answer: Any) -> Any:
+    grading = os.environ.get("GARM_GRADING", "0") not in ("", "0")
+    if grading and goes_on_with is not answer:
+        verdict = Verdict(verdict.name, verdict.result)
     if shell() is not None:
         from IPython.display import display
 
         display(verdict)
     else:
         print(repr(verdict))
-    if os.environ.get("GARM_GRADING", "0") not in ("", "0") and not verdict.result.passed:
-        caller.f_globals[verdict.name] = goes_on_with  # so that one failed exercise costs only itself
+    if not grading:
+        return goes_on_with
+    if not verdict.result.passed:
+        caller.f_globals[verdict.name] = answer
         raise CheckFailed(f"{verdict.name}: {verdict.result.status}. {verdict.result.hint}")
-    return goes_on_with
+    return answer
 
 
 def _name_of(answer: Any, caller: Any) -> str:
     """The name of the definition, else the name that the caller bound the object to (for a lambda, a partial)."""
     try:
         name = answer.__name__
-    except Exception:  # a partial, a callable object
+    except BaseException:  # a partial, a callable object, one that raises whatever it likes
         name = None
     if isinstance(name, str) and name.isidentifier():
         return name
     bound = (n for space in (caller.f_locals, caller.f_globals) for n, value in space.items() if value is answer)
-    return next((n for n in bound if not n.startswith("_")), str(name or type(answer).__name__))
+    return next((n for n in bound if not n.startswith("_")), str(name or type_name(answer)))

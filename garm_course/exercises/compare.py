@@ -51,16 +51,16 @@ def difference(
             return f"expected {kind_of(want)}, got {kind_of(got)}"
         if len(got) != len(want):
             return f"expected {kind_of(want)}, got {len(got)} elements"
-        found = ((f"element {i}", difference(g, w, **options)) for i, (g, w) in enumerate(zip(got, want, strict=True)))
-        return next((f"{where}: {what}" for where, what in found if what), "")
+        found = ((difference(g, w, **options), f"element {i}") for i, (g, w) in enumerate(zip(got, want, strict=True)))
+        return next((f"{what}, in {where}" for what, where in found if what), "")
     if type(want) is dict:
         if type(got) is not dict:
             return f"expected a dictionary, got {kind_of(got)}"
         missing = [key for key in want if key not in got]
         if missing:
             return f"the key {missing[0]!r} is missing"
-        found = ((key, difference(got[key], want[key], **options)) for key in want)
-        return next((f"at {key!r}: {what}" for key, what in found if what), "")
+        found = ((difference(got[key], want[key], **options), key) for key in want)
+        return next((f"{what}, at {key!r}" for what, key in found if what), "")
     if type(got) is not type(want):
         return f"expected {kind_of(want)}, got {kind_of(got)}"
     if type(want) is str and values and got != want:
@@ -82,6 +82,9 @@ def _tensors(got: Any, want: Tensor, *, axes, any_dtype, rtol, atol, values, lik
     if got.is_complex() and not want.is_complex():
         return "expected real numbers, got complex ones"
     if got.dtype != want.dtype and not any_dtype:
+        numbers = values and _numbers(got, want, axes=axes, rtol=max(rtol, 1e-2), atol=max(atol, 1e-2))
+        if numbers:  # the dtype may be one more consequence of what is wrong
+            return f"{numbers}; moreover the dtype is {got.dtype}, not {want.dtype}"
         name = (like or {}).get(want.dtype)
         remedy = (
             f"take it from {name}, as in torch.zeros_like({name}) or {name}.new_zeros(...)"
@@ -91,6 +94,11 @@ def _tensors(got: Any, want: Tensor, *, axes, any_dtype, rtol, atol, values, lik
         return f"expected the dtype {want.dtype}, got {got.dtype}: {remedy}"
     if got.requires_grad and not want.requires_grad:
         return "it asks for a gradient although no argument does; leave requires_grad alone"
+    return _numbers(got, want, axes=axes, rtol=rtol, atol=atol, values=values)
+
+
+def _numbers(got: Tensor, want: Tensor, *, axes, rtol, atol, values=True) -> str:
+    """What is wrong with numbers of the expected shape: NaN, or the first one that differs."""
     a, b = (t.detach().cpu() for t in (got, want))
     if not b.is_complex():
         a, b = a.double(), b.double()  # exact for masks of any dtype, harmless for float32
@@ -105,8 +113,8 @@ def _tensors(got: Any, want: Tensor, *, axes, any_dtype, rtol, atol, values, lik
         return ""
     first = tuple(wrong.nonzero()[0].tolist())
     many = f" ({int(wrong.sum())} of {wrong.numel()} numbers differ)" if wrong.numel() > 1 else ""
-    at = f"at {_position(wrong, axes)}: " if first else ""
-    return f"{at}{_expected(b[first].item(), a[first].item())}{many}"
+    at = f" at {_position(wrong, axes)}" if first else ""
+    return f"{_expected(b[first].item(), a[first].item())}{at}{many}"
 
 
 def _position(wrong: Tensor, axes: tuple[str, ...]) -> str:
@@ -153,8 +161,12 @@ def kind_of(value: Any) -> str:
     if type(value) is torch.Tensor:
         return "a nested tensor" if value.is_nested else f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, type):
-        return f"the class {value.__name__}"
+        return f"the class {type.__dict__['__name__'].__get__(value)}"
     if inspect.isroutine(value):
         return "a function: it was not called"
-    name = type.__getattribute__(type(value), "__name__")
-    return f"an object of type {name}"
+    return f"an object of type {type_name(value)}"
+
+
+def type_name(value: Any) -> str:
+    """The name of a value's type, whatever the type itself says."""
+    return type.__dict__["__name__"].__get__(type(value))

@@ -73,7 +73,7 @@ def worded(probe: Probe, *names: str) -> Probe:
         except Refused as refused:
             cause = str(refused)
             for i, name in enumerate(names):
-                cause = cause.replace(f": element {i}: ", f": {name}: ")
+                cause = cause.replace(f", in element {i}", f", in {name}")
             raise Refused(cause, refused.hint) from refused
 
     return named

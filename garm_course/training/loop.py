@@ -196,7 +196,7 @@ def run(
         ValueError: a checkpoint is damaged or belongs to other settings.
         OSError: a checkpoint cannot be written.
     """
-    from garm_course.progress import progress
+    from garm_course.progress_bar import progress
 
     checkpoints = plan.checkpoints
     settings = {**settings, **plan.settings(), "processes": team.count, "model": description(model)}

@@ -4,6 +4,7 @@ Started by `torchrun` or `accelerate launch`, every process runs the same lines.
 number; here is what the training loops need beyond that.
 """
 
+import atexit
 from collections.abc import Callable, Iterable
 
 import torch
@@ -27,6 +28,8 @@ class Processes:
         self.accelerator = Accelerator()  # without a precision, which it would fix for the whole process
         self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
         self.main, self.device = self.accelerator.is_main_process, self.accelerator.device
+        if self.count > 1:
+            atexit.register(_leave)
 
     def share(self, batch: Tensor) -> Tensor:
         """This process's part (B / count, ...) of a batch (B, ...) that all have drawn alike."""
@@ -68,3 +71,9 @@ class Processes:
         values = [None] * self.count
         torch.distributed.all_gather_object(values, value)
         return values
+
+
+def _leave() -> None:
+    """Close the connections between the processes: an interpreter that ends while their threads run is aborted."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

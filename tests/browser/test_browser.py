@@ -23,10 +23,15 @@ READY = """() => {
     return Boolean(panel?.context?.isReady && panel.content?.model && panel.sessionContext?.session?.kernel
         && panel.sessionContext.kernelDisplayStatus === 'idle');
 }"""
+# On a busy machine the page may not know its current notebook yet: then the command does nothing, and says nothing.
 RUN_ALL = """() => {
     window.ran = '';
-    window.jupyterapp.commands.execute('notebook:run-all-cells')
-        .then(() => { window.ran = 'done' }, error => { window.ran = 'failed: ' + error });
+    const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
+    const begun = () => Array.from({length: cells.length}, (_, i) => cells.get(i)).some(cell => cell.executionCount);
+    const run = () => window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => {
+        if (begun()) { window.ran = 'done' } else { setTimeout(run, 1000) }
+    }, error => { window.ran = 'failed: ' + error });
+    run();
 }"""
 RAN = """() => window.ran !== ''
     && window.jupyterapp.shell.currentWidget.sessionContext.kernelDisplayStatus === 'idle'"""

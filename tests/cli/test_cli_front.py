@@ -71,11 +71,11 @@ def test_version_and_help():
     code, out, _ = garm("--help")
     assert code == 0
     listed = re.findall(r"^  (\w+)  +\S", out.split("Commands:")[1], re.MULTILINE)
-    assert listed == ["lab", "doctor", "train", "evaluate", "sample", "recipes", "results", "release", "data"]
+    assert listed == ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "results", "release", "data"]
 
 
 @pytest.mark.parametrize(
-    "name", ["lab", "doctor", "train", "evaluate", "sample", "recipes", "results", "release", "data"]
+    "name", ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "results", "release", "data"]
 )
 def test_every_command_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as stop:

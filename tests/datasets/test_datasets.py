@@ -113,6 +113,7 @@ FINGERPRINTS = {
 }
 PYDOC = {  # by version of Python, with the number of characters; that of 3.11 stands in the card and in docs/data.md
     (3, 11, 7): ("9bed3bcf3fd1a3a4", "ec19e5fd33c4dd0c", "7cebe777858ad159", 373_135),
+    (3, 12, 1): ("2f883527e28b5c4d", "88a34ffb144d0522", "aa2c66a18038e726", 396_852),
     (3, 13, 0): ("81b19e695deb38d0", "670a67342c94b148", "0982cae407bc5dac", 414_028),
 }
 

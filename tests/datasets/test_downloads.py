@@ -138,7 +138,7 @@ def test_no_network_is_said_in_words(cache, monkeypatch):
 
 
 def test_the_progress_bar_counts_bytes_and_begins_where_the_download_does(server, cache, monkeypatch):
-    from garm_course import progress as progressbar
+    from garm_course import progress_bar as progressbar
 
     bars, steps = [], []
 

@@ -27,7 +27,7 @@ def test_class(make):
     make(Scale, [same(X, use=lambda Model, x: Model(3)(x))], mistakes=[(wrong_scale(2), "Two.")])
     assert grade("Scale", wrong_scale(1)).passed
     assert grade("Scale", wrong_scale(2)).hint == "Two."
-    assert "expected 4.5, got 13.5" in grade("Scale", wrong_scale(3)).hint
+    assert "Expected 4.5, got 13.5" in grade("Scale", wrong_scale(3)).hint
     assert grade("Scale", lambda factor: None).hint.startswith("Expected a class named Scale, got a function")
 
 
@@ -76,9 +76,12 @@ def test_own_judgment_and_its_mistakes(make):
     assert grade("draw", draw).passed
     assert grade("draw", lambda n, rng: torch.rand(n, generator=rng) ** 1.1).passed  # no equality is asked for
     assert grade("draw", constant[0]).hint == "Use the generator."
-    assert grade("draw", lambda n, rng: torch.full((n,), 0.25)).hint == "The draws are all alike. The rule."
-    assert grade("draw", lambda n, rng: torch.rand(n, generator=rng) - 0.5).hint == "A draw is negative. The rule."
-    assert "expected the shape (100,)" in grade("draw", lambda n, rng: torch.rand(3)).hint
+    assert grade("draw", lambda n, rng: torch.full((n,), 0.25)).hint == "The draws are all alike. The task: The rule."
+    assert (
+        grade("draw", lambda n, rng: torch.rand(n, generator=rng) - 0.5).hint
+        == "A draw is negative. The task: The rule."
+    )
+    assert "Expected the shape (100,)" in grade("draw", lambda n, rng: torch.rand(3)).hint
 
 
 def test_a_probe_may_recognize_a_mistake_by_itself(make):
@@ -93,7 +96,7 @@ def test_a_probe_may_recognize_a_mistake_by_itself(make):
     make(draw, [spread], mistakes=[(lambda n, rng: torch.full((n,), -1.0), "A known mistake.")])
     result = grade("draw", lambda n, rng: torch.full((n,), -1.0))
     assert (result.hint, result.detail) == ("rand, not randn.", "draw: a draw is -1.")
-    assert grade("draw", lambda n, rng: torch.full((n,), -3.0)).hint == "draw: a draw is -3. The rule."
+    assert grade("draw", lambda n, rng: torch.full((n,), -3.0)).hint == "draw: a draw is -3. The task: The rule."
 
 
 def test_generators_start_afresh_for_every_call(make):
@@ -113,13 +116,13 @@ def test_containers(make):
     make(parts, [same([X, 2 * X], {"k": 1})])
     assert grade("parts", lambda xs, o: {"sum": 3 * xs[0], "pair": [xs[0], 2.0], "name": "a", "more": 1}).passed
     for wrong, cause in [
-        ({"sum": X}, "the key 'pair' is missing"),
-        ({"sum": X, "pair": 1, "name": "a"}, "at 'sum': at [0]: expected 4.5, got 1.5"),
-        ({"sum": 3 * X, "pair": (X,), "name": "a"}, "at 'pair': expected a tuple of 2, got 1 elements"),
-        ({"sum": 3 * X, "pair": (X, "2"), "name": "a"}, "element 1: expected a number, got the str 2"),
-        ({"sum": 3 * X, "pair": (X, 3), "name": "a"}, "element 1: expected 2, got 3"),
-        ({"sum": 3 * X, "pair": (X, 2), "name": "b"}, "at 'name': expected 'a', got 'b'"),
-        ([X], "expected a dictionary, got a list of 1"),
+        ({"sum": X}, "The key 'pair' is missing"),
+        ({"sum": X, "pair": 1, "name": "a"}, "Expected 4.5, got 1.5 at [0] (2 of 2 numbers differ), at 'sum'"),
+        ({"sum": 3 * X, "pair": (X,), "name": "a"}, "Expected a tuple of 2, got 1 elements, at 'pair'"),
+        ({"sum": 3 * X, "pair": (X, "2"), "name": "a"}, "Expected a number, got the str 2, in element 1, at 'pair'"),
+        ({"sum": 3 * X, "pair": (X, 3), "name": "a"}, "Expected 2, got 3, in element 1, at 'pair'"),
+        ({"sum": 3 * X, "pair": (X, 2), "name": "b"}, "Expected 'a', got 'b', at 'name'"),
+        ([X], "Expected a dictionary, got a list of 1"),
     ]:
         assert cause in grade("parts", lambda xs, o, wrong=wrong: wrong).hint
     assert "changes its argument xs" in grade("parts", lambda xs, o: xs.pop()).hint
@@ -132,7 +135,7 @@ def test_infinity_and_nan_where_they_belong(make):
 
     make(logs, [same(torch.tensor([0.0, -1.0, 2.0]))])
     assert grade("logs", lambda x: x.log()).passed
-    assert "at [0]: expected -inf, got -20.72" in grade("logs", lambda x: (x + 1e-9).log()).hint
+    assert "Expected -inf, got -20.72 at [0]" in grade("logs", lambda x: (x + 1e-9).log()).hint
 
 
 def double(x):

@@ -16,7 +16,10 @@ import matplotlib.pyplot
 import torch
 from IPython.display import display
 from garm_course.exercises import check, timelimit
-from garm_course.autoregressive.layers.causal_conv import conv_mask as reference
+def reference(k, kind):
+    mask = torch.zeros(k, k)
+    mask.view(-1)[: k * k // 2 + (kind == "B")] = 1
+    return mask
 timelimit.SECONDS = 1.5
 _ = torch.manual_seed(5)
 """

@@ -15,11 +15,11 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from answers import conv_mask as right
 from limits import PATIENCE
 from torch import nn
 
-from garm_course.autoregressive.layers.causal_conv import conv_mask as right
-from garm_course.exercises import STUB, grade, same, timelimit
+from garm_course.exercises import STUB, check, grade, same, timelimit
 from garm_course.exercises.registry import STUB_TEXT
 
 matplotlib.use("agg")
@@ -113,7 +113,7 @@ ODD = {
     "recursion": (recurses, "RecursionError"),
     "deeper recursion": (recurses_deeper, "RecursionError"),
     "returns None": (lambda k, kind: None, "got None (is there a `return` at the end?)"),
-    "returns a number": (lambda k, kind: 3, "expected a torch.Tensor, got the int 3"),
+    "returns a number": (lambda k, kind: 3, "Expected a torch.Tensor, got the int 3"),
     "returns a string": (lambda k, kind: "mask", "got the str mask"),
     "returns an array": (lambda k, kind: right(k, kind).numpy(), "a NumPy array: stay with torch"),
     "returns a tuple": (lambda k, kind: (right(k, kind),), "got a tuple of 1"),
@@ -122,12 +122,12 @@ ODD = {
     "returns ...": (lambda k, kind: ..., "got Ellipsis"),
     "generator": (yields, "write `return`, not `yield`"),
     "coroutine": (waits, "write `def`, not `async def`"),
-    "shape": (lambda k, kind: right(k + 2, kind), "expected the shape (3, 3), got (5, 5)"),
+    "shape": (lambda k, kind: right(k + 2, kind), "Expected the shape (3, 3), got (5, 5)"),
     "NaN": (with_nan, "NaN at row 0, column 1"),
-    "complex": (lambda k, kind: right(k, kind) + 0j, "expected real numbers"),
-    "sparse": (lambda k, kind: right(k, kind).to_sparse(), "expected a dense tensor"),
-    "nested": (lambda k, kind: torch.nested.nested_tensor([right(k, kind)]), "expected a dense tensor"),
-    "meta device": (lambda k, kind: right(k, kind).to("meta"), "expected a tensor on cpu, got one on meta"),
+    "complex": (lambda k, kind: right(k, kind) + 0j, "Expected real numbers"),
+    "sparse": (lambda k, kind: right(k, kind).to_sparse(), "Expected a dense tensor"),
+    "nested": (lambda k, kind: torch.nested.nested_tensor([right(k, kind)]), "Expected a dense tensor"),
+    "meta device": (lambda k, kind: right(k, kind).to("meta"), "Expected a tensor on cpu, got one on meta"),
     "trainable": (lambda k, kind: nn.Parameter(right(k, kind)), "a trainable nn.Parameter"),
     "requires grad": (lambda k, kind: right(k, kind).requires_grad_(), "leave requires_grad alone"),
     "always equal": (lambda k, kind: AlwaysEqual(), "an object of type AlwaysEqual"),
@@ -153,7 +153,7 @@ def test_odd_answer_is_refused_with_its_cause(kind):
         result = grade("conv_mask", answer)
     assert result.status == "not yet"
     assert cause in result.hint
-    assert result.hint.endswith("kind B shows it.")  # the rule of the exercise stands by every cause
+    assert "kind B shows it" not in result.hint or result.hint.startswith("Expected a function")  # the cause is clear
     assert "\n" not in result.hint
 
 
@@ -252,7 +252,8 @@ def test_endless_answer_is_stopped(answer):
     result = grade("conv_mask", answer, seconds=0.15)
     assert time.process_time() - started < 4
     assert result.status == "not yet"
-    assert re.match(r"It was stopped after 0\.[12] s of computing \(\d+ s by the clock\): look for a loop", result.hint)
+    assert re.match(r"It was stopped after 0\.[12] s of computing \(\d+ s by the clock\): ", result.hint)
+    assert "does each of its loops end?" in result.hint or answer in (slow_from_the_second_call, catches_the_stop)
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
@@ -280,17 +281,60 @@ def test_endless_answer_is_stopped_in_another_thread():
     thread = threading.Thread(target=lambda: results.append(grade("conv_mask", loops, seconds=0.15)), daemon=True)
     thread.start()
     thread.join(PATIENCE)
-    assert "look for a loop that never ends" in results[0].hint
+    assert "does each of its loops end?" in results[0].hint
 
 
 def test_keyboard_interrupt_passes_through_and_the_world_is_restored():
     def conv_mask(k, kind):
         torch.set_default_dtype(torch.float64)
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         grade("conv_mask", conv_mask)
     assert torch.get_default_dtype() is torch.float32
+
+
+class HostileType(type):
+    @property
+    def __name__(cls):
+        raise KeyboardInterrupt
+
+    def __repr__(cls):
+        raise SystemExit
+
+    __str__ = __repr__
+
+
+class Hostile(metaclass=HostileType):
+    def __getattr__(self, name):
+        raise GeneratorExit
+
+    __class__ = property(lambda self: sys.exit())
+
+    def __repr__(self):
+        raise KeyboardInterrupt
+
+    __str__ = __hash__ = __eq__ = __len__ = __repr__
+
+
+HOSTILE = {  # made in the test: pytest itself falls over them
+    "an object": Hostile,
+    "a class": lambda: Hostile,
+    "raises KeyboardInterrupt": lambda: raises(KeyboardInterrupt()),
+    "raises TimeUp": lambda: raises(timelimit.TimeUp()),
+    "raises SystemExit": lambda: raises(SystemExit()),
+    "returns an object": lambda: lambda k, kind: Hostile(),
+    "returns a class": lambda: lambda k, kind: Hostile,
+    "returns a list": lambda: lambda k, kind: [Hostile()],
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_nothing_leaves_a_check_but_a_key_that_somebody_pressed(kind):
+    result = grade("conv_mask", HOSTILE[kind]())
+    assert result.status == "not yet"
+    assert result.hint
+    check(HOSTILE[kind]())
 
 
 # --- output ----------------------------------------------------------------------------------------------------------
@@ -414,10 +458,10 @@ def test_answer_cannot_spoil_the_next_call():
     ("answer", "cause"),
     [
         (
-            lambda v: torch.zeros(v.shape),
-            "expected the dtype torch.float64, got torch.float32: take it from v, as in torch.zeros_like(v) or",
+            lambda v: nn.functional.pad(v, (0, 0, 1, -1)).float(),
+            "Expected the dtype torch.float64, got torch.float32: take it from v, as in torch.zeros_like(v) or",
         ),
-        (lambda v: nn.functional.pad(v, (0, 0, 1, -1)).double(), "expected the dtype torch.float32, got torch.float64"),
+        (lambda v: nn.functional.pad(v, (0, 0, 1, -1)).double(), "Expected the dtype torch.float32, got torch.float64"),
         (lambda v: v.resize_(1), "changes its argument v in place"),
         (
             lambda v: nn.functional.pad(torch.from_numpy(v.numpy()), (0, 0, 1, -1)),
@@ -426,7 +470,7 @@ def test_answer_cannot_spoil_the_next_call():
         (lambda v: torch.tensor(nn.functional.pad(v, (0, 0, 1, -1)).tolist(), dtype=v.dtype), "no gradient reaches"),
         (
             lambda v: v.unsqueeze(0),
-            "with v of shape (2, 3, 4, 5): expected the shape (2, 3, 4, 5), got (1, 2, 3, 4, 5)",
+            "Expected the shape (2, 3, 4, 5), got (1, 2, 3, 4, 5). The call: down_shift(v) with v of shape",
         ),
     ],
 )
@@ -448,8 +492,8 @@ def test_dtype_that_no_argument_has(make):
 @pytest.mark.parametrize(
     ("wrong", "cause"),
     [
-        (lambda x: x * 1.0002, "at [0]: expected 1, got 1.0002 (3 of 3 numbers differ)."),
-        (lambda x: x * (1 + 3e-6), "at [0]: expected 1, got 1.000003 (3 of 3"),
+        (lambda x: x * 1.0002, "xpected 1, got 1.0002 at [0] (3 of 3 numbers differ)."),
+        (lambda x: x * (1 + 3e-6), "xpected 1, got 1.000003 at [0] (3 of 3"),
         (lambda x: torch.cat([x[:1], 0 * x[1:] / 0]), "NaN at [1]; look for inf / inf"),
     ],
 )
@@ -458,7 +502,8 @@ def test_numbers_are_printed_as_exactly_as_they_differ(make, wrong, cause):
         return x.clone()
 
     make(same_again, [same(torch.tensor([1.0, -2.5, 4.25], dtype=torch.float64))])
-    assert cause in grade("same_again", wrong).hint
+    result = grade("same_again", wrong)
+    assert cause in result.hint + result.detail
 
 
 def test_numbers_without_a_position(make):
@@ -469,10 +514,13 @@ def test_numbers_without_a_position(make):
         return 3.0
 
     make(total, [same(torch.ones(3))])
-    assert ": expected 3, got 3.00003. The rule" in grade("total", lambda x: 1.00001 * x.sum()).hint
-    assert "total(x) with x of shape (3,): NaN; look for" in grade("total", lambda x: 0 * x.sum() / 0).hint
+    assert (
+        "Expected 3, got 3.00003. The call: total(x) with x of shape (3,). The task: The rule"
+        in grade("total", lambda x: 1.00001 * x.sum()).hint
+    )
+    assert "NaN; look for" in grade("total", lambda x: 0 * x.sum() / 0).hint
     make(count, [same(torch.ones(3))])
-    assert "expected 3, got 3.00001." in grade("count", lambda x: 3.00001).hint
+    assert "Expected 3, got 3.00001." in grade("count", lambda x: 3.00001).hint
 
 
 def test_nan_in_the_gate_is_a_whole_sentence():
@@ -489,14 +537,14 @@ def test_functions_of_math_on_a_tensor(answer):
     assert result.hint.startswith("nats is already a logarithm")
     assert "The functions of `math` and float() take single numbers" in result.detail
     elsewhere = grade("gated_activation", lambda x: torch.sigmoid(x) * math.tanh(x))
-    assert "take single numbers: use those of torch for whole tensors. tanh of the first half" in elsewhere.hint
+    assert "take single numbers: use those of torch for whole tensors." in elsewhere.hint
 
 
 def test_rounded_logarithm_of_two():
     for answer in (lambda nats: nats / 0.693, lambda nats: nats * 1.443):
         result = grade("nats_to_bits", answer)
         assert result.hint.startswith("0.693 is rounded")
-        assert "expected 1, got 1.0002 (4 of 5 numbers differ)" in result.detail
+        assert "Expected 1, got 1.0002 at [0] (4 of 5 numbers differ)" in result.detail
     assert grade("nats_to_bits", lambda nats: nats / math.log2(2)).hint.endswith("math.log2(2) is 1.")
 
 
@@ -514,6 +562,6 @@ def test_wrong_gradient_with_right_values():
 
 
 def test_an_error_in_the_courses_own_code_is_not_shown_as_the_students_line():
-    hint = grade("active_units", lambda mu, threshold: None).hint  # which the probe makes a number of
+    hint = grade("active_units", lambda mu, threshold=0.01: object()).hint  # which the probe makes a number of
     assert "raises TypeError" in hint
     assert "in your line" not in hint

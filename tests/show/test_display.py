@@ -14,7 +14,7 @@ from PIL import Image
 
 from garm_course import show
 from garm_course.lessons.lesson00 import overview
-from garm_course.progress import progress
+from garm_course.progress_bar import progress
 from garm_course.show import bar_charts as bars
 from garm_course.show import figures, grids, scatter, waveforms
 from garm_course.show import line_charts as lines

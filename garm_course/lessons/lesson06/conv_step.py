@@ -47,29 +47,9 @@ def _pushed(x: Tensor, buf: Tensor) -> Tensor:
     return torch.cat([buf, x], -1)[..., 1:]
 
 
-def _reads_pushed(taps: Callable[[Tensor, int], Tensor]):
-    """x_t is pushed first; then only the buffer is read, which has no place for the oldest input any more."""
-
-    def answer(x_t: Tensor, buf: Tensor, w: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
-        buf = _pushed(x_t[..., None], buf)
-        return _sum(taps(buf, dilation), w[..., 1:]), buf
-
-    return answer
-
-
 def _output_pushed(x_t: Tensor, buf: Tensor, w: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
     y = conv_step(x_t, buf, w, dilation)[0]
     return y, torch.cat([buf, y[..., None]], -1)[..., 1:]
-
-
-def _flattened(x_t: Tensor, buf: Tensor, w: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
-    window = torch.cat([buf, x_t[..., None]], -1)
-    return window[..., ::dilation].flatten(1) @ w.mT.flatten(1).T, window[..., 1:]
-
-
-def _overwrites(x_t: Tensor, buf: Tensor, w: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
-    y, new = conv_step(x_t, buf, w, dilation)
-    return y, buf.copy_(new)
 
 
 def _last_of(moved: Callable[[Tensor], Tensor]):
@@ -148,8 +128,13 @@ K_1_RAISES = (
     "Right except for k = 1: the buffer is empty then, so no place of it can be read or written. Joining with "
     "torch.cat needs no special case."
 )
+ONE = (
+    "Right except where there is one example or one channel: squeeze() without an axis removes that axis as well. Say "
+    "which one, squeeze(-1), or take [..., 0]."
+)
 # As many channels out as in: axes of w that are exchanged fit as well.
 SQUARE = _layer(2, 3, 3, k=3, dilation=3)
+EXAMPLE = torch.tensor([[3.0]]), torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[10.0, 1.0]]]), 2
 
 EXERCISE = Exercise(
     name="conv_step",
@@ -167,6 +152,10 @@ EXERCISE = Exercise(
             same(*_layer(2, 3, 5, k=3, dilation=2)),
             same(*_layer(4, 2, 3, k=2, dilation=3)),
             edge(same(*_layer(2, 3, 4, k=1, dilation=2)), K_1, K_1_RAISES),
+            edge(same(*EXAMPLE), ONE),
+            edge(same(*_layer(1, 3, 4, k=2, dilation=2)), ONE),
+            edge(same(*_layer(3, 1, 4, k=3, dilation=1)), ONE),
+            edge(same(*_layer(3, 2, 1, k=2, dilation=1)), ONE),
             _steps(random(2, 3, 9, seed=4), random(3, 3, 3, seed=5), 3),
             _steps(random(2, 3, 5, seed=6), random(4, 3, 2, seed=7), 1),
             _steps(random(3, 2, 4, seed=8), random(4, 2, 1, seed=9), 3),
@@ -183,18 +172,13 @@ EXERCISE = Exercise(
             "The taps are reversed: w[..., 0] meets the oldest input, w[..., -1] meets x_t, as in F.conv1d.",
         ),
         (
+            _with(lambda v, w, d: _sum(torch.cat([v[..., :-1:d].flip(-1), v[..., -1:]], -1), w)),
+            "The taps in the buffer are reversed: its oldest input, at 0, meets w[..., 0]. Only x_t is right.",
+        ),
+        (
             lambda x, buf, w, d: (conv_step(x, _pushed(x[..., None], buf), w, d)[0], _pushed(x[..., None], buf)),
             "x_t is pushed before the buffer is read, so x_t counts twice and the oldest input is gone: every tap but "
             "the last reads one step too late. Read first, then push.",
-        ),
-        (
-            _reads_pushed(lambda buf, d: buf[..., d - 1 :: d]),
-            "x_t is pushed before the buffer is read: the oldest input has left by then, and w[..., 0] meets nothing.",
-        ),
-        (
-            _reads_pushed(lambda buf, d: buf[..., ::d]),
-            "x_t is pushed before the buffer is read: what lies at 0, dilation, ... then is one step too new, and "
-            "w[..., 0] meets nothing.",
         ),
         (
             _with(lambda v, w, d: _sum(v[..., -w.shape[-1] :], w)),
@@ -225,66 +209,24 @@ EXERCISE = Exercise(
             "x_t is in front of the window: the order is oldest first, so it goes to the end.",
         ),
         (
-            _with(lambda v, w, d: _sum(torch.cat([v[..., -1:], v[..., :-1]], -1)[..., ::d], w.flip(-1))),
-            "x_t is in front of the window and the taps are turned around, but the inputs in buf come oldest first: "
-            "x_t goes to the end, and w stays.",
-        ),
-        (
-            _with(new=lambda v, d: v.flip(-1)[..., :-1]),
-            "The new buffer is reversed: its order is oldest first, as before.",
-        ),
-        (
             _with(lambda v, w, d: _sum(v[..., :-1:d], w[..., :-1])),
             "x_t is left out of y: w[..., -1] meets it. A mask of type A needs that, a step does not.",
-        ),
-        (
-            _with(lambda v, w, d: _sum(v[..., :-1:d], w[..., 1:])),
-            "x_t is left out of y, and the inputs before it meet weights that are one tap too new.",
         ),
         (
             _with(lambda v, w, d: v[..., -1] @ w[..., -1].T),
             "y is made of x_t alone: the other taps meet the inputs in buf.",
         ),
-        (
-            _with(lambda v, w, d: v[..., -1] @ w[..., 0].T),
-            "y is made of x_t and w[..., 0]: w[..., -1] meets x_t, and the other taps meet the inputs in buf.",
-        ),
-        (
-            _with(lambda v, w, d: v[..., -1] @ w.sum(-1).T),
-            "Every tap meets x_t: all but the last meet inputs in buf.",
-        ),
-        (
-            _with(lambda v, w, d: v[..., ::d].sum(-1) @ w.sum(-1).T),
-            "Inputs and weights are summed over the taps before they are multiplied: each tap has its own input.",
-        ),
-        (
-            _with(new=lambda v, d: v),
-            "The buffer grows with every step: drop the oldest input, [..., 1:].",
-        ),
+        (_with(new=lambda v, d: v), "The buffer grows with every step: drop the oldest input, [..., 1:]."),
         (
             _with(new=lambda v, d: v[..., d:]),
             "The buffer loses dilation inputs in a step and gains one: drop one only, the oldest.",
         ),
         (
-            _with(new=lambda v, d: v[..., 1:][..., d - 1 :: d]),
-            "The buffer keeps only the inputs of every dilation-th step: the next step needs those between.",
-        ),
-        (
             lambda x, buf, w, d: (conv_step(x, buf, w, d)[0], _pushed(x[..., None], buf)[..., 1 - w.shape[-1] :]),
             "The buffer keeps k - 1 inputs. A dilated convolution looks further back: (k - 1) * dilation.",
         ),
-        (
-            _with(new=lambda v, d: v[..., -(v.shape[-1] - 1) :]),
-            K_1,
-        ),
-        (
-            _with(new=lambda v, d: torch.cat([torch.zeros_like(v[..., 1:-1]), v[..., -1:]], -1)),
-            "The buffer forgets the inputs before x_t: it starts from zeros only at the first step.",
-        ),
-        (
-            _output_pushed,
-            "y is pushed into the buffer. The buffer of a layer holds its inputs: push x_t.",
-        ),
+        (_with(new=lambda v, d: v[..., -(v.shape[-1] - 1) :]), K_1),
+        (_output_pushed, "y is pushed into the buffer. The buffer of a layer holds its inputs: push x_t."),
         (
             lambda x, buf, w, d: (buf[..., -(w.shape[-1] - 1) * d - 1], buf),
             "A tap reads before the beginning of the buffer. The oldest one lies (k - 1) * dilation before x_t: that "
@@ -313,64 +255,29 @@ EXERCISE = Exercise(
             "The axes of w are exchanged: w is (C_out, C_in, k), and y sums over its second axis.",
         ),
         (
-            _flattened,
-            "Window and weights are flattened in different orders: channel and tap of each must meet.",
-        ),
-        (
             _with(lambda v, w, d: F.conv1d(v, w, dilation=d)),
             "y has an axis of one step too many: return (B, C_out), [..., 0] of it.",
         ),
+        (_with(lambda v, w, d: F.conv1d(v, w, dilation=d).squeeze()), ONE),
         (
             _with(lambda v, w, d: F.conv1d(v, w)),
             "F.conv1d without dilation=dilation slides over the whole window. With it there is one step, [..., 0].",
         ),
         (
-            _with(lambda v, w, d: torch.einsum("bik,oik->o", v[..., ::d], w)),
-            "y is summed over the batch: keep its axis, (B, C_out).",
-        ),
-        (
             _with(lambda v, w, d: torch.einsum("bik,oik->boi", v[..., ::d], w)),
             "The sum over the input channels is missing: y is (B, C_out).",
         ),
-        (
-            _with(lambda v, w, d: torch.einsum("bik,oik->bok", v[..., ::d], w)),
-            "The sum over the taps is missing: y is (B, C_out).",
-        ),
-        (
-            _with(lambda v, w, d: torch.einsum("bik,oik->ob", v[..., ::d], w)),
-            "y is transposed: (B, C_out), one example per row.",
-        ),
-        (
-            _with(lambda v, w, d: _sum(v[..., ::d], w) / w.shape[-1]),
-            "y is the mean over the taps: a convolution sums.",
-        ),
-        (
-            _with(lambda v, w, d: _sum(v[..., ::d], w).relu()),
-            "There is a ReLU in y: the step of the convolution alone is asked for.",
-        ),
         (_then(lambda y, buf: y), "Only y is returned: the next step needs the new buffer as well, `return y, buf`."),
-        (_then(lambda y, buf: buf), "Only the buffer is returned: y comes first, `return y, buf`."),
         (_then(lambda y, buf: (buf, y)), "The order is (y, buf): y comes first."),
-        (
-            _then(lambda y, buf: (y.detach(), buf.detach())),
-            "The values are right, but detached: the same step serves in training. Leave out .detach() and .data.",
-        ),
-        (
-            _overwrites,
-            "The argument buf is changed: whoever goes back to this step needs it. torch.cat builds a new one, also "
-            "where it is empty (k = 1).",
-        ),
-        (
-            _last_of(lambda buf: buf.roll(-1, -1)),
-            K_1_RAISES,
-        ),
+        (_last_of(lambda buf: buf.roll(-1, -1)), K_1_RAISES),
         (
             _last_of(lambda buf: buf.clone()),
             "x_t replaces the last input, but nothing moves: the inputs before it go one place to the front.",
         ),
         (
-            _last_of(lambda buf: buf.roll(1, -1)),
-            "The buffer is rolled to the right, away from the oldest: roll by -1, then x_t goes to the last place.",
+            _with(new=lambda v, d: torch.cat([v[..., -1:], v[..., 1:-1]], -1)),
+            "x_t takes the place of the oldest input, and nothing moves. That is a ring, which has to remember where "
+            "it begins; this buffer is oldest first, so the others move one place to the front.",
         ),
         (
             _with(new=lambda v, d: v[..., :-1].roll(-1, -1)),
@@ -379,10 +286,6 @@ EXERCISE = Exercise(
         (
             lambda x, buf, w, d: (torch.cat([buf, x], -1), buf),
             "x_t is (B, C_in), without an axis for time: x_t[..., None] can be joined to buf.",
-        ),
-        (
-            lambda x, buf, w, d: (torch.cat([buf, x.unsqueeze(1)], -1), buf),
-            "x_t gets its axis for time in the middle: time is the last axis of buf, so x_t.unsqueeze(-1).",
         ),
         (
             lambda x, buf, w, d: (torch.cat([buf, x[..., None]]), buf),

@@ -22,6 +22,7 @@ def _rows(*shape: int, seed: int) -> Tensor:
 
 
 P, Q = _rows(3, 5, seed=1), _rows(3, 5, seed=2)
+RARE = torch.tensor([[0.4, 0.6, 3e-12, 2e-12], [0.7, 0.3, 1e-12, 5e-12]], dtype=torch.float64)  # p and q of a row
 SAME = torch.tensor([0.25, 0.5, 0.125, 0.0625, 0.0625], dtype=torch.float64)  # no rounding: sums to 1
 # A value that only p has, one that only q has, one that neither has; then supports that do not meet.
 P0 = torch.tensor([[0.31, 0.47, 0.0, 0.0, 0.22], [0.58, 0.42, 0.0, 0.0, 0.0]], dtype=torch.float64)
@@ -70,15 +71,6 @@ def _ratio(p: Tensor, q: Tensor) -> Tensor:
     return torch.where(q > 0, p / q, 1.0).clamp(max=1)
 
 
-def _over_zero(p: Tensor, q: Tensor) -> Tensor:
-    return q * (p / q).clamp(max=1)
-
-
-def _in_place(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    kept = torch.minimum(p, q)
-    return kept, p.sub_(q).clamp_(min=0)
-
-
 def _by_loop(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     kept, corrected = torch.zeros_like(p), torch.zeros_like(p)
     for i, (a, b) in enumerate(zip(p.flatten(0, -2), q.flatten(0, -2), strict=True) if p.ndim > 1 else [(p, q)]):
@@ -96,6 +88,16 @@ def _by_refusals(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     return q * ratio, _total(q * (1 - ratio)) * torch.nan_to_num(_excess(p, q) / _total(_excess(p, q)))
 
 
+def _magnified(answer: Callable, p: Tensor, q: Tensor) -> list[Tensor]:
+    """`use` of a probe: the results times 1e12, so that small probabilities count."""
+    return [1e12 * part for part in answer(p, q)]
+
+
+SMALL = (
+    "Small probabilities are lost, by an epsilon or a floor: those of 1e-12 count as well, and min(p, q) and (p - q)_+ "
+    "need neither."
+)
+ONE = "Right except for one row or one value: squeeze() without an axis removes that axis; the shape is that of p."
 EQUAL = (
     "Right except where q = p: nothing is refused and nothing in excess, so corrected is 0 there, not 0 / 0. Clamp the "
     "divisor at a tiny number, or see that the sum cancels."
@@ -117,10 +119,14 @@ EXERCISE = Exercise(
             plain(P, Q, values=False),
             plain(P, Q, use=first),
             plain(P, Q),
+            same(_rows(3, 5, seed=9), _rows(3, 5, seed=10)),
             edge(same(*torch.tensor([[0.2, 0.5, 0.3], [0.4, 0.25, 0.35]], dtype=torch.float64)), ANY_AXES),
             edge(same(_rows(2, 3, 4, seed=3), _rows(2, 3, 4, seed=4)), ANY_AXES),
             edge(same(torch.stack([P[0], SAME, P[2]]), torch.stack([Q[0], SAME, Q[2]])), EQUAL),
             edge(same(P0, Q0), ZERO),
+            edge(worded(same(*RARE, use=_magnified), "1e12 accepted", "1e12 corrected"), SMALL),
+            *(edge(same(_rows(*shape, seed=7), _rows(*shape, seed=8)), ONE) for shape in ((1, 4), (3, 1))),
+            same(torch.tensor([0.5, 0.5]), torch.tensor([0.75, 0.25])),
             same(_rows(4, 6, seed=5).float(), _rows(4, 6, seed=6).float()),
         )
     ],
@@ -167,10 +173,6 @@ EXERCISE = Exercise(
             "(p - q)_+.",
         ),
         (
-            _corrects(lambda p, q, r: r * _normalized((p - q).abs())),
-            "|p - q| also counts where q is larger. Those values come out often enough: (p - q)_+ is 0 there.",
-        ),
-        (
             _corrects(lambda p, q, r: (p - q).abs()),
             "|p - q| also counts where q is larger, and sums to twice the probability of a refusal: (p - q)_+.",
         ),
@@ -179,25 +181,13 @@ EXERCISE = Exercise(
             "corrected is negative where q is larger: no probability is. Clamp p - q at 0.",
         ),
         (
-            _corrects(lambda p, q, r: r * (p - q) / _total(p - q)),
-            "The clamp is missing: p - q sums to 0, and dividing by that explodes. Clamp at 0 first, then divide.",
-        ),
-        (
             _corrects(lambda p, q, r: (1 - _ratio(p, q)) * _normalized(_excess(p, q))),
-            "Each value has its own probability of a refusal here, and it is 0 wherever p is in excess. Any refused "
-            "guess leads to a draw: use the total, 1 - sum of accepted.",
+            "corrected is 0 everywhere, but refused guesses lead to draws. (1 - min(1, p / q)) times (p - q)_+ is 0 as "
+            "well, value by value: multiply by the total probability of a refusal, 1 - sum of accepted.",
         ),
         (
             _corrects(lambda p, q, r: (1 - torch.minimum(p, q)) * _normalized(_excess(p, q))),
             "1 - accepted is taken value by value. Any refused guess leads to a draw: 1 - sum of accepted.",
-        ),
-        (
-            _corrects(lambda p, q, r: (1 - _total(_ratio(p, q))) * _normalized(_excess(p, q))),
-            "The probability of a refusal is not 1 - sum of min(1, p / q): each counts with q, as a guess.",
-        ),
-        (
-            _corrects(lambda p, q, r: _total((p - q).abs()) * _normalized(_excess(p, q))),
-            "The sum of |p - q| is twice the total variation, so twice the probability of a refusal: halve it.",
         ),
         (
             _corrects(lambda p, q, r: (1 - torch.minimum(p, q).sum()) * _normalized(_excess(p, q))),
@@ -215,37 +205,19 @@ EXERCISE = Exercise(
             _corrects(lambda p, q, r: r * _excess(p, q) / _excess(p, q).sum(-1)),
             "A sum over the last axis lacks keepdim=True: one number for each row, to divide the row by.",
         ),
+        (_keeps(lambda p, q: q * (p / (q + 1e-8)).clamp(max=1)), SMALL),
+        (_then(lambda accepted, corrected: (accepted.squeeze(), corrected.squeeze())), ONE),
         (
             _keeps(lambda p, q: p),
-            "accepted is p, as if the answer were known. What is kept was guessed first, with q: q min(1, p / q).",
+            "accepted is p: p / q has to be clamped at 1. What is kept was guessed first, with q: q min(1, p / q).",
         ),
         (
             _keeps(lambda p, q: q),
             "Every guess is kept, so the draft speaks alone: x is kept with probability min(1, p(x) / q(x)).",
         ),
         (
-            _keeps(torch.maximum),
-            "The larger one is kept: q min(1, p / q) is the smaller one.",
-        ),
-        (
             _keeps(lambda p, q: q * (p / q > 1)),
             "Only guesses with p >= q are kept. The others are kept with probability p / q, not never.",
-        ),
-        (
-            _keeps(lambda p, q: q * p / q.amax(-1, keepdim=True)),
-            "p / q of the same value decides about a guess: p is divided by the largest q here.",
-        ),
-        (
-            _keeps(lambda p, q: torch.where(p < q, p / q, q)),
-            "Where p is smaller, accepted is p / q: times q, the probability of the guess, it is p.",
-        ),
-        (
-            _corrects(lambda p, q, r: (1 - _total(p * _ratio(p, q))) * _normalized(_excess(p, q))),
-            "The probability of a refusal is weighted by p. The guess comes from q: 1 - sum of accepted.",
-        ),
-        (
-            _keeps(lambda p, q: p * p / q),
-            "accepted is weighted by p, and not clamped: the guess comes from q, q min(1, p / q).",
         ),
         (
             _keeps(lambda p, q: p * _ratio(p, q)),
@@ -261,22 +233,8 @@ EXERCISE = Exercise(
             "total probability of a refusal is shared out among the values.",
         ),
         (
-            _corrects(lambda p, q, r: _total(1 - torch.minimum(p, q)) * _normalized(_excess(p, q))),
-            "1 counts once for each value here: the probability of a refusal is 1 - sum of accepted.",
-        ),
-        (
-            _corrects(
-                lambda p, q, r: (1 - torch.minimum(p, q).sum()) * _excess(p, q) / _excess(p, q).sum(),
-            ),
-            "Both sums run over all rows: each row is a distribution of its own, .sum(-1, keepdim=True).",
-        ),
-        (
             _corrects(lambda p, q, r: r * _excess(p, q).softmax(-1)),
             "A softmax makes values likely that p has no excess of. (p - q)_+ is divided by its sum.",
-        ),
-        (
-            _corrects(lambda p, q, r: r * torch.nn.functional.normalize(_excess(p, q), dim=-1)),
-            "The excess is divided by its length, the root of the sum of squares: divide by its sum.",
         ),
         (
             lambda p, q: speculative_output_dist(p.softmax(-1), q.softmax(-1)),
@@ -286,10 +244,7 @@ EXERCISE = Exercise(
             lambda p, q: (min(p, q), p),
             "min and max of Python take single numbers: use torch.minimum and clamp for whole tensors.",
         ),
-        (
-            _then(lambda accepted, corrected: (corrected, accepted)),
-            "The order: accepted first, then corrected.",
-        ),
+        (_then(lambda accepted, corrected: (corrected, accepted)), "The order: accepted first, then corrected."),
         (
             _then(lambda accepted, corrected: accepted + corrected),
             "This is the sum, which is p. Return its two parts, `return accepted, corrected`.",
@@ -306,25 +261,11 @@ EXERCISE = Exercise(
             _then(lambda accepted, corrected: (accepted.sum(-1), corrected.sum(-1))),
             "These are the probabilities of keeping and of refusing: do not sum over the values.",
         ),
-        (
-            _then(lambda accepted, corrected: (accepted, corrected.sum(-1, keepdim=True))),
-            "The second one is the probability of a refusal. It is spread over the values as (p - q)_+ is.",
-        ),
-        (
-            _corrects(lambda p, q, r: r * _excess(p, q) / _total(_excess(p, q))),
-            EQUAL,
-        ),
-        (
-            _keeps(_over_zero),
-            ZERO,
-        ),
+        (_corrects(lambda p, q, r: r * _excess(p, q) / _total(_excess(p, q))), EQUAL),
+        (_keeps(lambda p, q: q * (p / q).clamp(max=1)), ZERO),
         (
             lambda p, q: tuple(torch.stack(parts) for parts in zip(*map(speculative_output_dist, p, q), strict=True)),
             ANY_AXES,
-        ),
-        (
-            _in_place,
-            "The values are right, but p is overwritten by a method with an underscore, which its caller still needs.",
         ),
     ],
     accepts=[

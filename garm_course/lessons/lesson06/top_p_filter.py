@@ -107,14 +107,10 @@ def _shifted(mask: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(mask[..., :1]), mask[..., :-1]], -1)
 
 
-def _in_sorted_order(index: Callable[[Tensor], Tensor]):
-    """The right mask of the sorted values, brought back by the wrong index(order)."""
-
-    def keep(logits: Tensor, p: float) -> Tensor:
-        mass, order = logits.softmax(-1).sort(dim=-1, descending=True)
-        return _before(mass, mass.cumsum(-1), p).gather(-1, index(order))
-
-    return _cut(keep)
+def _sorted_mask(logits: Tensor, p: float) -> Tensor:
+    """The right mask of the sorted values."""
+    mass = logits.softmax(-1).sort(dim=-1, descending=True).values
+    return _before(mass, mass.cumsum(-1), p)
 
 
 def _scores(score: Callable[[Tensor], Tensor], stays: Callable = _before):
@@ -132,14 +128,6 @@ def _by_hand(logits: Tensor) -> Tensor:
     return logits.exp() / logits.exp().sum(-1, keepdim=True)
 
 
-def _over_batch(logits: Tensor) -> Tensor:
-    return logits.flatten().softmax(0).view_as(logits)
-
-
-def _batch_as_one(logits: Tensor, p: float) -> Tensor:
-    return top_p_filter(logits.flatten(), p).view_as(logits)
-
-
 def _along_first(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(top_p_filter(logits.movedim(0, -1), p).movedim(-1, 0) == CUT, CUT)
 
@@ -148,18 +136,13 @@ def _top_k(logits: Tensor, k: int) -> Tensor:
     return logits >= logits.topk(k, dim=-1).values[..., -1:]
 
 
-def _of_first_row(logits: Tensor, p: float) -> Tensor:
-    return _kept(logits, p).flatten(0, -2)[0].expand_as(logits) if logits.ndim > 1 else _kept(logits, p)
-
-
-def _overwrites(logits: Tensor, p: float) -> Tensor:
-    logits[~_kept(logits, p)] = CUT
-    return logits
-
-
 def _unsorted(logits: Tensor, p: float) -> Tensor:
     mass = logits.softmax(-1)
     return mass.cumsum(-1) - mass < p
+
+
+def _kept_by_all(logits: Tensor, p: float) -> Tensor:
+    return _kept(logits, p).reshape(-1, logits.shape[-1]).all(0).expand_as(logits)
 
 
 def _by_ranks(logits: Tensor, p: float) -> Tensor:
@@ -200,9 +183,14 @@ def _by_loop(logits: Tensor, p: float) -> Tensor:
 
 
 OVERFLOW = (
-    "Right for small logits. exp overflows at 710 in float64, and at 89 in float32: torch.softmax subtracts the "
+    "Right for small logits. exp overflows at 710, in float32 at 89, and is 0 far below 0: torch.softmax subtracts the "
     "largest one first."
 )
+LIMIT = (
+    "Right for ordinary p. But a limit is set to it, or to how many values stay: p may be 0.995 or 0.02, and one value "
+    "may stay or nearly all."
+)
+ONE = "Right except for one row or one value: squeeze() without an axis removes that axis; the shape is that of logits."
 # Two, three, one and two values reach 0.6. On these rows the known mistakes cut off different values.
 BATCH = torch.tensor(
     [
@@ -226,6 +214,9 @@ EXERCISE = Exercise(
         plain(BATCH, 0.6, values=False),
         _minus_infinity(BATCH, 0.6),
         _as_law(plain(BATCH, 0.6, use=_law)),
+        _check(random(4, 7, seed=12), 0.6),  # the same shape and p once more
+        *(edge(_check(3 * random(3, 12, seed=9), p), LIMIT) for p in (0.995, 0.9995)),
+        *(edge(_check(0.1 * random(2, 12, seed=10), p), LIMIT) for p in (0.02, 0.93)),
         edge(_check(THREE, 0.7), ANY_AXES),
         _check(THREE, 0.4),
         _check(THREE, 1.0),
@@ -233,7 +224,8 @@ EXERCISE = Exercise(
         _check(1.5 * random(7, seed=5), 0.55),
         _check(random(2, 4, seed=6), 1.0),
         _check(RULED_OUT, 0.85),
-        edge(_check(900 + random(2, 5, seed=7), 0.6), OVERFLOW),
+        *(edge(_check(offset + random(2, 5, seed=7), 0.6), OVERFLOW) for offset in (900.0, -900.0)),
+        *(edge(_check(random(*shape, seed=11), 0.7), ONE) for shape in ((1, 5), (3, 1))),
         _check(random(4, 6, seed=8).float(), 0.78),
     ],
     axes=("row", "value"),
@@ -277,7 +269,7 @@ EXERCISE = Exercise(
         (_then(lambda r, x: x.masked_fill(r == CUT, -1e9)), NOT_MINUS_INF),
         (
             _then(lambda r, x: x.masked_fill(r == CUT, torch.inf)),
-            "What is cut off gets +inf, which is certain. -inf is probability 0.",
+            "What is cut off gets +inf, so it is certain: probability 0 is -inf.",
         ),
         (
             _then(lambda r, x: x * (r > CUT) + (r == CUT) * CUT),
@@ -288,11 +280,11 @@ EXERCISE = Exercise(
             "The result is in sorted order: bring each value back to its own place, with scatter.",
         ),
         (
-            _in_sorted_order(lambda order: torch.arange(order.shape[-1]).expand_as(order)),
+            _cut(_sorted_mask),
             "The mask belongs to the sorted values, but is laid on the logits as they came: scatter it first.",
         ),
         (
-            _in_sorted_order(lambda order: order),
+            _cut(lambda x, p: _sorted_mask(x, p).gather(-1, x.argsort(-1, descending=True))),
             "The mask is brought back the wrong way: gather(-1, order) sorts. scatter(-1, order, mask) undoes the "
             "sort, as gather(-1, order.argsort(-1)) does.",
         ),
@@ -301,21 +293,14 @@ EXERCISE = Exercise(
             "gather(-1, order) sorts a second time. To bring the sorted logits back: scatter(-1, order, sorted), or "
             "gather(-1, order.argsort(-1)).",
         ),
+        (_cut(_unsorted), "The mass is added up in the order of the values. The most probable ones come first: sort."),
         (
-            _cut(_unsorted),
-            "The mass is added up in the order of the values. The most probable ones come first: sort.",
+            _cut(lambda x, p: x.softmax(-1).cumsum(-1) <= p),
+            "Nothing is sorted, and the value that crosses p is dropped: the most probable values come first.",
         ),
         (
             _cut(lambda x, p: x.softmax(-1) >= p),
             "Each probability is compared with p. It is the mass of the set that reaches p: sort and add up.",
-        ),
-        (
-            _cut(lambda x, p: x.softmax(-1) >= 1 - p),
-            "Each probability is compared with 1 - p. It is the mass of the set that reaches p: sort and add up.",
-        ),
-        (
-            _cut(lambda x, p: x.softmax(-1) <= p),
-            "Each probability is compared with p, and small ones are kept. The mass of the set reaches p: add up.",
         ),
         (
             _cut(lambda x, p: x.softmax(-1) >= p * x.softmax(-1).amax(-1, keepdim=True)),
@@ -323,79 +308,32 @@ EXERCISE = Exercise(
         ),
         (
             _cut(lambda x, p: _top_k(x, max(1, round(p * x.shape[-1])))),
-            "This is top-k with k = p V. How many values top-p keeps depends on their mass, row by row.",
+            "This is top-k with k = p V, or a softmax of a softmax, which makes all values alike. How many values "
+            "top-p keeps depends on their mass, row by row.",
         ),
-        (
-            _cut(lambda x, p: _top_k(x, int(_kept(x, p).sum(-1).max()))),
-            "All rows keep as many values as the one that needs most: each row has its own set.",
-        ),
-        (
-            _cut(_of_first_row),
-            "The set of the first row is used for all: each row has its own set.",
-        ),
-        (
-            _scores(lambda x: x),
-            "The logits themselves are added up. Mass is probability: softmax first.",
-        ),
-        (
-            _scores(lambda x: x.exp()),
-            "exp(logits) is not normalized: divide by its sum, which softmax does.",
-        ),
-        (
-            _scores(torch.sigmoid),
-            "Sigmoids do not sum to 1: the values exclude each other, so softmax.",
-        ),
-        (
-            _cut(lambda x, p: x >= p * x.amax(-1, keepdim=True)),
-            "Logits are compared with p times the largest logit. Top-p is about mass: softmax, sort, add up.",
-        ),
-        (
-            _scores(lambda x: x, lambda x, c, p: c <= p),
-            "The logits themselves are added up, where probabilities belong: softmax. The value that crosses p stays.",
-        ),
-        (
-            _ranked(lambda m, c, p: m.cumsum(0) - m < p),
-            "The sum runs along the first axis: the values of a row are added up, cumsum(-1).",
-        ),
+        (_scores(lambda x: x), "The logits themselves are added up. Mass is probability: softmax first."),
+        (_scores(lambda x: x.exp()), "exp(logits) is not normalized: divide by its sum, which softmax does."),
         (
             lambda x, p: x / p,
             "p is used as a temperature, which cuts nothing off. Top-p leaves the ratios of what stays as they are.",
         ),
+        (_scores(lambda x: x.softmax(0)), "The softmax runs over the first axis: the values are the last one, dim=-1."),
+        (_scores(_by_hand), OVERFLOW),
+        (lambda x, p: x if p >= 0.99 else top_p_filter(x, p), LIMIT),
+        (_then(lambda r, x: r.squeeze()), ONE),
         (
-            _scores(_over_batch),
-            "The softmax runs over the whole batch: each row is a distribution of its own, dim=-1.",
+            _cut(_kept_by_all),
+            "What is cut off in one row is cut off in all, as by logits[..., order[drop]] = -inf: scatter the mask of "
+            "each row back to its places.",
         ),
-        (
-            _scores(lambda x: x.softmax(0)),
-            "The softmax runs over the first axis: the values are the last one, dim=-1.",
-        ),
-        (
-            _scores(_by_hand),
-            OVERFLOW,
-        ),
-        (
-            _batch_as_one,
-            "The batch is filtered as one distribution: each row has its own set.",
-        ),
-        (
-            _along_first,
-            "The filter runs along the first axis: the values are the last one, dim=-1.",
-        ),
+        (_along_first, "The filter runs along the first axis: the values are the last one, dim=-1."),
         (
             _then(lambda r, x: r.softmax(-1)),
             "These are probabilities. Logits are asked for, -inf where a value is cut off.",
         ),
         (
-            _then(lambda r, x: x.softmax(-1) * (r > CUT)),
-            "These are probabilities, 0 where cut off, and they do not sum to 1. Logits are asked for.",
-        ),
-        (
             _then(lambda r, x: x.softmax(-1).masked_fill(r == CUT, CUT)),
             "The values that stay are probabilities. Logits are asked for: mask them, not the softmax.",
-        ),
-        (
-            _then(lambda r, x: r / x.sum(-1, keepdim=True)),
-            "The logits are divided by their sum, which acts as a temperature: leave those that stay as they are.",
         ),
         (_then(lambda r, x: r > CUT), "This is the mask. Return logits, -inf where it is False."),
         (
@@ -403,36 +341,20 @@ EXERCISE = Exercise(
             "Only the values that stay are returned, so their places are lost: keep the shape, with -inf elsewhere.",
         ),
         (
-            _then(lambda r, x: x.argsort(-1, descending=True)),
-            "These are indices: return logits, -inf where a value is cut off.",
-        ),
-        (_then(lambda r, x: (r, r > CUT)), "Two results: return the logits alone."),
-        (
             lambda x, p: x.clone(),
             "Nothing is cut off. Log-probabilities are negative, their sum never reaches p: add up probabilities.",
         ),
-        (
-            _cut(lambda x, p: _top_k(x, 1)),
-            "Only the most probable value is left, whatever p is: that is greedy.",
-        ),
+        (_cut(lambda x, p: _top_k(x, 1)), "Only the most probable value is left, whatever p is: that is greedy."),
         (
             _ranked(lambda m, c, p: _with_first((c[..., :1] <= p).expand_as(c))),
             "drop[..., 1:] = drop[..., :-1] reads what it has just overwritten, so that the first one fills the row: "
             "clone() the right side.",
         ),
+        (lambda x, p: torch.stack([top_p_filter(row, p) for row in x]), ANY_AXES),
         (
-            lambda x, p: torch.stack([top_p_filter(row, p) for row in x]),
-            ANY_AXES,
-        ),
-        (
-            lambda x, p: x[x.argsort(-1, descending=True)],
-            "logits[order] takes whole rows of the batch. Along the last axis it is gather(-1, order), and "
-            "scatter(-1, order, ...) brings values back.",
-        ),
-        (
-            _overwrites,
-            "The right values are cut off, but in the argument: what has become -inf there is lost to the caller. "
-            "masked_fill, without an underscore, makes a new tensor.",
+            lambda x, p: x[x.argsort(-1, descending=True)[~_sorted_mask(x, p)]],
+            "logits[order[drop]] = -inf is for a single row: in a batch it means whole rows. scatter(-1, order, drop) "
+            "makes a mask of the shape of logits.",
         ),
     ],
     accepts=[

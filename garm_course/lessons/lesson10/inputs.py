@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+ONE = "Right for batches, but not for a single example or column: squeeze() without an axis removes theirs as well."
+
 
 def pixels(*shape: int, seed: int) -> Tensor:
     """Zeros and ones, more of the former, float64."""

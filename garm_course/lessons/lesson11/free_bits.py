@@ -6,14 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from garm_course.exercises.edges import edge
+from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
 from garm_course.latent.bounds import free_bits
 
 
 def _kl(b: int, scales: list[float], seed: int) -> Tensor:
-    """(b, Z) positive numbers, latent j about scales[j], not one like another, float64."""
-    noise = torch.rand(b, len(scales), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return (0.3 + 1.4 * noise) * torch.tensor(scales, dtype=torch.float64)
+    """(b, Z) positive numbers, latent j within 0.3 to 1.7 scales[j], not one like another, float64."""
+    return (1 + 0.7 * random(b, len(scales), seed=seed).tanh()) * torch.tensor(scales, dtype=torch.float64)
 
 
 def _of_means(figure: Callable[[Tensor, float], object]):
@@ -34,25 +35,36 @@ def _by_loop(kl: Tensor, lam: float) -> Tensor:
     return total
 
 
+_SOFT = "softplus is a soft max: below lam some gradient is left, and the latent still shrinks."
+_STRAIGHT = "The value is right, but the gradient below lam is not zero: it is max that must be differentiated."
+_NEAR = torch.tensor([[0.59, 0.2, 0.61], [0.606, 0.3, 0.62]], dtype=torch.float64)  # means 0.002 and 0.015 from 0.6
+_RICH = torch.tensor([[0.0, 0.31, 2.2, 0.9], [1.9, 2.7, 0.4, 0.2], [0.4, 3.3, 0.8, 0.35]], dtype=torch.float64)
+
 EXERCISE = Exercise(
     name="free_bits",
     lesson="11",
     reference=free_bits,
     rule="sum over latents of max(lam, KL_j averaged over the batch): the mean first, then max, then the sum.",
     probes=[
+        same(_RICH, 0.6, grad=True),
+        same(_kl(3, [0.5, 1.1, 0.4, 2.3], seed=9), 0.6),  # the same shape and lam once more
         same(_kl(6, [0.2, 3.1, 0.45, 1.9], seed=1), 0.5, grad=True),
-        same(_kl(5, [0.02, 0.4, 0.1], seed=2), 0.7),  # all below: a constant
+        same(_kl(5, [0.02, 0.2, 0.1], seed=2), 0.7),  # all below: a constant
+        same(torch.tensor([[0.1, 0.05], [0.9, 0.4]], dtype=torch.float64), 0.6),  # one image above lam, one below
         same(_kl(3, [4.0, 2.3, 1.4, 3.3, 2.7], seed=3), 0.15, grad=True),  # all above: the plain KL
         same(_kl(4, [0.6, 1.7], seed=4), 0.0, grad=True),
-        same(_kl(2, [0.9, 0.1, 2.2, 0.3, 0.8, 0.05], seed=5), 0.25, grad=True),
-        same(torch.tensor([[0.13, 0.31], [1.9, 2.7], [0.4, 3.3]], dtype=torch.float64), 0.6, grad=True),
-        same(_kl(7, [0.3, 2.0, 0.9], seed=6).float(), 0.5),
+        same(_kl(7, [0.8], seed=7), 0.1, grad=True),
+        same(torch.tensor([[0.0, 2.0], [0.2, 4.0]]), 0.5),
+        same(_kl(7, [0.3, 2.0, 0.9], seed=8).float(), 0.5),
+        edge(same(_NEAR, 0.6, grad=True), _SOFT),
+        edge(same(_kl(3, [900.0, 3.0, 0.2], seed=5), 1.3, grad=True), "A large KL is cut off: max has no upper end."),
+        edge(
+            same(_kl(1, [0.9, 0.1, 2.2, 0.3], seed=6), 0.25, grad=True),
+            "Right except for a batch of one image: without an axis, squeeze() removes that of the batch; and the "
+            "mean divides by B, not by B - 1.",
+        ),
     ],
     mistakes=[
-        (
-            lambda kl, lam: max(kl.mean(0).sum(), lam),
-            "Python's max comes after the sum over latents: one busy latent pays for all. Clamp each latent's mean.",
-        ),
         (
             lambda kl, lam: kl.sum(1).clamp(min=lam).mean(),
             "max comes after the sum over latents: one busy latent pays for all, and the others may collapse.",
@@ -64,10 +76,6 @@ EXERCISE = Exercise(
         (
             lambda kl, lam: kl.sum(1).mean().clamp(min=lam * kl.shape[1]),
             "max is taken of the total, with Z lam: one busy latent still pays for all. Take it of each latent.",
-        ),
-        (
-            lambda kl, lam: kl.sum(1).clamp(min=lam * kl.shape[1]).mean(),
-            "max is taken of each image's total, with Z lam: take it of each latent, after the mean over the batch.",
         ),
         (
             lambda kl, lam: kl.clamp(min=lam).sum(1).mean(),
@@ -82,14 +90,6 @@ EXERCISE = Exercise(
             "Summed over the batch: take the mean over the images, so that lam does not depend on the batch size.",
         ),
         (
-            lambda kl, lam: kl.sum(0).clamp(min=lam).sum() / len(kl),
-            "max is taken of sums over the batch and divided after: take the mean over the batch first.",
-        ),
-        (
-            lambda kl, lam: kl.clamp(min=lam).mean(),
-            "A mean over all numbers, of images and latents: mean over the batch, max, then the sum over latents.",
-        ),
-        (
             _of_means(lambda m, lam: m.clamp(max=lam).sum()),
             "This is min, not max: large KL goes free and small KL is punished.",
         ),
@@ -97,77 +97,38 @@ EXERCISE = Exercise(
             _of_means(lambda m, lam: (m - lam).clamp(min=0).sum()),
             "lam is subtracted: the gradient is right, but the value is max(lam, KL) and not max(0, KL - lam).",
         ),
-        (
-            _of_means(lambda m, lam: (m - lam).sum()),
-            "lam is subtracted, without max: the gradient below lam is not zero, so nothing is free.",
-        ),
+        (_of_means(lambda m, lam: lam + (m - lam).clamp(min=0).sum()), "lam is added once: each latent has its own."),
+        (_of_means(lambda m, lam: (m - lam).sum()), "lam is subtracted, without max: nothing is free."),
         (_of_means(lambda m, lam: (m - lam).abs().sum()), "|KL - lam| pulls every latent to lam: max(lam, KL)."),
-        (_of_means(lambda m, lam: ((m - lam) ** 2).sum()), "(KL - lam)² pulls every latent to lam: max(lam, KL)."),
         (_of_means(lambda m, lam: m.sum()), "This is the plain KL: lam is not used."),
         (_of_means(lambda m, lam: (m + lam).sum()), "lam is added: a constant changes no gradient. max(lam, KL)."),
         (_of_means(lambda m, lam: lam * m.sum()), "lam is a weight here, as beta is: it should be a floor, max."),
-        (
-            _of_means(lambda m, lam: m[m > lam].sum()),
-            "Latents below lam are left out: each of them counts lam nats, a constant.",
-        ),
+        (_of_means(lambda m, lam: m[m > lam].sum()), "Latents below lam are left out: each counts lam, a constant."),
         (
             _of_means(lambda m, lam: torch.where(m > lam, m, m.detach()).sum()),
             "The gradient is right, but a latent below lam counts as lam nats, not as its own KL.",
         ),
+        (_of_means(lambda m, lam: (m + (m.clamp(min=lam) - m).detach()).sum()), _STRAIGHT),
+        (_of_means(lambda m, lam: (lam + F.softplus(m - lam, beta=100)).sum()), _SOFT),
         (
-            _of_means(lambda m, lam: (m + (m.clamp(min=lam) - m).detach()).sum()),
-            "The value is right, but the gradient below lam is not zero: it is max that must be differentiated.",
-        ),
-        (
-            _of_means(lambda m, lam: (lam + F.softplus(m - lam)).sum()),
-            "softplus is a soft max: below lam some gradient is left, and the latent still shrinks.",
+            _of_means(lambda m, lam: (lam + F.leaky_relu(m - lam)).sum()),
+            "A leaky maximum: below lam the value still falls, and its gradient pushes the latent to collapse.",
         ),
         (_of_means(lambda m, lam: m.clamp(min=lam).mean()), "The mean over latents: sum them, as the KL does."),
-        (_of_means(lambda m, lam: m.mean().clamp(min=lam)), "max of the mean over all latents: each has its own lam."),
         (_of_means(lambda m, lam: m.clamp(min=lam)), "One number for each latent: sum over the latents at the end."),
         (_of_means(lambda m, lam: m.clamp(min=lam).max()), "Only the largest latent counts: sum over the latents."),
-        (_of_means(lambda m, lam: m.clamp(min=lam).prod()), "The latents are multiplied: sum them."),
-        (
-            _of_means(lambda m, lam: m.clamp(min=lam / len(m)).sum()),
-            "lam is divided by Z: it is what each latent may carry, not what all may.",
-        ),
-        (
-            _of_means(lambda m, lam: m.clamp(min=lam * len(m)).sum()),
-            "lam is multiplied by Z: each latent has lam.",
-        ),
-        (_of_means(lambda m, lam: m.clamp(min=lam / 0.6931471805599453).sum()), "lam is in nats already, not in bits."),
-        (_of_means(lambda m, lam: m.clamp(min=0.5).sum()), "lam is fixed at 0.5: use the argument."),
         (_of_means(lambda m, lam: m.clamp(min=1.0).sum()), "lam is fixed at 1: use the argument."),
-        (_of_means(lambda m, lam: -m.clamp(min=lam).sum()), "The sign is wrong: this is a cost, at least Z lam."),
-        (
-            lambda kl, lam: kl.max(0).values.clamp(min=lam).sum(),
-            "The largest KL in the batch is taken: the mean over the batch.",
-        ),
-        (
-            lambda kl, lam: kl.median(0).values.clamp(min=lam).sum(),
-            "The median over the batch is taken: the mean.",
-        ),
         (
             lambda kl, lam: kl.mean(1).clamp(min=lam).sum(),
             "The mean runs over the latents, axis 1: over the batch, axis 0, and the sum over the latents.",
         ),
+        (lambda kl, lam: kl[0].clamp(min=lam).sum(), "Only the first image counts: take the mean over the batch."),
         (
-            lambda kl, lam: kl.mean(1).clamp(min=lam).mean(),
-            "Both means run the wrong way: mean over the batch (axis 0), max, then the sum over latents.",
-        ),
-        (
-            lambda kl, lam: kl[0].clamp(min=lam).sum(),
-            "Only the first image counts: take the mean over the batch first.",
+            lambda kl, lam: sum(max(m, lam) for m in kl.mean(0)),
+            "Python's max returns the plain number lam for a latent below it, and where all are, so is the sum: "
+            "torch.clamp stays with tensors.",
         ),
         (_then(lambda f: f.item()), "A number without gradient: leave out .item()."),
-        (_then(lambda f: f.detach()), "The value is right, but detached: nothing would be trained by this term."),
-        (_then(lambda f: f.reshape(1)), "The result has one axis: return a scalar, of shape ()."),
-        (_then(lambda f: f.mul(2)), "Right direction, other scale: twice too much."),
-        (
-            lambda kl, lam: free_bits(kl.float(), lam),
-            "The KL is cast to float32: keep the dtype that comes in.",
-        ),
-        (lambda kl, lam: free_bits(kl, lam).double(), "The result is cast to float64: keep the dtype that comes in."),
     ],
     accepts=[
         _by_loop,

@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
 from garm_course.latent.bounds import iwae_bound
-
-_random = partial(random, seed=11)
 
 
 def _then(change: Callable[[Tensor], object]):
@@ -30,7 +28,7 @@ def _stable(peak: Callable[[Tensor], Tensor], back: float = 1.0):
 
 
 def _row_max(log_w: Tensor) -> Tensor:
-    return log_w.max(1, keepdim=True).values
+    return log_w.amax(1, keepdim=True)
 
 
 def _by_loop(log_w: Tensor) -> Tensor:
@@ -40,13 +38,21 @@ def _by_loop(log_w: Tensor) -> Tensor:
     return total - math.log(log_w.shape[1])
 
 
-def _surrogate(log_w: Tensor) -> Tensor:
-    return (log_w.softmax(1).detach() * log_w).sum(1)
+def _gradient_of_mean(log_w: Tensor) -> Tensor:
+    return (iwae_bound(log_w) - log_w.mean(1)).detach() + log_w.mean(1)
 
 
-def _one_image(log_w: Tensor) -> Tensor:
-    return iwae_bound(log_w[:1])
+UNDERFLOW = (
+    "Right for moderate log-weights. But exp(-800) is 0 and exp(800) infinite, and a clamp or a small number inside "
+    "the log only hides that: take the largest log w of each row out first, or use logsumexp."
+)
+ROWS = "Rows may differ by hundreds of nats: take out the largest of each row, over axis 1, not one number for all."
+PEAK = "What is taken out must be the largest of a row: with any other number exp of the largest may overflow."
+SQUEEZE = "Right except for one row, or one sample: squeeze() without an axis removes that of the batch too, (B,)."
 
+MIXED = 3 * random(3, 5, seed=11) + torch.tensor([[-7.3], [0.4], [5.1]])  # bounds of both signs
+SPREAD = torch.tensor([[-903.7, 851.2, 3.1], [870.9, -912.3, -880.4]], dtype=torch.float64)
+HOSTILE = torch.tensor([-800.7, -20.3, 730.9, 1.3], dtype=torch.float64)[:, None]  # offsets of rows
 
 EXERCISE = Exercise(
     name="iwae_bound",
@@ -55,12 +61,19 @@ EXERCISE = Exercise(
     rule="log (1/k) sum_j w_j for each example, from log w (B, k), where exp(log w) itself is too small to exist.",
     axes=("example",),
     probes=[
-        same(3 * _random(3, 5), grad=True),
-        same(2 * _random(4, 7, seed=1) - 800.3, grad=True),
-        same(torch.tensor([-800.7, -20.3, 730.9, 1.3]).double()[:, None] + _random(4, 3, seed=2)),
-        same(torch.tensor([[-91.7], [3.3], [-0.4]], dtype=torch.float64).expand(3, 6).clone()),
-        same(_random(5, 1, seed=3) * 30),
-        same((2 * _random(2, 9, seed=4) - 83.1).float()),
+        plain(MIXED),
+        same(MIXED, grad=True),
+        same(random(5, 2, seed=7), grad=True),
+        edge(same(2 * random(4, 7, seed=1) - 800.3, grad=True), UNDERFLOW),
+        edge(same(HOSTILE + random(4, 3, seed=2), grad=True), ROWS),
+        edge(same(SPREAD, grad=True), PEAK),
+        same(HOSTILE.expand(4, 6).clone()),
+        edge(same(random(5, 1, seed=3) * 30), SQUEEZE),
+        edge(same(random(1, 4, seed=4), grad=True), SQUEEZE),
+        edge(same(1000 * random(1, 1, seed=5)), SQUEEZE),
+        same(torch.tensor([[0.0, math.log(3)]])),
+        same(torch.tensor([[-800.0, -800.0]])),
+        same((2 * random(2, 9, seed=6) - 83.1).float()),
     ],
     mistakes=[
         (
@@ -73,31 +86,14 @@ EXERCISE = Exercise(
         ),
         (_less(lambda B, k: math.log(B)), "log B is subtracted: the mean runs over the k samples, log_w.shape[1]."),
         (_less(lambda B, k: -math.log(k)), "log k has the wrong sign: log (1/k) is minus log k."),
-        (_less(lambda B, k: math.log2(k)), "log2 k is subtracted: logarithms are natural, math.log."),
-        (_less(lambda B, k: math.log10(k)), "log10 k is subtracted: logarithms are natural, math.log."),
         (_less(lambda B, k: k), "k is subtracted: dividing by k is subtracting log k."),
-        (_less(lambda B, k: math.log(B * k)), "log (B k) is subtracted: the mean runs over the samples only."),
-        (_less(lambda B, k: math.log(k + 1)), "log (k + 1) is subtracted: there are k weights."),
         (
             lambda log_w: log_w.logsumexp(1) / log_w.shape[1],
             "The logarithm is divided by k: the weights are, inside of it. Subtract log k.",
         ),
-        (
-            lambda log_w: log_w.exp().mean(1).log(),
-            "Right on paper, but exp(-800) is 0 and its log -inf: take the largest log w out first, or use logsumexp.",
-        ),
-        (
-            lambda log_w: (log_w.exp().mean(1) + 1e-10).log(),
-            "A small number inside the log hides the underflow and puts a floor under the bound: use logsumexp.",
-        ),
-        (
-            lambda log_w: log_w.exp().mean(1).clamp(min=1e-30).log(),
-            "A clamp inside the log hides the underflow and puts a floor under the bound: use logsumexp.",
-        ),
-        (
-            _stable(lambda log_w: log_w.max()),
-            "The largest of the whole table is taken out: rows far below it underflow. Each row has its own maximum.",
-        ),
+        (lambda log_w: log_w.exp().mean(1).log(), UNDERFLOW),
+        (_stable(torch.max), ROWS),
+        (_stable(lambda log_w: log_w.mean(1, keepdim=True)), PEAK),
         (
             _stable(_row_max, back=0.0),
             "The maximum was taken out of the weights and not put back: add it after the logarithm.",
@@ -106,19 +102,22 @@ EXERCISE = Exercise(
             _stable(_row_max, back=-1.0),
             "The maximum comes back with the wrong sign: w = exp(max) exp(log w - max), so add it after the logarithm.",
         ),
-        (lambda log_w: log_w.max(1).values, "This is the largest weight alone: the mean has all k."),
         (
-            lambda log_w: log_w.max(1).values - math.log(log_w.shape[1]),
-            "This is the largest weight over k: a bound, but the others are missing from the sum.",
+            lambda log_w: (log_w - _row_max(log_w)).exp().mean(1).log() + _row_max(log_w),
+            "The maximum comes back as (B, 1), which makes (B, B) of it: leave out keepdim there, or squeeze(1) it.",
         ),
-        (lambda log_w: log_w.sum(1), "Logs are summed, so weights are multiplied: sum the weights, logsumexp."),
+        (
+            lambda log_w: log_w - log_w.max(1).values,
+            "The row maximum is (B,), which does not line up with (B, k): max(1, keepdim=True).values is (B, 1).",
+        ),
+        (
+            lambda log_w: log_w - log_w.max(1),
+            "max(1) returns two things, values and indices: take .values, or amax(1, keepdim=True).",
+        ),
+        (lambda log_w: log_w.max(1).values, "This is the largest weight alone: the mean has all k."),
         (
             lambda log_w: log_w.sum(1) - math.log(log_w.shape[1]),
             "Logs are summed, so weights are multiplied: logsumexp in place of sum.",
-        ),
-        (
-            lambda log_w: log_w.mean(1) - math.log(log_w.shape[1]),
-            "A mean of logs, less log k as well: log k belongs to a sum of weights, logsumexp.",
         ),
         (
             lambda log_w: log_w.logsumexp(0) - math.log(len(log_w)),
@@ -128,55 +127,30 @@ EXERCISE = Exercise(
             lambda log_w: log_w.logsumexp(0) - math.log(log_w.shape[1]),
             "The sum runs over the examples, axis 0: the k samples of one example are a row, axis 1.",
         ),
-        (lambda log_w: log_w.logsumexp(0), "The sum runs over the examples, axis 0, and log k is missing."),
-        (lambda log_w: log_w.mean(0), "A mean of logs over the examples: the log of the mean over axis 1."),
         (
             lambda log_w: log_w.logsumexp((0, 1)) - math.log(log_w.numel()),
             "One number for the whole table: weights of different images do not mix. One value per example, (B,).",
         ),
-        (
-            lambda log_w: log_w.logsumexp((0, 1)) - math.log(log_w.shape[1]),
-            "The weights of all images are added: sum over axis 1 only, one value per example.",
-        ),
         (_then(lambda b: b.mean()), "This is averaged over the batch: return one value per example, (B,)."),
-        (_then(lambda b: b.sum()), "This is summed over the batch: return one value per example, (B,)."),
         (_then(lambda b: -b), "The sign is that of a loss: the bound itself is asked for, near log p(x)."),
         (_then(lambda b: -b.mean()), "This is the training loss, minus the mean bound: return the bound (B,) itself."),
         (_then(lambda b: b.unsqueeze(1)), "The axis of the samples is still there, (B, 1): leave out keepdim."),
-        (_then(lambda b: b.unsqueeze(0)), "There is an axis in front, (1, B): one value per example, (B,)."),
+        (_then(lambda b: b.squeeze()), SQUEEZE),
         (
-            _then(lambda b: b.exp()),
-            "The logarithm at the end is missing: this is the mean weight.",
-        ),
-        (_then(lambda b: b / math.log(2)), "These are bits: the bound is in nats, natural logarithms."),
-        (_then(lambda b: b.tolist()), "A list has no gradient: return a tensor (B,)."),
-        (
-            _then(lambda b: b.detach()),
-            "The value is right, but no gradient passes: leave out detach and no_grad.",
-        ),
-        (_then(lambda b: b.clamp(max=0)), "It is cut off at 0: log-weights of densities may be positive."),
-        (
-            _surrogate,
-            "This has the gradient of the bound, not its value: weights times log-weights. Return the log of the mean.",
+            _gradient_of_mean,
+            "The values are right, but the gradient is that of the mean of the logs: each sample has its share of the "
+            "weights, softmax(log w), not 1 / k.",
         ),
         (
             lambda log_w: (log_w.softmax(1) * log_w).sum(1),
             "Log-weights are averaged with the weights themselves: that is larger than the log of the mean.",
         ),
         (
-            lambda log_w: log_w.log_softmax(1).mean(1),
+            lambda log_w: log_w.log_softmax(1).logsumexp(1),
             "log_softmax makes each row sum to 1, so the size of p(x) is lost: use logsumexp.",
-        ),
-        (
-            lambda log_w: log_w.logcumsumexp(1) - math.log(log_w.shape[1]),
-            "These are sums over the first 1, 2, ..., k samples, (B, k): the whole sum is asked for, (B,).",
         ),
         (lambda log_w: log_w - math.log(log_w.shape[1]), "The weights are divided by k but not added up: logsumexp."),
         (lambda log_w: log_w[:, 0], "Only the first sample is used: that is the ELBO with one sample."),
-        (lambda log_w: log_w.median(1).values, "This is the median log-weight: take the mean of the weights."),
-        (_one_image, "Only the first example is there: one value for each of the B rows."),
-        (lambda log_w: iwae_bound(log_w.float()), "The weights are cast to float32: keep the dtype that comes in."),
-        (lambda log_w: iwae_bound(log_w.double()), "The weights are cast to float64: keep the dtype that comes in."),
     ],
     accepts=[
         _stable(_row_max),

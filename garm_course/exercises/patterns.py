@@ -1,0 +1,199 @@
+"""Wrong numbers that stand in a simple relation to the expected ones: a sign, a factor, another axis, a limit.
+
+Such a relation tells more than one pair of numbers, and needs no list of known mistakes.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Pair = tuple[Tensor, Tensor]  # what the answer returned and what was expected, of one shape
+
+RTOL = 1e-5
+# what the answer has done to the expected number, or left undone
+FUNCTIONS: list[tuple[str, Callable[[Tensor], Tensor]]] = [
+    ("is the absolute value of the expected one", torch.abs),
+    ("is the reciprocal of the expected one", lambda x: 1 / x),
+    ("is the square of the expected one", lambda x: x**2),
+    ("is the square root of the expected one", torch.sqrt),
+    ("is the logarithm of the expected one", torch.log),
+    ("is the exponential of the expected one", torch.exp),
+    ("is exp(-x) of the expected one, x", lambda x: torch.exp(-x)),
+    ("is the negative logarithm of the expected one", lambda x: -torch.log(x)),
+    ("is one minus the expected one", lambda x: 1 - x),
+    ("is the sigmoid of the expected one", torch.sigmoid),
+    ("is the expected one without its negative part, as after a ReLU", torch.relu),
+]
+
+
+def pattern(calls: list[tuple[Any, Any, tuple]], axes: tuple[str, ...] = ()) -> str:
+    """One sentence on how all wrong results are related to the expected ones, or "".
+
+    Args:
+        calls: result, expected result and arguments of each call: numbers, tensors, or sequences of these.
+        axes: names of the axes of a result.
+    """
+    found = {}  # place in the result -> pairs and arguments
+    for got, want, args in calls:
+        for place, g, w in _parts(got, want):
+            found.setdefault(place, []).append((g, w, args))
+    wrong = [(place, cases) for place, cases in found.items() if not all(_equal(g, w) for g, w, _ in cases)]
+    if len(wrong) != 1:
+        return ""
+    place, cases = wrong[0]
+    what = f"Every number{place} "
+    pairs = [(g, w) for g, w, _ in cases if w.numel()]
+    numbers = torch.cat([w.flatten() for _, w in pairs])
+    numbers = numbers[numbers.isfinite()]
+    if len(numbers.unique()) < 3:  # two numbers are related in many ways
+        return ""
+    return (
+        _factor(what, pairs)
+        or _count(what, cases)
+        or _function(what, pairs)
+        or _offset(what, pairs)
+        or _moved(place, pairs, axes)
+        or _one_for_all(place, pairs)
+        or _limit(place, pairs)
+        or _one_place(place, pairs, axes)
+    )
+
+
+def _parts(got: Any, want: Any, place: str = "") -> Iterator[tuple[str, Tensor, Tensor]]:
+    if type(want) in (list, tuple) and type(got) in (list, tuple) and len(got) == len(want):
+        for i, (g, w) in enumerate(zip(got, want, strict=True)):
+            yield from _parts(g, w, f" of element {i}" if len(want) > 1 else place)
+    elif type(want) in (int, float) and type(got) in (int, float):
+        yield place, torch.tensor(got, dtype=torch.float64), torch.tensor(want, dtype=torch.float64)
+    elif type(want) is type(got) is Tensor and want.shape == got.shape and not got.is_complex():
+        yield place, got.detach().cpu().double(), want.detach().cpu().double()
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=RTOL, atol=1e-9, equal_nan=True)
+
+
+def _all(pairs: list[Pair], change: Callable[[Tensor], Tensor]) -> bool:
+    return all(_equal(g, change(w)) for g, w in pairs)
+
+
+def _ratio(got: Tensor, want: Tensor) -> float:
+    """got / want where that is best defined, NaN where it is not."""
+    fit = got.isfinite() & want.isfinite() & (want != 0)
+    if not fit.any():
+        return math.nan
+    at = want.where(fit, want.new_zeros(())).abs().argmax()
+    return float(got.flatten()[at] / want.flatten()[at])
+
+
+def _factor(what: str, pairs: list[Pair]) -> str:
+    c = next((c for c in (_ratio(*pair) for pair in pairs) if c == c), math.nan)
+    if not c or not math.isfinite(c) or not _all(pairs, lambda w: c * w):
+        return ""
+    if math.isclose(c, -1, rel_tol=RTOL):
+        return f"{what}has the wrong sign."
+    bits = any(math.isclose(abs(c), f, rel_tol=RTOL) for f in (math.log(2), 1 / math.log(2)))
+    return f"{what}is {c:.4g} times the expected one{' (ln 2: nats and bits are exchanged)' if bits else ''}."
+
+
+def _count(what: str, cases: list[tuple[Tensor, Tensor, tuple]]) -> str:
+    """A factor that is a size of the arguments: the sum where the mean is asked for, or the other way round."""
+    ratios = [_ratio(g, w) for g, w, _ in cases]
+    if not all(_equal(g, c * w) for c, (g, w, _) in zip(ratios, cases, strict=True)):
+        return ""
+    tensors = [next((a for a in args if isinstance(a, Tensor) and a.ndim), None) for *_, args in cases]
+    if any(t is None for t in tensors):
+        return ""
+    sizes = {
+        "examples": [len(t) for t in tensors],
+        "entries of the last axis": [t.shape[-1] for t in tensors],
+        "numbers": [t.numel() for t in tensors],
+        "numbers in one example": [t[0].numel() for t in tensors if len(t)],
+    }
+    for name, counts in sizes.items():
+        if len(set(counts)) < 2 or len(counts) != len(ratios):
+            continue
+        if all(math.isclose(c, n, rel_tol=RTOL) for c, n in zip(ratios, counts, strict=True)):
+            return f"{what}is multiplied by the number of {name}: a sum stands where a mean is asked for."
+        if all(math.isclose(c * n, 1, rel_tol=RTOL) for c, n in zip(ratios, counts, strict=True)):
+            return f"{what}is divided by the number of {name}: a mean stands where a sum is asked for."
+    return ""
+
+
+def _function(what: str, pairs: list[Pair]) -> str:
+    return next((f"{what}{words}." for words, change in FUNCTIONS if _all(pairs, change)), "")
+
+
+def _offset(what: str, pairs: list[Pair]) -> str:
+    g, w = pairs[0]
+    differences = (g - w)[(g - w).isfinite()]
+    c = float(differences[0]) if len(differences) else math.nan
+    if c == c and _all(pairs, lambda w: w + c):
+        return f"{what}is {abs(c):.4g} {'above' if c > 0 else 'below'} the expected one."
+    return ""
+
+
+def _name(axes: tuple[str, ...], axis: int, ndim: int) -> str:
+    return f"the axis of the {axes[axis]}" if len(axes) == ndim else f"axis {axis}"
+
+
+def _moved(place: str, pairs: list[Pair], axes: tuple[str, ...]) -> str:
+    """The right numbers at other places."""
+    ndim = min(w.ndim for _, w in pairs)
+    subject = f"The numbers{place} are right, but "
+    for axis in range(ndim):
+        if _all(pairs, lambda w, axis=axis: w.flip(axis)):
+            return f"{subject}in reverse order along {_name(axes, axis, ndim)}."
+        for shift in (1, -1):
+            if _all(pairs, lambda w, axis=axis, shift=shift: w.roll(shift, axis)):
+                way = "too far" if shift > 0 else "too early"
+                return f"{subject}one place {way} along {_name(axes, axis, ndim)}."
+    square = all(w.ndim >= 2 and w.shape[-1] == w.shape[-2] for _, w in pairs)
+    if square and _all(pairs, lambda w: w.mT):
+        return f"{subject}the last two axes are exchanged (transposed)."
+    return ""
+
+
+def _one_for_all(place: str, pairs: list[Pair]) -> str:
+    """One row in place of all of them."""
+    if any(w.ndim == 0 for _, w in pairs) or not any(len(w) > 1 for _, w in pairs):
+        return ""
+    for which, one in (("first", lambda w: w[:1]), ("last", lambda w: w[-1:])):
+        if _all(pairs, lambda w, one=one: one(w).expand_as(w)):
+            return f"All examples get the result of the {which} one{place}."
+    if _all(pairs, lambda w: w.mean(0, keepdim=True).expand_as(w)):
+        return f"All examples get the mean of their results{place}."
+    return ""
+
+
+def _limit(place: str, pairs: list[Pair]) -> str:
+    """Right up to a limit, and never beyond it."""
+    got, want = (torch.cat([pair[k].flatten() for pair in pairs]) for k in (0, 1))
+    wrong = ~torch.isclose(got, want, rtol=RTOL, atol=1e-9, equal_nan=True)
+    limits = got[wrong].unique()
+    if len(limits) != 1 or wrong.all() or wrong.sum() < 2 or not limits.isfinite():
+        return ""
+    limit = float(limits)
+    for side, beyond in (("above", want > limit), ("below", want < limit)):
+        if torch.equal(wrong, beyond):
+            return f"The numbers{place} are right, except those {side} {limit:.4g}, which stay there: they are clamped."
+    return ""
+
+
+def _one_place(place: str, pairs: list[Pair], axes: tuple[str, ...]) -> str:
+    """Wrong at the first or at the last place of one axis only."""
+    masks = [~torch.isclose(g, w, rtol=RTOL, atol=1e-9, equal_nan=True) for g, w in pairs]
+    masks = [mask for mask in masks if mask.any()]
+    ndim = masks[0].ndim
+    if any(mask.ndim != ndim for mask in masks):
+        return ""
+    for axis in range(ndim):
+        if any(mask.shape[axis] < 3 for mask in masks):
+            continue
+        for which, index in (("first", 0), ("last", -1)):
+            if all(int(mask.sum()) == int(mask.select(axis, index).sum()) for mask in masks):
+                return f"Only the {which} place along {_name(axes, axis, ndim)} is wrong{place}."
+    return ""

@@ -1,0 +1,75 @@
+"""Relations between wrong and expected numbers, said before the numbers themselves."""
+
+import math
+
+import pytest
+import torch
+
+from garm_course.exercises import grade, same
+from garm_course.exercises.numbers import random
+from garm_course.exercises.patterns import pattern
+
+X, Y = random(4, 3, seed=1), random(2, 5, seed=2)
+
+
+def right(x):
+    return x + 0.5 * x.abs()
+
+
+def table(x):
+    return right(x)
+
+
+EVERY, RIGHT = "Every number is ", "The numbers are right, "
+RELATIONS = {
+    "Every number has the wrong sign.": lambda x: -right(x),
+    f"{EVERY}3 times the expected one.": lambda x: 3 * right(x),
+    f"{EVERY}-0.5 times the expected one.": lambda x: -right(x) / 2,
+    f"{EVERY}0.6931 times the expected one (ln 2: nats and bits are exchanged).": lambda x: math.log(2) * right(x),
+    f"{EVERY}multiplied by the number of examples: a sum stands where a mean is asked for.": (
+        lambda x: right(x) * len(x)
+    ),
+    f"{EVERY}divided by the number of entries of the last axis: a mean stands where a sum is asked for.": (
+        lambda x: right(x) / x.shape[-1]
+    ),
+    f"{EVERY}the square of the expected one.": lambda x: right(x) ** 2,
+    f"{EVERY}the absolute value of the expected one.": lambda x: right(x).abs(),
+    f"{EVERY}the exponential of the expected one.": lambda x: right(x).exp(),
+    f"{EVERY}0.25 below the expected one.": lambda x: right(x) - 0.25,
+    f"{RIGHT}but in reverse order along the axis of the row.": lambda x: right(x).flip(0),
+    f"{RIGHT}but one place too far along the axis of the column.": lambda x: right(x).roll(1, 1),
+    "All examples get the result of the first one.": lambda x: right(x)[:1].expand_as(x).clone(),
+    "All examples get the mean of their results.": lambda x: right(x).mean(0).expand_as(x).clone(),
+    f"{RIGHT}except those above 0.5, which stay there: they are clamped.": lambda x: right(x).clamp(max=0.5),
+    "Only the last place along the axis of the column is wrong.": (
+        lambda x: torch.cat([right(x)[:, :-1], x[:, -1:] - 3], 1)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", RELATIONS)
+def test_the_relation_comes_first_and_the_numbers_below(make, sentence):
+    make(table, [same(X), same(Y)], axes=("row", "column"))
+    result = grade("table", RELATIONS[sentence])
+    assert result.hint == sentence
+    assert result.detail.startswith("Expected ")
+
+
+def test_no_relation_is_made_up():
+    calls = [(table(x) + 0.1 * random(*x.shape, seed=9), table(x), (x,)) for x in (X, Y)]
+    assert pattern(calls) == ""
+    assert pattern([(table(X), table(X), (X,))]) == ""
+    ones = torch.ones(3)
+    assert pattern([(2 * ones, ones, (ones,))]) == "", "of equal numbers anything could be said"
+    both = [((2 * table(x), -table(x)), (table(x), table(x)), (x,)) for x in (X, Y)]
+    assert pattern(both) == "", "two parts are wrong, each in its own way"
+    one = [((2 * table(x), table(x)), (table(x), table(x)), (x,)) for x in (X, Y)]
+    assert pattern(one) == "Every number of element 0 is 2 times the expected one."
+
+
+def test_an_own_judgment_is_not_overruled(make):
+    def draw(n):
+        return torch.rand(n)
+
+    make(draw, [lambda attempt: attempt.require((attempt.call(9) >= 0).all(), "A draw is negative.")])
+    assert grade("draw", lambda n: torch.rand(n) - 0.5).hint == "A draw is negative. The task: The rule."
