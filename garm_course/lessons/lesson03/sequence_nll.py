@@ -37,10 +37,11 @@ def _large(attempt: Attempt) -> None:
         same(*LARGE)(attempt)
     except Refused as refused:
         got, want = attempt.outcomes[-1].value, sequence_nll(*LARGE)
-        if not isinstance(got, Tensor) or got.shape != want.shape:
+        if not isinstance(got, Tensor) or got.shape != want.shape or got.dtype != want.dtype:
             raise
-        hint = EXTREME if not got.isfinite().all() else FLOOR if (got <= want).all() else ""
-        raise Refused(str(refused), hint) from refused
+        if got.isfinite().all() and (got > want).any():
+            raise
+        raise Refused(str(refused), FLOOR if got.isfinite().all() else EXTREME) from refused
 
 
 def _pick(scores: Tensor, x: Tensor) -> Tensor:

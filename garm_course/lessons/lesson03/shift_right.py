@@ -32,8 +32,9 @@ def _earlier(attempt: Attempt) -> None:
         if refused.hint or changed or not isinstance(got, Tensor) or (got.shape, got.dtype) != (X.shape, X.dtype):
             raise
         found = ((got.unsqueeze(2) == X.unsqueeze(1)) & torch.ones(5, 5).tril(-1).bool()).any(2)
-        right = torch.equal(got[:, 1:], X[:, :-1])
-        raise Refused(str(refused), FRONT if right else OVERWRITTEN if found[:, 1:].all() else "") from refused
+        if not found[:, 1:].all():
+            raise
+        raise Refused(str(refused), FRONT if torch.equal(got[:, 1:], X[:, :-1]) else OVERWRITTEN) from refused
 
 
 def _column(x: Tensor, start: float) -> Tensor:

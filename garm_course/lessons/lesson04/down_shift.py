@@ -28,8 +28,9 @@ def _rows(attempt: Attempt) -> None:
             raise
         above = torch.ones(V.shape[2], V.shape[2]).tril(-1).bool()[..., None]
         found = ((got.unsqueeze(3) == V.unsqueeze(2)) & above).any(3)  # each number in a row above, in its column
-        right = torch.equal(got[:, :, 1:], V[:, :, :-1])
-        raise Refused(str(refused), TOP if right else OVERWRITTEN if found[:, :, 1:].all() else "") from refused
+        if not found[:, :, 1:].all():
+            raise
+        raise Refused(str(refused), TOP if torch.equal(got[:, :, 1:], V[:, :, :-1]) else OVERWRITTEN) from refused
 
 
 def _zeroed(index, steps: int = 1):

@@ -43,11 +43,13 @@ def _case(*args) -> Callable:
             plain(*args)(attempt)
         except Refused as refused:
             got, want = attempt.outcomes[-1].value, bin_log_masses(*args)
-            if refused.hint or not isinstance(got, Tensor) or got.shape != want.shape:
+            if refused.hint or not isinstance(got, Tensor) or (got.shape, got.dtype) != (want.shape, want.dtype):
                 raise
             rise = got.double().exp() - want.double().exp()
             floor = rise.min() > 0 and rise.max() - rise.min() < 1e-3 * rise.max()
-            raise Refused(str(refused), UNDERFLOW if got.isinf().any() else FLOOR if floor else "") from refused
+            if not floor and not got.isinf().any():
+                raise
+            raise Refused(str(refused), FLOOR if floor else UNDERFLOW) from refused
 
     return probe
 

@@ -58,8 +58,10 @@ def _terms(attempt: Attempt) -> None:
             args = torch.zeros(1, 3).double(), torch.eye(3)[i : i + 1].double(), torch.eye(3)[j : j + 1].double()
             wrong = (attempt.call(*args) - channel_means(*args))[0].tolist()
             found += [f"{COLORS[c]} {FAULT[by]} {'αβγ'[i]} x_{'RGB'[j]}" for c, by in enumerate(wrong) if by in FAULT]
+        if not found:
+            raise
         rule = "Each color is its own mean and the values of the colors before it, each with its coefficient."
-        raise Refused(str(refused), f"{'. '.join(found[:4])}. {rule}" if found else "") from refused
+        raise Refused(str(refused), f"{'. '.join(found[:4])}. {rule}") from refused
 
 
 M = _args(5, seed=1)[0]

@@ -36,18 +36,13 @@ def _located(attempt: Attempt) -> None:
             or (got.shape, got.dtype) != (M.shape, torch.int64)
         ):
             raise
-        edge(same(2 * M, torch.full_like(M, -30.0), U, 256), PLACE)(attempt)
-        raise Refused(str(refused), HIDDEN) from refused
+        mean = 2 * M, torch.full_like(M, -30.0), U, 256  # with so small a scale it is the hidden number
+        right = torch.equal(attempt.call(*mean), logistic_levels(*mean))
+        raise Refused(f"{HIDDEN if right else PLACE} {refused}") from refused
 
 
-PLACE = (
-    "Wrong even where the scale is almost 0, so that the hidden number is the mean. Look at the way from there to the "
-    "level: round (hidden + 1) (levels - 1) / 2, then clamp to 0..levels-1."
-)
-HIDDEN = (
-    "Right where the scale is almost 0, so the way from the hidden number to the level is right. The hidden number is "
-    "not: it is mean + exp(log_scale) * (ln u - ln(1 - u))."
-)
+PLACE = "It is wrong even where the scale is almost 0: the way from the hidden number to the level."
+HIDDEN = "It is right where the scale is almost 0, so the level is read off rightly: the hidden number is wrong."
 
 
 def _by(quantile, factor=lambda levels: (levels - 1) / 2):
