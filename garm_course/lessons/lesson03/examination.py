@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from garm_course.exercises.attempt import Attempt, own_line, readable
 from garm_course.exercises.compare import kind_of
+from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import same
 from garm_course.lessons.lesson03 import faults
 
@@ -105,10 +106,8 @@ class Examination:
     def __init__(self, build: Callable, levels: int, hidden: int) -> None:
         self.build, self.levels, self.hidden = build, levels, hidden
         self.model = self.new(levels)
-        rng = torch.Generator().manual_seed(3)
         for size in (64, 3, 1, T):  # the article's programs take 64 sequences and no others
-            self.x = torch.randint(levels, (size, T), generator=rng)
-            self.y = torch.randint(levels, (size,), generator=rng)
+            self.x, self.y = ((levels * random(*shape, seed=size).sigmoid()).long() for shape in ((size, T), (size,)))
             error = self.fails(self.model, torch.zeros_like(self.x))
             if not error:
                 break
@@ -134,10 +133,10 @@ class Examination:
         missing = [name for name in METHODS if not callable(getattr(model, name, None))]
         if missing:
             raise Broken(f"{self.call(levels)}: the module has no method {missing[0]}.", "build")
-        rng = torch.Generator().manual_seed(levels)
         with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.copy_(scale * torch.randn(parameter.shape, generator=rng))
+            for i, parameter in enumerate(model.parameters()):
+                size = 2 * scale / math.sqrt(parameter.shape[-1])
+                parameter.copy_(size * random(*parameter.shape, seed=levels + 300 * i))
         return model.eval()
 
     def forward(self, model: nn.Module, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -204,6 +203,8 @@ class Examination:
         bad = [size for size in sizes if errors[size]]
         if bad:
             hint = {(1, 3, 5): faults.BATCH, (3, 5, 64): faults.ONE_ROW}.get(tuple(bad), faults.ROWS)
+            if f"Expected hidden size (1, {T}, " in errors[bad[0]]:
+                hint = faults.MIXED
             seen = f"forward(inputs) with inputs of shape ({bad[0]}, {T}) raises {errors[bad[0]]}"
             return [hint, f"{self.call(self.levels)}: {seen}."]
         first, state = self.forward(self.model, self.x)
@@ -274,13 +275,15 @@ class Examination:
     def likelihood(self) -> list[Finding]:
         """Three findings on `nll`: its inputs, its targets, and what it makes of the logits."""
         call = f"{self.call(self.levels)}: nll(x, y)"
-        fed: list[Tensor] = []  # to forward
+        x, fed = self.x.clone(), []  # what is fed to forward
         hook = self.model.register_forward_pre_hook(lambda _, args: fed.extend(args[:1]))
         try:
             with torch.no_grad():
-                got = self.model.nll(self.x.clone(), self.y.clone())
+                got = self.model.nll(x, self.y.clone())
         except (RuntimeError, ValueError, IndexError) as error:
             seen = f"{call} raises {readable(error)}{own_line(error)}."
+            if not torch.equal(x, self.x):
+                return [[faults.CHANGED, seen], UNKNOWN, UNKNOWN]
             hint = self.misused(str(error))
             if hint:
                 return [UNKNOWN, UNKNOWN, [hint, seen]]
@@ -292,6 +295,8 @@ class Examination:
             return [[faults.START_OUTSIDE, seen], UNKNOWN, UNKNOWN]
         finally:
             hook.remove()
+        if not torch.equal(x, self.x):
+            return [[faults.CHANGED, f"{call} changes its argument x."], UNKNOWN, UNKNOWN]
         if type(got) is not Tensor:
             raise Broken(f"{call}: expected a tensor of shape ({len(self.x)},), got {kind_of(got)}.", "nll")
         right, expected = next(self.known(self.model))
@@ -300,7 +305,8 @@ class Examination:
         elif got.shape != expected.shape:
             seen = f"{call}: expected the shape {tuple(expected.shape)}, got {tuple(got.shape)}"
         else:
-            seen = f"{call}, of image 0: expected {expected[0]:.4f}, got {got[0]:.4f}"
+            i = int((~torch.isclose(got, expected, rtol=1e-4)).int().argmax())  # the first that differs
+            seen = f"{call}, of image {i}: expected {expected[i]:.4f}, got {got[i]:.4f}"
         for i, (hints, values) in enumerate(self.known(self.model)):
             if close(got, values):
                 self.known_nll, self.reduction = True, hints.pop()
@@ -360,7 +366,8 @@ class Examination:
                     hints = [faults.ONE_ON, ""] if (shift, aim) == (faults.SHIFT, faults.NEXT_TARGET) else [shift, aim]
                     terms = -scores(logits).gather(2, target)[..., 0]  # (B, T)
                     yield from (
-                        ([*hints, soften, adding], add(terms)) for adding, add in (SUMS[:1] if soften in RARE else SUMS)
+                        ([*hints, soften, adding], add(terms))
+                        for adding, add in (SUMS[:1] if soften == faults.RESHAPED else SUMS)  # rare: not searched
                     )
 
     def inputs(self) -> list[tuple[str, Tensor]]:
@@ -395,44 +402,36 @@ class Examination:
             (faults.INPUT_TARGET, x.roll(1, 1)),
             (faults.NEXT_TARGET, F.pad(x[:, 1:], (0, 1))),
             (faults.NEXT_TARGET, x.roll(-1, 1)),
-            (faults.REVERSED, x.flip(1)),
         ]
 
     def next(self) -> Finding:
         """The softmax of the last position over the levels."""
-        logits = torch.randn(3, T, self.levels, generator=torch.Generator().manual_seed(3))
+        logits = random(3, T, self.levels, seed=3).float()
         with torch.no_grad():
             got = self.model.next_probabilities(logits.clone())
         call = f"{self.call(self.levels)}: next_probabilities(logits) with logits of shape {tuple(logits.shape)}"
         p = logits.softmax(-1)
         if type(got) is Tensor and got.shape == p[:, -1].shape and close(got, p[:, -1]):
             with torch.no_grad():
-                large = self.model.next_probabilities(300 * logits)
-            return (
-                [faults.NEXT_NAN, f"{call}, as large as {300 * logits.max():.0f}: got NaN."]
-                if large.isnan().any()
-                else RIGHT
-            )
+                large, *small = map(self.model.next_probabilities, (300 * logits, logits[:1], logits[:, :1]))
+            if large.isnan().any():
+                return [faults.NEXT_NAN, f"{call}, as large as {300 * logits.max():.0f}: got NaN."]
+            for got, want in zip(small, (p[:1, -1], p[:, 0]), strict=True):
+                if got.shape != want.shape:
+                    seen = f"next_probabilities(logits) for B or T of 1: expected the shape {tuple(want.shape)}"
+                    return [faults.ONE_NEXT, f"{self.call(self.levels)}: {seen}, got {tuple(got.shape)}."]
+            return RIGHT
         known = [
             (faults.TIME, logits.softmax(1)[:, -1]),
             (faults.OVER_BATCH, logits.softmax(0)[:, -1]),
             (faults.FIRST, p[:, 0]),
             (faults.IS_LOGITS, logits[:, -1]),
             (faults.IS_LOG, p[:, -1].log()),
-            (faults.IS_EXP, logits[:, -1].exp()),
             (faults.EVERY, p),
             (faults.KEPT, p[:, -1:]),
-            (faults.AVERAGED, p.mean(1)),
-            (faults.AVERAGED, logits.mean(1).softmax(-1)),
             (faults.SIGMOID, logits[:, -1].sigmoid()),
-            (faults.ONE_HOT, F.one_hot(logits[:, -1].argmax(-1), self.levels)),
             (faults.INDEX, logits[:, -1].argmax(-1)),
             (faults.INDEX, logits[:, -1:].argmax(-1)),
-            (faults.LAST_LEVEL, p[..., -1]),
-            (faults.LAST_LEVEL, logits[..., -1].softmax(-1)),
-            (faults.LAST_LEVEL, logits[..., -1]),
-            (faults.ONE_IMAGE, p[-1]),
-            (faults.TWICE_SOFTMAX, p[:, -1].softmax(-1)),
         ]
         if type(got) is not Tensor or got.shape != p[:, -1].shape:
             seen = f"expected a tensor of shape {tuple(p[:, -1].shape)}, got {kind_of(got)}"
@@ -471,7 +470,6 @@ class Examination:
             (faults.NATS, mean / T),
             (faults.TIMES_LN, mean / T * bit),
             (faults.BASE, mean / T / math.log(levels)),
-            (faults.BITS_PER_LEVEL, mean / T / math.log2(levels)),
             (faults.TEN, mean / T / math.log10(levels)),
             (faults.TEN, mean / T / math.log10(2)),
             (faults.TEN, mean / T / math.log(10)),
@@ -488,8 +486,16 @@ class Examination:
 
     def adding(self) -> Finding:
         """The sum over time in nats, as `likelihood` has found it."""
-        seen = f"{self.call(self.levels)}: nll(x, y) is not the sum over time in nats, one number for each image."
-        return [self.reduction, seen] if self.reduction else RIGHT
+        if self.reduction:
+            seen = f"{self.call(self.levels)}: nll(x, y) is not the sum over time in nats, one number for each image."
+            return [self.reduction, seen]
+        for x in (self.x[:1], self.x[:, :1]):
+            with torch.no_grad():
+                got = self.model.nll(x.clone(), self.y[: len(x)].clone())
+            if type(got) is not Tensor or got.shape != (len(x),):
+                seen = f"nll(x, y) with x of shape {tuple(x.shape)}: expected a tensor of shape ({len(x)},)"
+                return [faults.ONE, f"{self.call(self.levels)}: {seen}, got {kind_of(got)}."]
+        return RIGHT
 
     def size(self) -> Finding:
         """A larger state has more parameters."""
@@ -504,6 +510,11 @@ class Examination:
         nll = model.nll(x, torch.zeros(len(x), dtype=torch.long))
         if not nll.requires_grad:
             return [faults.NO_GRADIENT, f"{call}: nll(x, y) does not require a gradient."]
+        names, weights = zip(*model.named_parameters(), strict=True)
+        grads = torch.autograd.grad(nll.sum(), weights, allow_unused=True)
+        for name, weight, grad in zip(names, weights, grads, strict=True):
+            if grad is None and self.depends(model, x, weight):
+                return [faults.DETACHED, f"{call}: no gradient of nll(x, y) reaches {name}."]
         p = nll.detach().double().neg().exp()
         with torch.no_grad():
             draws = [model.sample(n, 3, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
@@ -529,6 +540,16 @@ class Examination:
         if torch.equal(draws[0], draws[2]):
             return [faults.NO_RNG, f"{call}: sample({n}, 3, rng) is the same for two different generators."]
         return RIGHT
+
+    @torch.no_grad()
+    def depends(self, model: nn.Module, x: Tensor, weight: Tensor) -> bool:
+        """Whether nll is another one when a parameter is."""
+        y = torch.zeros(len(x), dtype=torch.long)
+        before, kept = model.nll(x, y), weight.clone()
+        weight.copy_(kept + random(*weight.shape, seed=5))
+        after = model.nll(x, y)
+        weight.copy_(kept)
+        return not close(before, after)
 
     def other_laws(self, model: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
         """(hint, probability of each sequence) for what else `sample` may have done."""
@@ -587,10 +608,6 @@ SCORES = [
     (faults.TIME_NLL, lambda logits: logits.log_softmax(1)),
     (faults.TIME_NLL, lambda logits: logits.softmax(1).log_softmax(-1)),
     (faults.TIME_NLL, lambda logits: logits.log_softmax(1).log_softmax(-1)),
-    (faults.BATCH_NLL, lambda logits: logits.log_softmax(0)),
-    (faults.BATCH_NLL, lambda logits: logits.softmax(0).log_softmax(-1)),
-    (faults.BATCH_NLL, lambda logits: logits.log_softmax(0).log_softmax(-1)),
-    (faults.FLAT_NLL, lambda logits: logits.flatten(1).log_softmax(1).view_as(logits)),
     (faults.NO_LOG, lambda logits: logits.softmax(-1)),
     (faults.NO_SOFTMAX, lambda logits: logits),
     (faults.RESHAPED, lambda logits: _reshaped(logits).log_softmax(-1)),
@@ -605,24 +622,18 @@ def _reshaped(logits: Tensor) -> Tensor:
     return logits.reshape(len(logits), logits.shape[2], -1).mT
 
 
-RARE = (faults.BATCH_NLL, faults.FLAT_NLL, faults.RESHAPED)  # not together with another sum
 SUMS = [
     ("", lambda terms: terms.sum(1)),
     (faults.MEAN, lambda terms: terms.mean(1)),
     (faults.SIGN, lambda terms: -terms.sum(1)),
     (faults.NLL_BITS, lambda terms: terms.sum(1) / math.log(2)),
     (faults.NLL_BITS, lambda terms: terms.mean(1) / math.log(2)),
-    (faults.NLL_TEN, lambda terms: terms.sum(1) / math.log(10)),
-    (faults.PERPLEXITY, lambda terms: terms.mean(1).exp()),
-    (faults.PROBABILITY, lambda terms: terms.sum(1).neg().exp()),
     (faults.POSITIONS, lambda terms: terms),
     (faults.TOTAL, lambda terms: terms.sum()),
     (faults.TOTAL, lambda terms: terms.mean()),
     (faults.TOTAL, lambda terms: terms.sum(1).mean()),
     (faults.TOTAL, lambda terms: terms.sum(0)),
-    (faults.FOLDED, lambda terms: terms.flatten().view(terms.shape[1], -1).sum(0)),
     (faults.FIRST_LEFT_OUT, lambda terms: terms[:, 1:].sum(1)),
     (faults.LAST_LEFT_OUT, lambda terms: terms[:, :-1].sum(1)),
     (faults.ONLY_LAST, lambda terms: terms[:, -1]),
-    (faults.ONLY_FIRST, lambda terms: terms[:, 0]),
 ]

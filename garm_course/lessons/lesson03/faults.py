@@ -37,6 +37,7 @@ FUTURE = "forward looks ahead: its logits change when an input after them change
 STEPS = "Step by step the logits are others than at once: the state that comes back must hold all that was read."
 LEFT = "The input is shifted to the left, so the model is shown the future: position t must hold the value at t - 1."
 ROLLED = "The input is rolled, so the last pixel stands at position 0: the start value, levels, belongs there."
+CHANGED = "nll overwrites x, which is the target as well: build the shifted inputs in a new tensor."
 REPEATED = "The first pixel is its own input: the start value, levels, belongs at position 0."
 ONE_ON = "Inputs x, targets one step on: nothing predicts the first pixel. Shift the inputs right, levels in front."
 START_OUTSIDE = "nll feeds a value outside 0..levels, which has no embedding: the start value is levels itself."
@@ -46,10 +47,7 @@ NO_FIRST = "The first pixel is not counted: T inputs, the start value and all pi
 INPUT_TARGET = "The target is shifted as well: inputs are shifted, targets are the pixels x themselves."
 NEXT_TARGET = "The target is shifted to the left: inputs are shifted, targets are the pixels x themselves."
 LABEL_USED = "nll changes with the labels y. The model is one of the pixels alone: leave the labels aside."
-REVERSED = "The target is reversed: logits[:, t] predict x[:, t]."
 TIME_NLL = "In nll the softmax runs over time. The levels are the last axis of the logits: transpose(1, 2)."
-BATCH_NLL = "In nll the softmax runs over the batch. The levels are the last axis of the logits."
-FLAT_NLL = "In nll the softmax runs over time and levels together. At each time the levels alone sum to 1."
 NO_LOG = "nll_loss wants log-probabilities and got probabilities: log_softmax, or cross_entropy of the logits."
 NO_SOFTMAX = "nll_loss wants log-probabilities and got logits: log_softmax first, or cross_entropy."
 CLAMPED = "A small number under the logarithm of nll changes the likelihood of rare values. log_softmax needs none."
@@ -58,15 +56,11 @@ SIGN = "nll is negative: the negative log-likelihood has a minus sign in front o
 MEAN = "nll is the mean over time. It is the sum, in nats per image; bits_per_dim alone divides by T."
 TOTAL = "nll adds up or averages the images. It returns one number for each image, summed over time."
 POSITIONS = "nll returns one number for each position. Sum them over time: one for each image."
-FOLDED = "nll mixes the images: flat terms lie image by image, so view(B, T) and sum(1), not view(-1, B).sum(0)."
 NLL_BITS = "nll is in bits. It returns nats; bits_per_dim alone divides by ln 2."
-NLL_TEN = "nll has logarithms to base 10. It returns nats, the natural logarithm."
-PERPLEXITY = "nll is the perplexity, exp of the mean. It is the sum over time, in nats."
-PROBABILITY = "nll is the probability of the image. Return its negative logarithm."
+ONE = "nll of a single image, or of images of a single pixel, is not (B,): squeeze() without an axis removes too much."
 NATS = "These are nats per dimension: divide by ln 2."
 TIMES_LN = "Nats are multiplied by ln 2. A bit is ln 2 nats, so divide."
 BASE = "Divided by ln(levels). A bit is ln 2 nats, whatever the number of levels."
-BITS_PER_LEVEL = "Divided by log2(levels), the bits that store one level. A bit is ln 2 nats, whatever levels is."
 TEN = "A logarithm to base 10. A bit is ln 2 nats, and math.log(2) is the natural logarithm."
 PIXELS = "Divided by the size of an MNIST image. The number of dimensions is T, the length of x."
 IMAGES = "Divided by len(x), the number of images, or by a fixed 64. The number of dimensions is T, x.shape[1]."
@@ -77,16 +71,11 @@ FIRST = "These are the probabilities at the first position. The next value follo
 OVER_BATCH = "Softmax runs over the batch. Levels are the last axis."
 IS_LOGITS = "next_probabilities returns logits: take their softmax over the last axis."
 IS_LOG = "next_probabilities returns log-probabilities, which are negative: take softmax, not log_softmax."
-IS_EXP = "The exponentials are not normalized: softmax divides by their sum."
+ONE_NEXT = "Of a single sequence or position there is an axis too few: squeeze() without an axis removes too much."
 EVERY = "next_probabilities returns all positions. Only the last one, [:, -1], predicts the next value."
 KEPT = "next_probabilities keeps the axis of time: [:, -1], not [:, -1:]."
-AVERAGED = "The probabilities are averaged over time. Only the last position predicts the next value."
-ONE_IMAGE = "[-1] takes the last image of the batch. The last position is [:, -1]."
-TWICE_SOFTMAX = "Softmax twice in next_probabilities: the levels become almost equally probable."
 SIGMOID = "Sigmoid answers one yes-no question for each level, so they do not sum to 1. Exactly one occurs: softmax."
-ONE_HOT = "The most probable level gets probability 1: what is drawn is always the same. Return the softmax itself."
 INDEX = "The most probable level is returned. Return the probabilities of all levels, (B, levels)."
-LAST_LEVEL = "[..., -1] takes the last level. The last position is [:, -1], and all levels of it are returned."
 NEXT_NAN = "For large logits exp overflows, and inf / inf is NaN. softmax subtracts the maximum first."
 TWO_STARTS = "nll begins with the value 0, an empty pixel, but sample with the start value: these are two models."
 WHITE_START = "nll begins with levels - 1, a white pixel, but sample with the start value: these are two models."
@@ -97,10 +86,11 @@ SAMPLE_INPUT = "sample feeds the start value at every step: feed the value that 
 GREEDY = "sample always takes the same values: draw them by their probabilities, with multinomial, and not by argmax."
 OTHER_LAW = "sample does not draw what nll describes: its frequencies are not exp(-nll)."
 NO_RNG = "sample does not draw from the generator rng alone: hand it to multinomial."
+DETACHED = "No gradient of nll reaches a parameter that it depends on: leave out .detach(), .data and no_grad."
 NO_GRADIENT = "No gradient reaches the parameters from nll: leave out no_grad, .detach() and .item()."
 
 # Shared with the exercise `sequence_nll`.
-CLASSES = "cross_entropy wants the classes on axis 1, and got time there: pass logits.transpose(1, 2)."
+CLASSES = "cross_entropy and nll_loss want the classes on axis 1, and got time there: transpose(1, 2) comes first."
 TIME_FIRST = "transpose(0, 1) exchanges batch and time. The classes come to axis 1 with logits.transpose(1, 2)."
 RESHAPED = "view or reshape to (B, V, T) mixes the numbers up. transpose(1, 2) exchanges the two axes."
 INDEX_AXES = "gather wants an index with as many axes as the logits: x.unsqueeze(-1) has the shape (B, T, 1)."
@@ -108,19 +98,17 @@ UNDERFLOW = "softmax underflows to 0 for extreme logits, and log(0) is -inf: log
 FIRST_LEFT_OUT = "The first position is left out. It counts: its input is the start value, its target x[:, 0]."
 LAST_LEFT_OUT = "The last position is left out: all T positions count."
 ONLY_LAST = "Only the last position counts. Sum over all T positions."
-ONLY_FIRST = "Only the first position counts. Sum over all T positions."
 
 # How nll adds up its terms. The article's program does that as it should.
-SUMS = (SIGN, MEAN, TOTAL, POSITIONS, FOLDED, NLL_BITS, NLL_TEN, PERPLEXITY, PROBABILITY)
-SUMS += (FIRST_LEFT_OUT, LAST_LEFT_OUT, ONLY_LAST, ONLY_FIRST)
+SUMS = (SIGN, MEAN, TOTAL, POSITIONS, NLL_BITS, ONE, FIRST_LEFT_OUT, LAST_LEFT_OUT, ONLY_LAST)
 
 # None of the nine, nor a wrong repair of one: the article's line is right in this.
 NEW = (
     *SUMS,
     *(FIXED_HIDDEN, PROBABILITIES, LOGITS_SHAPE, MIXED, RANDOM, NOT_ZERO, SHIFTS_ITSELF, FUTURE, STEPS, STATE_DROPPED),
     *(CLASSES, TIME_FIRST, RESHAPED, INDEX_AXES),
-    *(NATS, TIMES_LN, BASE, BITS_PER_LEVEL, TEN, NO_MEAN, EACH_IMAGE),
-    *(FIRST, EVERY, KEPT, AVERAGED, ONE_IMAGE, LAST_LEVEL),
+    *(NATS, TIMES_LN, BASE, TEN, NO_MEAN, EACH_IMAGE),
+    *(FIRST, EVERY, KEPT, ONE_NEXT),
 )
 
 # After these nothing else can be judged.

@@ -82,7 +82,7 @@ class Program(nn.Module):
         if state is None:
             state = self.part["begin"](inputs, self.hidden)
         embedded = self.embedding(self.part["read"](inputs, self.levels))
-        out, new = self.gru(embedded, self.part["given"](state))
+        out, new = self.gru(self.part["features"](embedded), self.part["given"](state))
         return self.part["result"](self.dense(out)), self.part["returned"](state, new, out)
 
     def nll(self, x, y):
@@ -124,6 +124,7 @@ RIGHT = {
     "recurrence": lambda hidden: nn.GRU(hidden, hidden, batch_first=True),
     "begin": lambda inputs, hidden: None,
     "read": lambda inputs, levels: inputs,
+    "features": lambda embedded: embedded,
     "given": lambda state: state,
     "result": lambda logits: logits,
     "returned": lambda old, new, out: new,
@@ -172,16 +173,18 @@ def _column(x, value):
     return torch.full_like(x[:, :1], value)
 
 
+def _in_place(x, levels):
+    x[:, 1:] = x[:, :-1].clone()
+    x[:, 0] = levels
+    return x
+
+
 def _lstm(hidden):
     return nn.LSTM(hidden, hidden, batch_first=True)
 
 
 def _reshaped(logits):
     return logits.reshape(len(logits), logits.shape[2], -1).mT
-
-
-def _flat_log_softmax(logits):
-    return logits.flatten(1).log_softmax(1).view_as(logits)
 
 
 def _by_exp(logits):
@@ -223,6 +226,7 @@ EXERCISE = Exercise(
         _wrong(faults.STEPS, returned=lambda old, new, out: new / 2),
         _wrong(faults.LEFT, inputs=lambda x, levels: torch.cat([x[:, 1:], _column(x, levels)], 1)),
         _wrong(faults.ROLLED, inputs=lambda x, levels: x.roll(1, 1)),
+        (program(inputs=_in_place), faults.left(faults.CHANGED, 1, more=True)),
         _wrong(faults.REPEATED, inputs=lambda x, levels: torch.cat([x[:, :1], x[:, :-1]], 1)),
         _wrong(faults.ONE_ON, inputs=lambda x, levels: x, target=lambda x, y, levels: x.roll(-1, 1)),
         (program(inputs=lambda x, levels: shift_right(x, 17)), faults.left(faults.START_OUTSIDE, 1, more=True)),
@@ -231,10 +235,7 @@ EXERCISE = Exercise(
         _wrong(faults.NO_FIRST, inputs=lambda x, levels: x[:, :-1]),
         _wrong(faults.INPUT_TARGET, target=lambda x, y, levels: shift_right(x, 0)),
         _wrong(faults.NEXT_TARGET, target=lambda x, y, levels: F.pad(x[:, 1:], (0, 1))),
-        _wrong(faults.REVERSED, target=lambda x, y, levels: x.flip(1)),
         _wrong(faults.TIME_NLL, terms=lambda logits, target: _pick(logits.log_softmax(1), target)),
-        _wrong(faults.BATCH_NLL, terms=lambda logits, target: _pick(logits.log_softmax(0), target)),
-        _wrong(faults.FLAT_NLL, terms=lambda logits, target: _pick(_flat_log_softmax(logits), target)),
         (
             program(terms=lambda logits, target: F.cross_entropy(logits, target, reduction="none")),
             faults.left(faults.CLASSES, 0, more=True),
@@ -257,19 +258,14 @@ EXERCISE = Exercise(
         _wrong(faults.MEAN, sum=lambda terms: terms.mean(1)),
         _wrong(faults.TOTAL, sum=lambda terms: terms.sum()),
         _wrong(faults.POSITIONS, sum=lambda terms: terms),
-        _wrong(faults.FOLDED, sum=lambda terms: terms.flatten().view(-1, len(terms)).sum(0)),
-        _wrong(faults.NLL_TEN, sum=lambda terms: terms.sum(1) / math.log(10)),
-        _wrong(faults.PERPLEXITY, sum=lambda terms: terms.mean(1).exp()),
-        _wrong(faults.PROBABILITY, sum=lambda terms: terms.sum(1).neg().exp()),
         _wrong(faults.FIRST_LEFT_OUT, sum=lambda terms: terms[:, 1:].sum(1)),
         _wrong(faults.LAST_LEFT_OUT, sum=lambda terms: terms[:, :-1].sum(1)),
         _wrong(faults.ONLY_LAST, sum=lambda terms: terms[:, -1]),
-        _wrong(faults.ONLY_FIRST, sum=lambda terms: terms[:, 0]),
+        _wrong(faults.ONE, sum=lambda terms: terms.squeeze().sum(-1)),
         _wrong(faults.NLL_BITS, sum=lambda terms: terms.sum(1) / math.log(2)),
         _wrong(faults.NATS, bits=lambda nll, x, levels: nll.mean() / x.shape[1]),
         _wrong(faults.TIMES_LN, bits=lambda nll, x, levels: nll.mean() / x.shape[1] * math.log(2)),
         _wrong(faults.BASE, bits=lambda nll, x, levels: nll.mean() / x.shape[1] / math.log(levels)),
-        _wrong(faults.BITS_PER_LEVEL, bits=lambda nll, x, levels: nll.mean() / x.shape[1] / math.log2(levels)),
         _wrong(faults.TEN, bits=lambda nll, x, levels: nll.mean() / x.shape[1] / math.log10(2)),
         _wrong(faults.PIXELS, bits=lambda nll, x, levels: nll.mean() / 784 / math.log(2)),
         _wrong(faults.TWICE, bits=lambda nll, x, levels: nll.mean() / x.numel() / math.log(2)),
@@ -280,16 +276,11 @@ EXERCISE = Exercise(
         _wrong(faults.OVER_BATCH, next=lambda logits: logits.softmax(0)[:, -1]),
         _wrong(faults.IS_LOGITS, next=lambda logits: logits[:, -1]),
         _wrong(faults.IS_LOG, next=lambda logits: logits[:, -1].log_softmax(-1)),
-        _wrong(faults.IS_EXP, next=lambda logits: logits[:, -1].exp()),
         _wrong(faults.EVERY, next=lambda logits: logits.softmax(-1)),
+        _wrong(faults.ONE_NEXT, next=lambda logits: logits.softmax(-1)[:, -1].squeeze()),
         _wrong(faults.KEPT, next=lambda logits: logits.softmax(-1)[:, -1:]),
-        _wrong(faults.AVERAGED, next=lambda logits: logits.softmax(-1).mean(1)),
-        _wrong(faults.ONE_IMAGE, next=lambda logits: logits.softmax(-1)[-1]),
-        _wrong(faults.TWICE_SOFTMAX, next=lambda logits: logits.softmax(-1)[:, -1].softmax(-1)),
         _wrong(faults.SIGMOID, next=lambda logits: logits[:, -1].sigmoid()),
-        _wrong(faults.ONE_HOT, next=lambda logits: F.one_hot(logits[:, -1].argmax(-1), logits.shape[-1]).float()),
         _wrong(faults.INDEX, next=lambda logits: logits[:, -1].argmax(-1)),
-        _wrong(faults.LAST_LEVEL, next=lambda logits: logits.softmax(-1)[..., -1]),
         _wrong(faults.NEXT_NAN, next=lambda logits: _by_exp(logits)[:, -1]),
         (program(inputs=lambda x, levels: shift_right(x, 0)), faults.TWO_STARTS),
         (program(inputs=lambda x, levels: shift_right(x, levels - 1)), faults.WHITE_START),
@@ -301,6 +292,7 @@ EXERCISE = Exercise(
         (program(draw=lambda p, rng: torch.multinomial(p.sqrt(), 1, generator=rng)), faults.OTHER_LAW),
         (program(draw=lambda p, rng: torch.multinomial(p, 1)), faults.NO_RNG),
         (program(sum=lambda terms: terms.sum(1).detach()), faults.NO_GRADIENT),
+        (program(features=lambda embedded: embedded.detach()), faults.DETACHED),
     ],
     accepts=[
         program(),

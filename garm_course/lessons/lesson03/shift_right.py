@@ -1,23 +1,40 @@
 """The inputs of teacher forcing: every value moves one step later, a start value comes in front; equation (3.2)."""
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from garm_course.autoregressive.pixelrnn import shift_right
 from garm_course.exercises.attempt import Attempt, Refused
+from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
-from garm_course.exercises.registry import Exercise, Speed
+from garm_course.exercises.registry import Exercise, Speed, same
+
+KEEPS = "The gray levels have become floats. The result has the dtype of x, as torch.full_like(x[:, :1], start) has."
 
 
-def _values(*shape: int, seed: int = 3) -> Tensor:
+def _values(*shape: int, seed: int) -> Tensor:
     """Gray levels 1..255: none of them is a start value, and 0 does not hide in them."""
-    return torch.randint(1, 256, shape, generator=torch.Generator().manual_seed(seed))
+    return (1 + 255 * random(*shape, seed=seed).sigmoid()).long()
 
 
-_random = partial(random, seed=3)
+X = _values(3, 5, seed=3)
+FRONT = "All positions but the first are right. Position 0 must hold the argument start, in every sequence."
+OVERWRITTEN = "Values are overwritten before they are read, so some fill several places: read from x, write elsewhere."
+
+
+def _earlier(attempt: Attempt) -> None:
+    """The first probe, which tells values that come from too far before: how far depends on the computer."""
+    try:
+        plain(X, 256)(attempt)
+    except Refused as refused:
+        got, changed = attempt.outcomes[-1].value, attempt.outcomes[-1].changed
+        if refused.hint or changed or not isinstance(got, Tensor) or (got.shape, got.dtype) != (X.shape, X.dtype):
+            raise
+        found = ((got.unsqueeze(2) == X.unsqueeze(1)) & torch.ones(5, 5).tril(-1).bool()).any(2)
+        if not found[:, 1:].all():
+            raise
+        raise Refused(str(refused), FRONT if torch.equal(got[:, 1:], X[:, :-1]) else OVERWRITTEN) from refused
 
 
 def _column(x: Tensor, start: float) -> Tensor:
@@ -35,43 +52,17 @@ def _set(index, steps: int = 0, dims: int | None = 1):
     return shift
 
 
-def _in_place(x: Tensor, start: float) -> Tensor:
-    x[:, 1:] = x[:, :-1].clone()
-    x[:, 0] = start
-    return x
+def _loop(read):
+    """A loop over positions, which reads from `read(x, out)`."""
 
+    def shift(x: Tensor, start: float) -> Tensor:
+        out = x.clone()
+        out[:, 0] = start
+        for t in range(1, x.shape[1]):
+            out[:, t] = read(x, out)[:, t - 1]
+        return out
 
-def _start_in_place(x: Tensor, start: float) -> Tensor:
-    x[:, 0] = start
-    return x
-
-
-def _overlapping(x: Tensor, start: float) -> Tensor:
-    x[:, 1:] = x[:, :-1]
-    x[:, 0] = start
-    return x
-
-
-def _smear(x: Tensor, start: float) -> Tensor:
-    for t in range(1, x.shape[1]):
-        x[:, t] = x[:, t - 1]
-    x[:, 0] = start
-    return x
-
-
-def _smear_start(x: Tensor, start: float) -> Tensor:
-    out = x.clone()
-    out[:, 0] = start
-    for t in range(1, x.shape[1]):
-        out[:, t] = out[:, t - 1]
-    return out
-
-
-def _into_zeros(x: Tensor, start: float) -> Tensor:
-    out = torch.zeros(x.shape)
-    out[:, 0] = start
-    out[:, 1:] = x[:, :-1]
-    return out
+    return shift
 
 
 def _into_empty_like(x: Tensor, start: float) -> Tensor:
@@ -81,32 +72,12 @@ def _into_empty_like(x: Tensor, start: float) -> Tensor:
     return out
 
 
-def _by_loop(x: Tensor, start: float) -> Tensor:
-    out = x.clone()
-    for t in range(x.shape[1]):
-        out[:, t] = x[:, t - 1] if t else start
-    return out
-
-
 def _across_sequences(x: Tensor, start: float) -> Tensor:
     flat = x.flatten()
     return torch.cat([torch.full_like(flat[:1], start), flat[:-1]]).view_as(x)
 
 
-def _leaves_x(x: Tensor, start: float, grad: bool = False):
-    """The probe `same`, with another remedy for a changed argument: a loop in a copy of x meets the next fault."""
-
-    def probe(attempt: Attempt) -> None:
-        try:
-            attempt.run(x, start, grad=grad)
-        except Refused as refused:
-            if not attempt.outcomes[-1].changed:
-                raise
-            seen = f"{attempt.describe((x, start))} changes its argument x in place"
-            raise Refused(f"{seen}: read from x, write into a new tensor, such as torch.empty_like(x).") from refused
-
-    return probe
-
+ALL = slice(None)
 
 EXERCISE = Exercise(
     name="shift_right",
@@ -114,14 +85,22 @@ EXERCISE = Exercise(
     reference=shift_right,
     rule="Position t holds the value at t - 1, position 0 holds start; shape (B, T) and dtype stay.",
     probes=[
-        _leaves_x(_values(3, 5), 256),
-        _leaves_x(_values(4, 3, seed=4), 0),
-        _leaves_x(_random(2, 6), -0.375),
-        _leaves_x(_values(3, 1, seed=5), 17),
-        _leaves_x(_values(2, 4, seed=7), 0.0),  # gray levels stay integers, whatever the number in front is
-        _leaves_x(_random(3, 4, seed=6), 0.625, grad=True),
+        _earlier,
+        same(_values(4, 3, seed=4), 0),
+        same(torch.tensor([[5, 6, 7]]), -1),  # the example of the text
+        same(random(2, 6, seed=3), -0.375),
+        same(random(4, 2, seed=5).float(), 1),
+        edge(same(_values(2, 4, seed=7), 0.0), KEEPS),
+        same(_values(2, 4, seed=8).int(), 17),
+        edge(
+            same(_values(3, 1, seed=5), 17),
+            "Right for long sequences. Of one with a single position only start is left.",
+        ),
+        same(random(3, 4, seed=6), 0.625, grad=True),
     ],
     axes=("sequence", "position"),
+    rtol=0,
+    atol=0,
     mistakes=[
         (
             lambda x, start: x.clone(),
@@ -135,10 +114,7 @@ EXERCISE = Exercise(
             lambda x, start: F.pad(x[:, 1:], (0, 1)),
             "Shifted to the left, with a zero at the end: the model is shown the future, and start is not used.",
         ),
-        (
-            lambda x, start: x.roll(1, 1),
-            "torch.roll goes around: the last value lands at position 0. Put start there.",
-        ),
+        (lambda x, start: x.roll(1, 1), "torch.roll goes around: the last value lands at position 0. Put start there."),
         (
             lambda x, start: x.roll(-1, 1),
             "Rolled to the left: position t holds the value at t + 1. Roll right, then put start at position 0.",
@@ -148,24 +124,12 @@ EXERCISE = Exercise(
             "torch.roll without dims runs over the ends of the sequences: shift along dim 1, with start in front.",
         ),
         (
-            lambda x, start: x.roll(1, 0),
-            "Whole sequences were rolled through the batch. Time is dim 1, and start comes in front.",
-        ),
-        (
-            lambda x, start: torch.cat([torch.full_like(x[:1], start), x[:-1]], 0),
+            lambda x, start: torch.cat([torch.full_like(x[:1], start), x[:-1]]),
             "The batch was shifted: each sequence became the one before it. Time is dim 1 of (B, T).",
         ),
         (
             lambda x, start: F.pad(x, (1, -1)),
             "A zero came in front, which is an empty pixel. The value at position 0 is the argument start.",
-        ),
-        (
-            lambda x, start: torch.cat([torch.ones_like(x[:, :1]), x[:, :-1]], 1),
-            "A one came in front. The value at position 0 is the argument start.",
-        ),
-        (
-            lambda x, start: torch.cat([-torch.ones_like(x[:, :1]), x[:, :-1]], 1),
-            "A -1 came in front. The value at position 0 is the argument start.",
         ),
         (
             lambda x, start: torch.cat([_column(x, start), x], 1),
@@ -179,90 +143,26 @@ EXERCISE = Exercise(
             lambda x, start: x[:, :-1].clone(),
             "The last value is dropped, but start did not come in front, so a position is missing.",
         ),
-        (
-            lambda x, start: x[:, 1:].clone(),
-            "The first value is dropped. Drop the *last* one, and put start in front.",
-        ),
-        (
-            _set((slice(None), 0)),
-            "Position 0 was overwritten by start, but nothing moved: the first value is lost, the others copied.",
-        ),
-        (
-            _set((slice(None), -1)),
-            "The last position was overwritten by start, but nothing moved: start belongs in front.",
-        ),
-        (
-            _set((slice(None), -1), 1),
-            "Rolled, but start went to the last position: the leaked value is at position 0.",
-        ),
-        (
-            _set(0, 1),
-            "out[0] is the first sequence: it became start as a whole. Position 0 of all sequences is out[:, 0].",
-        ),
-        (
-            _set((0, 0), 1),
-            "Only the first sequence got start. Position 0 of all sequences is out[:, 0].",
-        ),
-        (
-            _set((slice(None), 0), 1, 0),
-            "The batch was rolled. Roll along time: x.roll(1, dims=1).",
-        ),
-        (
-            _set((slice(None), 0), -1),
-            "Rolled to the left: every position but the first sees the future. Roll by +1.",
-        ),
-        (
-            _across_sequences,
-            "The end of one sequence became the start of the next: every sequence begins with start.",
-        ),
+        (lambda x, start: x[:, 1:].clone(), "The first value is dropped. Drop the *last* one, and put start in front."),
         (
             lambda x, start: torch.cat([x[:, :1], x[:, :-1]], 1),
             "The first value stands at position 0 as well, so the model sees the pixel it predicts: start goes there.",
         ),
         (
-            lambda x, start: torch.cat([_column(x, start), _column(x, start), x[:, :-2]], 1)[:, : x.shape[1]],
+            lambda x, start: shift_right(shift_right(x, start), start),
             "Shifted by two: position t holds the value at t - 2, and the newest known value is lost. Shift by one.",
         ),
         (
-            lambda x, start: shift_right(x.flip(1), start),
-            "The sequences are reversed: shift them, do not turn them around.",
+            _set((ALL, 0)),
+            "Position 0 was overwritten by start, but nothing moved: the first value is lost, the others copied.",
         ),
-        (
-            lambda x, start: torch.full_like(x, start),
-            "Every position holds start: the model would see nothing. Only position 0 does.",
-        ),
-        (
-            lambda x, start: (shift_right(x, start), x),
-            "You return inputs and targets. Return the inputs only: the targets are x, as it is.",
-        ),
-        (
-            lambda x, start: shift_right(x, start).unsqueeze(-1),
-            "The values are right, but there is an axis too many: return (B, T).",
-        ),
-        (
-            lambda x, start: shift_right(x, start).T,
-            "Transposed: the result is (B, T), one sequence per row.",
-        ),
-        (
-            _into_zeros,
-            "The result is float32; it must have the dtype of x: no embedding takes gray levels that are no integers.",
-        ),
-        (
-            lambda x, start: torch.cat([torch.full((len(x), 1), float(start)), x[:, :-1]], 1),
-            "A column of floats turns the whole result into floats. torch.full_like(x[:, :1], start) keeps the dtype.",
-        ),
-        (
-            lambda x, start: torch.cat([torch.full((len(x), 1), start), x[:, :-1]], 1),
-            "torch.full takes its dtype from start, so 0.0 makes floats of gray levels: full_like(x[:, :1], start).",
-        ),
-        (
-            lambda x, start: shift_right(x, start).double(),
-            "The result is float64; it must have the dtype of x: no embedding takes gray levels that are no integers.",
-        ),
-        (
-            lambda x, start: shift_right(x, start).long(),
-            "The result is an integer tensor; it must have the dtype of x, whose numbers may have decimals.",
-        ),
+        (_set((ALL, -1)), "The last position was overwritten by start, but nothing moved: start belongs in front."),
+        (_set((ALL, -1), 1), "Rolled, but start went to the last position: the leaked value is at position 0."),
+        (_set(0, 1), "out[0] is the first sequence, which became start. Position 0 of all sequences is out[:, 0]."),
+        (_set((0, 0), 1), "Only the first sequence got start. Position 0 of all sequences is out[:, 0]."),
+        (_set((ALL, 0), 1, 0), "The batch was rolled. Roll along time: x.roll(1, dims=1)."),
+        (_set((ALL, 0), -1), "Rolled to the left: every position but the first sees the future. Roll by +1."),
+        (_across_sequences, "The end of one sequence became the start of the next: each sequence begins with start."),
         (
             lambda x, start: torch.cat([torch.full_like(x[:, 0], start), x[:, :-1]], 1),
             "What is put in front needs the shape (B, 1): x[:, :1] has it, x[:, 0] and a single number do not.",
@@ -279,49 +179,21 @@ EXERCISE = Exercise(
             lambda x, start: torch.cat([start, x[:, :-1]], 1),
             "torch.cat joins tensors, start is a number: torch.full_like(x[:, :1], start) makes a column of it.",
         ),
+        (lambda x, start: torch.cat([torch.full((len(x), 1), float(start)), x[:, :-1]], 1), KEEPS),
         (
-            _in_place,
-            "The values move inside the argument, which is still needed as the target: write into a new tensor.",
-        ),
-        (
-            _overlapping,
-            "Source and destination overlap in memory, and are the argument itself: write into a new tensor.",
-        ),
-        (
-            lambda x, start: _overlapping(x.clone(), start),
-            "Source and destination of the copy overlap, so values are overwritten before they are read: read from x.",
-        ),
-        (
-            _start_in_place,
-            "start is written into the argument, where it destroys the first target. Build a new, shifted tensor.",
-        ),
-        (
-            _smear,
-            "The loop reads what it has already overwritten, in the argument itself: read x, write into a new tensor.",
-        ),
-        (
-            lambda x, start: _smear(x.clone(), start),
-            "The loop reads values that it has already overwritten, so the first one fills all: read from x.",
-        ),
-        (
-            _smear_start,
+            _loop(lambda x, out: out),
             "The loop reads from the new tensor, so start fills all positions: read x[:, t - 1] instead.",
-        ),
-        (
-            lambda x, start: shift_right(x.detach(), start),
-            "The values are right, but detached: no gradient passes. Leave out .detach(), .data and .tolist().",
         ),
     ],
     accepts=[
-        _by_loop,
+        _loop(lambda x, out: x),
         _into_empty_like,
-        _set((slice(None), 0), 1),
+        _set((ALL, 0), 1),
         lambda x, start: F.pad(x, (1, -1), value=start),
         lambda x, start: F.pad(x, (1, 0), value=start)[:, :-1],
         lambda x, start: torch.cat([x.new_full((len(x), 1), start), x[:, :-1]], dim=1),
-        lambda x, start: torch.cat([_column(x, start), x], 1)[:, :-1],
         lambda x, start: torch.where(torch.arange(x.shape[1]) > 0, x.roll(1, 1), start).to(x.dtype),
-        lambda x, start: torch.hstack((torch.full_like(x[:, :1], start), x[:, :-1])),
+        lambda x, start: torch.hstack((_column(x, start), x[:, :-1])),
     ],
     speed=Speed(lambda: (torch.randint(256, (64, 784)), 256)),
 )
