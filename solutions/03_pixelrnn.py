@@ -314,7 +314,7 @@ lesson03.scan_orders(8, 8, step=4)
 # - `x`: `(B, C, H, W)`.
 # - Returns `(B, C, H, W + H - 1)` of the same dtype: row `r` starts `r` places further to the right, the rest is zero.
 #
-# Example, for one image and one channel: `[[1, 2], [3, 4]]` becomes `[[1, 2, 0], [0, 3, 4]]`.
+# Example, one image with one channel: `skew(torch.tensor([[[[1, 2], [3, 4]]]]))` is `[[[[1, 2, 0], [0, 3, 4]]]]`.
 #
 # <details><summary>Hint 1</summary>Start from zeros of the final shape, and write row <code>r</code> into the columns <code>r</code> to <code>r + W - 1</code>, in a loop over rows.</details>
 # <details><summary>Hint 2</summary>Or pad every row by itself, <code>F.pad(row, (r, H - 1 - r))</code>, and stack the rows along axis 2.</details>

@@ -262,7 +262,7 @@ show.fields(
 # - `x`: `(B, 2C, H, W)`. The *first* half of the channels goes through tanh, the second through the logistic function.
 # - Returns `(B, C, H, W)`.
 #
-# Example: with `C = 1`, channels `[0.5, 0.0]` at a pixel give `tanh(0.5) * 0.5 = 0.2311`.
+# Example, one pixel with `C = 1`: `gated_activation(torch.tensor([0.5, 0.0]).view(1, 2, 1, 1))` is `[[[[0.2311]]]]`, that is `tanh(0.5) * 0.5`.
 #
 # <details><summary>Hint</summary><code>x.chunk(2, dim=1)</code> splits the channels in the middle.</details>
 
@@ -304,7 +304,7 @@ print("equation (4.3), half by half == all at once:", torch.allclose(by_hand, ga
 # - `v`: `(B, C, H, W)`.
 # - Returns the same shape and dtype: row $r$ of the result is row $r - 1$ of `v`; the first row is zero; the last row of `v` drops out. `v` itself stays as it is.
 #
-# Example: a single column `[1, 2, 3]` becomes `[0, 1, 2]`.
+# Example, a single column: `down_shift(torch.tensor([1, 2, 3]).view(1, 1, 3, 1)).flatten()` is `[0, 1, 2]`.
 #
 # <details><summary>Hint</summary>Concatenate a row of zeros with all rows of <code>v</code> but the last, along the axis of the rows.</details>
 
