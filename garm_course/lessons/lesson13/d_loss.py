@@ -55,10 +55,6 @@ EXERCISE = Exercise(
     mistakes=[
         (_terms(_fake, _real), "The labels are swapped: the loss must fall when real logits rise and fake ones fall."),
         (
-            _terms(lambda s: -_real(s), lambda s: -_fake(s)),
-            "The sign is wrong: this is the value V, which D maximizes; the loss is minus that.",
-        ),
-        (
             _terms(fake=lambda s: -_fake(s)),
             "The fake term has the wrong sign: -log(1 - σ(fake)) is softplus(fake), and is added.",
         ),
@@ -66,10 +62,6 @@ EXERCISE = Exercise(
         (_terms(real=_fake), "Both terms ask for 'fake': the first is -log σ(real)."),
         (lambda real, fake: _real(real).mean(), "Only the real term is there: D must also learn what a fake is."),
         (lambda real, fake: _fake(fake).mean(), "Only the fake term is there: D must also learn what is real."),
-        (
-            _terms(join=lambda a, b: (a.mean() + b.mean()) / 2),
-            "It is halved: the value of the game is the sum of two means; many programs halve it, (13.1) does not.",
-        ),
         (
             _terms(join=lambda a, b: torch.cat([a, b]).mean()),
             "One mean over all logits is half of it, and weighs the sides by their sizes: two means, added.",

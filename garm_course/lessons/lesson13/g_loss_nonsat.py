@@ -53,7 +53,6 @@ EXERCISE = Exercise(
             _mean(F.softplus),
             "This is the discriminator's loss on fakes: minimized, it would make fakes look more fake.",
         ),
-        (_mean(F.logsigmoid), "The sign is wrong: the generator minimizes -log σ(fake)."),
         (_mean(lambda s: -torch.sigmoid(s).log()), OVERFLOWS),
         (_mean(lambda s: F.softplus(-s).clamp(max=100)), STOPS),
         (
@@ -67,7 +66,6 @@ EXERCISE = Exercise(
         ),
         (_mean(lambda s: -s), "This is the generator's loss of Wasserstein and hinge GANs: -log σ(fake) is asked for."),
         (_mean(lambda s: (s - 1) ** 2), "This is a least-squares loss with the target 1: -log σ(fake) is asked for."),
-        (lambda s: F.softplus(-s).sum(), "This is a sum: take the mean over the examples."),
         (lambda s: F.softplus(-s), "One number for each example: take the mean."),
         (
             lambda s: F.softplus(-s.mean()),
@@ -77,8 +75,6 @@ EXERCISE = Exercise(
             lambda s: -torch.sigmoid(s).mean().log(),
             "The mean is inside of the logarithm: the logarithm of each probability first, then the mean.",
         ),
-        (lambda s: nonsaturating_g_loss(s) / 2, "It is halved: the mean of -log σ(fake), without a factor."),
-        (lambda s: nonsaturating_g_loss(s) / 0.6931471805599453, "These are bits: use natural logarithms."),
         (
             _mean(lambda s: F.binary_cross_entropy_with_logits(s, torch.full_like(s, 0.9), reduction="none")),
             "The label is smoothed to 0.9: it is 1 here.",

@@ -69,7 +69,6 @@ EXERCISE = Exercise(
         same(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])),
     ],
     mistakes=[
-        (_of(lambda a, b: a + b), "The two halves are missing: ½ KL(p || m) + ½ KL(g || m)."),
         (_of(lambda a, b: a), "Only KL(p || m) is there: g's half is missing, and so is the symmetry."),
         (_of(lambda a, b: a / 2), "Only half of it: ½ KL(g || m) is missing."),
         (_of(lambda a, b: a / 2 + b), "Only the first term is halved: ½ KL(p || m) + ½ KL(g || m)."),
@@ -90,16 +89,10 @@ EXERCISE = Exercise(
         ),
         (_of(kl=lambda p, m: torch.xlogy(p, m).sum(-1).neg()), "This is the entropy of m: subtract ½ H(p) + ½ H(g)."),
         (
-            lambda p, g: 0.5 * (_entropy(p) + _entropy(g)) - _entropy((p + g) / 2),
-            "The sign is wrong: H(m) - ½ H(p) - ½ H(g) is at least 0.",
-        ),
-        (
             lambda p, g: _entropy((p + g) / 2) - _entropy(p) - _entropy(g),
             "The entropies of p and g count half each: H(m) - ½ H(p) - ½ H(g).",
         ),
         (lambda p, g: 0.5 * (p - g).abs().sum(-1), "This is the total variation, a distance without logarithms."),
-        (_then(lambda js: js / math.log(2)), "These are bits: natural logarithms, so that the largest value is ln 2."),
-        (_then(lambda js: js.sqrt()), "This is the root, the Jensen-Shannon distance: the divergence has no root."),
         (
             _then(lambda js: 2 * js - math.log(4)),
             "This is the value of the game, 2 JS - log 4: JS itself is asked for.",

@@ -57,7 +57,6 @@ EXERCISE = Exercise(
         (lambda p, g: p / (p + g).sum(), "It is divided by a sum over all points: p and g are added at each point."),
         (lambda p, g: p / (p + g + 1e-6), SMALL),
         (lambda p, g: p / torch.maximum(p, g), "It is divided by the larger of the two: p / (p + g)."),
-        (lambda p, g: 2 * p / (p + g), "This is p over the mean of p and g, up to 2: p / (p + g)."),
         (lambda p, g: p, "This is the density of the data: how it compares with g is asked for."),
         (lambda p, g: p * g, "The densities are multiplied: p / (p + g)."),
         (lambda p, g: p**2 / (p**2 + g**2), "The densities are squared: p / (p + g)."),
