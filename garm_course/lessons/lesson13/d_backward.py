@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.adversarial.losses import minimax_d_loss
-from garm_course.exercises.attempt import Attempt, Refused
-from garm_course.exercises.edges import plain
+from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed
 
@@ -38,44 +37,40 @@ def _network(cls, *sizes: int, seed: int) -> nn.Module:
     return cls(*layers[:-1])
 
 
-def _played(answer: Callable, _G, _D, real: Tensor, z: Tensor, *, scale: float = 1.0, calls: int = 1) -> dict:
-    """The loss and the state of both networks; with two calls, in the middle of a training: there are gradients."""
+def _played(answer: Callable, _G, _D, real: Tensor, z: Tensor, *, scale=1.0, calls=1, see: Callable | None = None):
+    """The loss and the gradients; or what `see` shows of both networks. Two calls: in the middle of a training."""
     G = _network(nn.Sequential, 3, 4, 2, seed=30).to(real.dtype)
-    D = _network(_Scores, 2, 5, 1, seed=60).to(real.dtype)
+    D = _network(_Scores, 2, 5, 1, seed=60).to(real.dtype).eval()
     D[-1].weight.data *= scale
-    nets = {"D": [*D.parameters()], "G": [*G.parameters()]}
+    weights = {"D": list(D.parameters()), "G": list(G.parameters())}
     if calls > 1:
-        D.eval()
-        for k, w in enumerate(nets["D"] + nets["G"]):
+        for k, w in enumerate(weights["D"] + weights["G"]):
             w.grad = random(*w.shape, seed=80 + k)
     for _ in range(calls):
         loss = answer(G, D, real, z)
+    if see:
+        return [see(part) for part in (G, D)]
     found = {"loss": loss.detach() if isinstance(loss, Tensor) else loss}
-    for name, weights in nets.items():
-        found[f"gradients of {name}"] = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
-        found[f"number of gradients of {name}"] = sum(w.grad is not None for w in weights)
-        found[f"weights of {name}"] = [w.detach() for w in weights]
-        found[f"number of trainable weights of {name}"] = sum(w.requires_grad for w in weights)
-    return found | {
-        "modes": " and ".join(f"{n}.{'train' if net.training else 'eval'}" for n, net in (("G", G), ("D", D)))
-    }
+    for name, own in weights.items():
+        found[f"gradients of {name}"] = [torch.zeros_like(w) if w.grad is None else w.grad for w in own]
+        found[f"number of gradients of {name}"] = sum(w.grad is not None for w in own)
+    return found
 
 
-def _told(probe: Callable, hints: dict[str, str]) -> Callable[[Attempt], None]:
-    """The probe, with a hint for what is wrong in `_played` where no known mistake is recognized."""
-
-    def told(attempt: Attempt) -> None:
-        try:
-            probe(attempt)
-        except Refused as refused:
-            hint = next((hint for part, hint in hints.items() if f"at '{part}" in str(refused)), "")
-            raise Refused(str(refused), refused.hint or hint) from refused
-
-    return told
+def _values(net: nn.Module) -> list[Tensor]:
+    return [weight.detach() for weight in net.parameters()]
 
 
-def _case(real: Tensor, z: Tensor, hints: dict[str, str], **setting) -> Callable[[Attempt], None]:
-    return _told(plain(None, None, real, z, use=partial(_played, **setting)), hints)
+def _trainable(net: nn.Module) -> list[bool]:
+    return [weight.requires_grad for weight in net.parameters()]
+
+
+def _mode(net: nn.Module) -> str:
+    return "training" if net.training else "evaluation"
+
+
+def _case(real: Tensor, z: Tensor, **setting) -> Callable:
+    return plain(None, None, real, z, use=partial(_played, **setting))
 
 
 def _real(s: Tensor) -> Tensor:
@@ -152,13 +147,13 @@ EARLIER = (
     "adds to them, and a detached fake keeps those of G as they are."
 )
 CERTAIN = "Right only while D is unsure: where its logits are large, use the loss of exercise 3, d_loss, as it is."
-BEGUN = {"gradients": EARLIER, "number of gradients": EARLIER}
-STATE = {
-    "weights": "The call moves weights: steps of the optimizer, and clipping, come after it and belong to the loop.",
-    "number of trainable": "The call leaves weights frozen, so their network never trains again. Freeze nothing: "
-    "detach the fakes, D(G(z).detach()).",
-    "modes": "The call leaves a network in another mode: train() and eval() belong to the loop.",
-}
+MOVED = "The call moves weights: steps of the optimizer, and clipping, come after it and belong to the loop."
+FROZEN = (
+    "The call leaves weights frozen, so their network never trains again. Freeze nothing: detach the fakes, "
+    "D(G(z).detach())."
+)
+MODES = "The call leaves a network in another mode: train() and eval() belong to the loop."
+SMALL = (random(6, 2, seed=1), random(6, 3, seed=2))
 
 EXERCISE = Exercise(
     name="d_backward",
@@ -167,12 +162,13 @@ EXERCISE = Exercise(
     rule="backward of d_loss(D(real), D(fakes)) with fakes = G(z) cut off from G: D gets gradients, G gets none.",
     rtol=1e-5,
     probes=[
-        _case(random(4, 2, seed=3) + 2, random(5, 3, seed=4), STATE),
-        _case(random(6, 2, seed=1), random(6, 3, seed=2), BEGUN | STATE, calls=2),
-        _case(
-            3 * random(7, 2, seed=5), 2 * random(3, 3, seed=6), dict.fromkeys(("loss", "grad"), CERTAIN), scale=900.0
-        ),
-        _case(random(1, 2, seed=7).float(), random(1, 3, seed=8).float(), STATE),
+        _case(random(4, 2, seed=3) + 2, random(5, 3, seed=4)),
+        edge(_case(*SMALL, see=_values), MOVED),
+        edge(_case(*SMALL, see=_trainable), FROZEN),
+        edge(_case(*SMALL, see=_mode), MODES),
+        edge(_case(*SMALL, calls=2), EARLIER),
+        edge(_case(3 * random(7, 2, seed=5), 2 * random(3, 3, seed=6), scale=900.0), CERTAIN),
+        _case(random(1, 2, seed=7).float(), random(1, 3, seed=8).float()),
     ],
     mistakes=[
         (_step(fakes=_uncut), "The loss is right, but G has gradients too: the fakes are not detached."),
@@ -218,12 +214,12 @@ EXERCISE = Exercise(
             CERTAIN,
         ),
         (_step(around=(lambda G, D: D.zero_grad(), lambda G, D: None)), EARLIER),
-        (_step(fakes=_uncut, around=(lambda G, D: G.requires_grad_(False),)), STATE["number of trainable"]),
+        (_step(fakes=_uncut, around=(lambda G, D: G.requires_grad_(False),)), FROZEN),
         (
             _step(around=(lambda G, D: None, lambda G, D: [w.data.clamp_(-0.01, 0.01) for w in D.parameters()])),
-            STATE["weights"],
+            MOVED,
         ),
-        (_step(around=(lambda G, D: G.eval(),)), STATE["modes"]),
+        (_step(around=(lambda G, D: G.eval(),)), MODES),
     ],
     accepts=[_step(), _one_by_one, _by_grad, _thawed],
     speed=Speed(
