@@ -80,72 +80,36 @@ EXERCISE = Exercise(
         edge(same(torch.arange(4000) % 1700, 2000), MANY),
     ],
     mistakes=[
-        (
-            lambda index, n_codes: torch.bincount(index, minlength=n_codes),
-            "bincount takes one axis only: flatten the indices first, index.flatten().",
-        ),
+        (lambda index, n_codes: torch.bincount(index, minlength=n_codes), "bincount takes one axis: index.flatten()."),
         (_of_p(lambda p: (-(p * (p + 1e-6).log()).sum()).exp()), MANY),
-        (
-            _of_p(lambda p: (p > 0).sum()),
-            "This counts the codes that occur at all: one that is chosen once in a million counts as one half does.",
-        ),
+        (_of_p(lambda p: (p > 0).sum()), "This counts the codes that occur, however rarely: weigh them by frequency."),
         (_of_p(_h), "This is the entropy: the perplexity is its exponential, a number of codes."),
         (_of_p(lambda p: _h(p) / math.log(2)), "This is the entropy in bits: the perplexity is 2 to this power."),
-        (
-            _of_p(lambda p: (_h(p) / math.log(2)).exp()),
-            "The bases must match: exp belongs to the natural logarithm, 2 ** to log2.",
-        ),
+        (_of_p(lambda p: (_h(p) / math.log(2)).exp()), "The bases must match: exp belongs to log, and 2 ** to log2."),
         (_of_p(lambda p: 2 ** _h(p)), "The bases must match: this is 2 to an entropy in nats; exp belongs to log."),
         (_of_p(lambda p: (-_h(p)).exp()), "The sign of the entropy is missing: H = -sum p log p, at least 0."),
         (
             _of_p(lambda p: (-(p * p.log()).sum()).exp()),
             "A code that is never chosen gives 0 * log 0, which is NaN: its term is 0 (torch.xlogy, or p + 1e-10).",
         ),
-        (
-            _of_weights(lambda n, index: n.double()),
-            "These are counts: divide by how many indices there are, so that frequencies sum to 1.",
-        ),
-        (
-            _of_weights(lambda n, index: n / len(n)),
-            "The counts are divided by K: divide by the number of indices, so that they sum to 1.",
-        ),
+        (_of_weights(lambda n, index: n.double()), "These are counts: divide by index.numel(), so that they sum to 1."),
+        (_of_weights(lambda n, index: n / len(n)), "The counts are divided by K: divide by index.numel() instead."),
         (
             _of_weights(lambda n, index: n / max(index.shape[:1], default=1)),
             "The counts are divided by the batch size: divide by the number of all indices, index.numel().",
         ),
-        (
-            _of_weights(lambda n, index: n.double().softmax(0)),
-            "A softmax of the counts is no frequency: divide the counts by their sum.",
-        ),
-        (
-            _of_weights(lambda n, index: (n + 1) / (n + 1).sum()),
-            "One is added to every count, so a collapsed codebook looks alive: leave the zeros.",
-        ),
+        (_of_weights(lambda n, index: n.double().softmax(0)), "This is a softmax of the counts: divide by their sum."),
+        (_of_weights(lambda n, index: (n + 1) / (n + 1).sum()), "1 is added to every count, so dead codes look alive."),
         (_of_p(lambda p: (_h(p) / len(p)).exp()), "The terms are averaged over the K codes: sum them."),
         (_of_p(lambda p: _h(p).exp() / len(p)), "This is the share of the codebook: do not divide by K."),
-        (
-            _of_parts(lambda h: h.exp().mean()),
-            "This averages the perplexities of single images: count the codes of all images together first.",
-        ),
+        (_of_parts(lambda h: h.exp().mean()), "This averages perplexities of single images: count all codes together."),
         (_of_parts(lambda h: h.exp()), "One number for each image: count the codes of all images together."),
-        (
-            _of_parts(lambda h: h.mean().exp()),
-            "The entropies of single images are averaged: count the codes of all images together first.",
-        ),
-        (
-            _of_parts(lambda h: h.exp().mean(), dim=0),
-            "This averages the perplexities of single places: count the codes of all places together first.",
-        ),
+        (_of_parts(lambda h: h.mean().exp()), "The entropies of single images are averaged: count all codes together."),
+        (_of_parts(lambda h: h.exp().mean(), dim=0), "This averages over single places: count all codes together."),
         (_of_p(lambda p: 1 / (p**2).sum()), "This is 1 / sum p², another effective number: exp of the entropy here."),
-        (
-            _of_p(lambda p: (-p[p > 0].log().mean()).exp()),
-            "Each code that occurs has the same weight here: weigh -log p by p and sum.",
-        ),
+        (_of_p(lambda p: (-p[p > 0].log().mean()).exp()), "All codes weigh the same: weigh -log p by p, and sum."),
         (_of_p(lambda p: (-p[p > 0].log().sum()).exp()), "The logarithms lack their weights: -sum p log p."),
-        (
-            _of_p(lambda p: torch.exp(-p * torch.log(p + 1e-10))),
-            "One number for each code: sum the terms -p log p before you take the exponential.",
-        ),
+        (_of_p(lambda p: torch.exp(-p * torch.log(p + 1e-10))), "One number for each code: sum -p log p before exp."),
         (
             _of_p(lambda p: torch.exp(-p * torch.log(p + 1e-10)).sum()),
             "The exponential comes before the sum: first sum the terms -p log p, then take exp.",

@@ -153,18 +153,9 @@ EXERCISE = Exercise(
             _mixed(lambda old, new, decay: old + (1 - decay) * new),
             "The old N and m are not decayed: decay N + (1 - decay) n, and so for m.",
         ),
-        (
-            _mixed(_ema, lambda old, new, decay: decay * old + new),
-            "In m the new sum lacks its weight 1 - decay, so every code is too long.",
-        ),
-        (
-            _mixed(_ema, lambda old, new, decay: old + (1 - decay) * new),
-            "The old m is not decayed, though N is: decay m + (1 - decay) sum of z.",
-        ),
-        (
-            _mixed(lambda old, new, decay: old + (1 - decay) * new, _ema),
-            "The old N is not decayed, though m is: decay N + (1 - decay) n.",
-        ),
+        (_mixed(_ema, lambda old, new, decay: decay * old + new), "In m the new sum lacks its weight 1 - decay."),
+        (_mixed(_ema, lambda old, new, decay: old + (1 - decay) * new), "The old m is not decayed, though N is."),
+        (_mixed(lambda old, new, decay: old + (1 - decay) * new, _ema), "The old N is not decayed, though m is."),
         (
             _new(lambda n, s, z: (n, s / n.clamp(min=1).unsqueeze(1))),
             "m takes the batch's mean of each code: m is a sum, and e = m / N makes the mean of it.",
@@ -173,10 +164,7 @@ EXERCISE = Exercise(
             _new(lambda n, s, z: (n, s / n.unsqueeze(1))),
             "m takes the batch's mean, NaN for a code that it did not choose: m is a moving average of sums.",
         ),
-        (
-            _new(lambda n, s, z: (n / len(z), s / len(z))),
-            "Counts and sums are divided by the size of the batch: e is the same, but N and m are not.",
-        ),
+        (_new(lambda n, s, z: (n / len(z), s / len(z))), "Counts and sums are divided by M: only e is right."),
         (_new(lambda n, s, z: (n / len(z), s)), "N takes frequencies where counts belong: do not divide by M."),
         (
             _new(lambda n, s, z: ((n > 0).to(n), s)),
@@ -186,10 +174,7 @@ EXERCISE = Exercise(
             _mixed(_ema, batch=lambda *args: (_batch(*args)[0], _last_one(*args))),
             "s[index] = z keeps one vector of each code and drops the others: sum them, with index_add or one-hot.",
         ),
-        (
-            _mixed(_ema, batch=_once),
-            "Indexing with repeated indices writes once for each code: both count and sum need index_add or one-hot.",
-        ),
+        (_mixed(_ema, batch=_once), "Indexing writes once for each code: both sums need index_add or one-hot."),
         (_chosen_only, "Codes that the batch did not choose keep N and m: theirs shrink by the decay as well."),
         (
             _mixed(_ema, batch=_guessed),
@@ -203,10 +188,7 @@ EXERCISE = Exercise(
             _code(lambda N, m, N1, m1, n, s, d: m1 / n.clamp(min=1).unsqueeze(1)),
             "e divides the moving m by the batch's count: divide by the moving N, which forgets as slowly as m.",
         ),
-        (
-            _code(lambda N, m, N1, m1, n, s, d: _ratio(m, N)),
-            "e is made of the old N and m: use those that were just updated.",
-        ),
+        (_code(lambda N, m, N1, m1, n, s, d: _ratio(m, N)), "e is made of the old N and m: use the updated ones."),
         (
             _code(lambda N, m, N1, m1, n, s, d: _ema(_ratio(m, N), _ratio(s, n), d)),
             "e is a moving average of batch means, in which small batches weigh too much: e = m / N.",
@@ -214,10 +196,7 @@ EXERCISE = Exercise(
         (_code(lambda N, m, N1, m1, n, s, d: m1), "e is m itself, a sum: divide by N."),
         (_code(lambda N, m, N1, m1, n, s, d: m1 / N1.unsqueeze(1)), NEVER),
         (_code(lambda N, m, N1, m1, n, s, d: m1 / (N1 + 1e-8).unsqueeze(1)), ADDED),
-        (
-            _code(lambda N, m, N1, m1, n, s, d: m1 / N1),
-            "m / N divides along the wrong axis: N belongs to the rows of m, N.unsqueeze(1).",
-        ),
+        (_code(lambda N, m, N1, m1, n, s, d: m1 / N1), "N belongs to the rows of m: divide by N.unsqueeze(1)."),
     ],
     accepts=[_by_index_add, _by_scatter, _by_loop],
     speed=Speed(

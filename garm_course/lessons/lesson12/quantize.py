@@ -149,27 +149,15 @@ EXERCISE = Exercise(
         same(_random(1, 2, 1, 3, seed=15).float(), _random(4, 2, seed=16).float(), use=_gradients),
     ],
     mistakes=[
-        (
-            _reshaped(_reshaped_out),
-            "reshape alone mixes channels and places: move the channels to the end first, z.movedim(1, -1).",
-        ),
-        (
-            _reshaped(_codes),
-            "The vectors are made by reshape alone, which mixes channels and places; z.movedim(1, -1) comes before it.",
-        ),
-        (
-            _through(_straight, _reshaped_out),
-            "The indices are right, but z_q is reshaped to (B, C, H, W): move the last axis back, .movedim(-1, 1).",
-        ),
+        (_reshaped(_reshaped_out), "reshape alone mixes channels and places: first z.movedim(1, -1)."),
+        (_reshaped(_codes), "The vectors are made by reshape alone: z.movedim(1, -1) comes before it."),
+        (_through(_straight, _reshaped_out), "The indices are right, but z_q is reshaped: use .movedim(-1, 1)."),
         (
             _through(lambda z, e: z.movedim(1, -1) + e.detach() - z.movedim(1, -1).detach(), lambda e, index: e[index]),
             "z_q has its channels last, (B, H, W, C). The decoder's convolutions want (B, C, H, W): .movedim(-1, 1).",
         ),
         (_by(lambda v, e: -torch.cdist(v, e)), "The farthest code was taken: argmin of the distance, not argmax."),
-        (
-            _by(lambda v, e: -(v @ e.T)),
-            "The largest inner product prefers long codes: the distance has the term |e|² as well.",
-        ),
+        (_by(lambda v, e: -(v @ e.T)), "The largest inner product prefers long codes: |e|² is missing."),
         (
             _by(lambda v, e: -(F.normalize(v, dim=1) @ F.normalize(e, dim=1).T)),
             "This is the cosine: it ignores lengths. Take the Euclidean distance |z - e|².",
@@ -177,45 +165,24 @@ EXERCISE = Exercise(
         (_by(lambda v, e: torch.cdist(v, e, p=1)), "These are sums of absolute differences; square them: |z - e|²."),
         (_by(lambda v, e: (e**2).sum(1) + 2 * v @ e.T), "The sign of the mixed term is wrong: |z|² - 2 z·e + |e|²."),
         (_by(lambda v, e: (e**2).sum(1) - v @ e.T), "The mixed term lacks its factor 2: |z|² - 2 z·e + |e|²."),
-        (
-            _by(lambda v, e: (v[:, None] - e).sum(-1) ** 2),
-            "The differences are added before they are squared: square each channel, then sum.",
-        ),
-        (
-            _by(lambda v, e: (v[:, None] - e).sum(-1)),
-            "The differences are not squared, so the most negative sum wins: |z - e|² is a sum of squares.",
-        ),
-        (
-            _through(lambda z, e: e),
-            "The encoder gets no gradient: the index has none. Return z + (e - z).detach(), the code in value only.",
-        ),
-        (
-            _through(lambda z, e: e.detach()),
-            "No gradient reaches anything: detach e - z, not the code itself, and add z in front.",
-        ),
+        (_by(lambda v, e: (v[:, None] - e).sum(-1) ** 2), "The differences are added and then squared: square first."),
+        (_by(lambda v, e: (v[:, None] - e).sum(-1)), "The differences are not squared: the most negative wins."),
+        (_through(lambda z, e: e), "The encoder gets no gradient, since the index has none: z + (e - z).detach()."),
+        (_through(lambda z, e: e.detach()), "No gradient reaches anything: detach e - z, and add z in front."),
         (
             _through(lambda z, e: z + e - z.detach()),
             "The gradient reaches the codebook on this path as well: e is inside the parentheses, (e - z).detach().",
         ),
-        (
-            _through(lambda z, e: z + e.detach()),
-            "This has the value z + e: subtract z inside the parentheses, z + (e - z).detach().",
-        ),
+        (_through(lambda z, e: z + e.detach()), "This has the value z + e: it is z + (e - z).detach()."),
         (
             _through(lambda z, e: e + (z - e).detach()),
             "This has the value of z: nothing is quantized, or value and gradient are exchanged. z + (e - z).detach().",
         ),
-        (
-            _through(lambda z, e: z + (z - e).detach()),
-            "The sign is wrong: z + (z - e) is 2z - e. It is e - z that is detached and added to z.",
-        ),
+        (_through(lambda z, e: z + (z - e).detach()), "The sign is wrong: e - z is detached and added to z."),
         (_then(lambda z_q, i: (z_q, i.flatten())), "The index is flat: give it the shape of the grid, (B, H, W)."),
         (_then(lambda z_q, i: (i, z_q)), "The two results are in the wrong order: first z_q, then the index."),
         (_distances, "The second result holds the smallest distances: argmin says where they are, min how large."),
-        (
-            _along_codes,
-            "argmin(0) gives one number for each of the K codes, too few for the grid: argmin(1), one for each vector.",
-        ),
+        (_along_codes, "argmin(0) gives one number for each code: argmin(1), one for each vector."),
         (_soft, "A softmax mixes the codes: take the one nearest code of each vector, unmixed."),
     ],
     accepts=[

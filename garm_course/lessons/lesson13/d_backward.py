@@ -177,10 +177,7 @@ EXERCISE = Exercise(
             "No gradient comes from the fakes: detach or no_grad stands around D, or backward sees half of the loss. "
             "Cut the fakes, D(G(z).detach()), and call backward on the sum.",
         ),
-        (
-            _step(real=lambda s: _real(s).detach()),
-            "The loss is right, but no gradient comes from the data: call backward on the sum of both halves.",
-        ),
+        (_step(real=lambda s: _real(s).detach()), "No gradient comes from the data: call backward on the sum of both."),
         (_no_backward, "The loss is right, but no weight has a gradient: backward is missing, or they are cleared."),
         (_step(_fake, _real), "The labels are swapped: data count as fake, and fakes as real."),
         (_step(fake=lambda s: 0), "Only data are shown: D never sees a fake."),
@@ -215,10 +212,7 @@ EXERCISE = Exercise(
         ),
         (_step(around=(lambda G, D: D.zero_grad(), lambda G, D: None)), EARLIER),
         (_step(fakes=_uncut, around=(lambda G, D: G.requires_grad_(False),)), FROZEN),
-        (
-            _step(around=(lambda G, D: None, lambda G, D: [w.data.clamp_(-0.01, 0.01) for w in D.parameters()])),
-            MOVED,
-        ),
+        (_step(around=(lambda G, D: None, lambda G, D: [w.data.clamp_(-0.01, 0.01) for w in D.parameters()])), MOVED),
         (_step(around=(lambda G, D: G.eval(),)), MODES),
     ],
     accepts=[_step(), _one_by_one, _by_grad, _thawed],

@@ -54,10 +54,7 @@ EXERCISE = Exercise(
     ],
     mistakes=[
         (_terms(_fake, _real), "The labels are swapped: the loss must fall when real logits rise and fake ones fall."),
-        (
-            _terms(fake=lambda s: -_fake(s)),
-            "The fake term has the wrong sign: -log(1 - σ(fake)) is softplus(fake), and is added.",
-        ),
+        (_terms(fake=lambda s: -_fake(s)), "The fake term has the wrong sign: softplus(fake) is a cost, and added."),
         (_terms(fake=_real), "Both terms ask for 'real': this is the generator's wish for the fakes."),
         (_terms(real=_fake), "Both terms ask for 'fake': the first is -log σ(real)."),
         (lambda real, fake: _real(real).mean(), "Only the real term is there: D must also learn what a fake is."),
@@ -70,28 +67,19 @@ EXERCISE = Exercise(
             _terms(join=lambda a, b: 2 * torch.cat([a, b]).mean()),
             "Data and fakes are averaged together, so the larger batch weighs more: take the mean of each by itself.",
         ),
-        (
-            _terms(join=lambda a, b: (a.sum() + b.sum()) / len(a)),
-            "Both sums are divided by the number of data: each side has its own mean.",
-        ),
+        (_terms(join=lambda a, b: (a.sum() + b.sum()) / len(a)), "Fakes are divided by the number of data: two means."),
         (_terms(join=lambda a, b: a.sum() + b.sum()), "These are sums: take the mean of each side."),
         (_terms(join=lambda a, b: torch.cat([a, b])), "The terms are not averaged: the loss is one number."),
         (
             _terms(lambda s: 1 - torch.sigmoid(s), torch.sigmoid),
             "There is no logarithm: these are the probabilities of an error. Take -log σ(real) and -log(1 - σ(fake)).",
         ),
-        (
-            lambda real, fake: _real(real.mean()) + _fake(fake.mean()),
-            "The logits are averaged first: take -log of each example, then the mean.",
-        ),
+        (lambda real, fake: _real(real.mean()) + _fake(fake.mean()), "The logits are averaged: average -log σ."),
         (
             _terms(lambda s: _bce(torch.sigmoid(s), 1.0), lambda s: _bce(torch.sigmoid(s), 0.0)),
             "A sigmoid is applied twice: softplus and BCE with logits have one inside, so leave yours out.",
         ),
-        (
-            _terms(lambda s: (s - 1) ** 2, lambda s: s**2),
-            "This is the least-squares loss: -log σ(real) and -log(1 - σ(fake)) are asked for.",
-        ),
+        (_terms(lambda s: (s - 1) ** 2, lambda s: s**2), "This is the least-squares loss: -log σ and -log(1 - σ)."),
         (
             _terms(lambda s: F.relu(1 - s), lambda s: F.relu(1 + s)),
             "This is the hinge loss of lesson 14: -log σ(real) and -log(1 - σ(fake)) are asked for.",
@@ -104,10 +92,7 @@ EXERCISE = Exercise(
             lambda real, fake: minimax_d_loss(real, fake.detach()),
             "The value is right, but the fake logits are detached: detach the fakes before D sees them, not after.",
         ),
-        (
-            lambda real, fake: minimax_d_loss(real.detach(), fake),
-            "The value is right, but the real logits are detached: D learns nothing from data.",
-        ),
+        (lambda real, fake: minimax_d_loss(real.detach(), fake), "The real logits are detached: data teach D nothing."),
         (
             lambda real, fake: minimax_d_loss(real, fake).detach(),
             "The value is right, but it has no gradient: no detach, no .data and no torch.no_grad.",

@@ -45,48 +45,24 @@ EXERCISE = Exercise(
         same(torch.tensor([0.0, -50.0])),
     ],
     mistakes=[
-        (
-            _mean(lambda s: -F.softplus(s)),
-            "This is log(1 - σ(fake)), the saturating loss: its gradient vanishes when D wins.",
-        ),
-        (
-            _mean(F.softplus),
-            "This is the discriminator's loss on fakes: minimized, it would make fakes look more fake.",
-        ),
+        (_mean(lambda s: -F.softplus(s)), "This is log(1 - σ(fake)): it saturates, with no gradient when D wins."),
+        (_mean(F.softplus), "This is the discriminator's loss on fakes: minimized, it makes fakes look more fake."),
         (_mean(lambda s: -torch.sigmoid(s).log()), OVERFLOWS),
         (_mean(lambda s: F.softplus(-s).clamp(max=100)), STOPS),
-        (
-            _mean(lambda s: F.softplus(-torch.sigmoid(s))),
-            "A sigmoid is applied twice: BCE with logits and softplus take the logit itself.",
-        ),
+        (_mean(lambda s: F.softplus(-torch.sigmoid(s))), "A sigmoid is applied twice: softplus takes the logit."),
         (_mean(lambda s: -torch.sigmoid(s)), "There is no logarithm: -σ(fake) saturates at both ends."),
-        (
-            _mean(lambda s: 1 - torch.sigmoid(s)),
-            "This is the probability of 'fake', without a logarithm: it saturates.",
-        ),
+        (_mean(lambda s: 1 - torch.sigmoid(s)), "This is the probability of a fake, without logarithm: it saturates."),
         (_mean(lambda s: -s), "This is the generator's loss of Wasserstein and hinge GANs: -log σ(fake) is asked for."),
         (_mean(lambda s: (s - 1) ** 2), "This is a least-squares loss with the target 1: -log σ(fake) is asked for."),
         (lambda s: F.softplus(-s), "One number for each example: take the mean."),
-        (
-            lambda s: F.softplus(-s.mean()),
-            "The mean is inside of the logarithm: the mean of -log σ, not of the logits.",
-        ),
-        (
-            lambda s: -torch.sigmoid(s).mean().log(),
-            "The mean is inside of the logarithm: the logarithm of each probability first, then the mean.",
-        ),
+        (lambda s: F.softplus(-s.mean()), "The mean is inside of the logarithm: average -log σ, not the logits."),
+        (lambda s: -torch.sigmoid(s).mean().log(), "The mean is inside of the logarithm: average the logarithms."),
         (
             _mean(lambda s: F.binary_cross_entropy_with_logits(s, torch.full_like(s, 0.9), reduction="none")),
             "The label is smoothed to 0.9: it is 1 here.",
         ),
-        (
-            _other_slope,
-            "The value is right, but the gradient is that of the saturating loss, which vanishes when D wins.",
-        ),
-        (
-            lambda s: nonsaturating_g_loss(s.detach()),
-            "The value is right, but the logits are detached: nothing reaches the generator.",
-        ),
+        (_other_slope, "The value is right, but the gradient is that of the saturating loss: it vanishes when D wins."),
+        (lambda s: nonsaturating_g_loss(s.detach()), "The logits are detached: nothing reaches the generator."),
     ],
     accepts=[
         lambda s: F.binary_cross_entropy_with_logits(s, torch.ones_like(s)),

@@ -83,20 +83,11 @@ EXERCISE = Exercise(
         ),
         (_kl, "This is KL(p || g): compare p and g with their mean m, and take half of both."),
         (lambda p, g: _kl(g, p), "This is KL(g || p): compare p and g with their mean m, and take half of both."),
-        (
-            _of(kl=lambda p, m: _kl(m, p)),
-            "The arguments are swapped: p and g come first, KL(p || m), so that zeros of p do no harm.",
-        ),
+        (_of(kl=lambda p, m: _kl(m, p)), "The arguments are swapped: KL(p || m), so that zeros of p do no harm."),
         (_of(kl=lambda p, m: torch.xlogy(p, m).sum(-1).neg()), "This is the entropy of m: subtract ½ H(p) + ½ H(g)."),
-        (
-            lambda p, g: _entropy((p + g) / 2) - _entropy(p) - _entropy(g),
-            "The entropies of p and g count half each: H(m) - ½ H(p) - ½ H(g).",
-        ),
+        (lambda p, g: _entropy((p + g) / 2) - _entropy(p) - _entropy(g), "The entropies of p and g count half each."),
         (lambda p, g: 0.5 * (p - g).abs().sum(-1), "This is the total variation, a distance without logarithms."),
-        (
-            _then(lambda js: 2 * js - math.log(4)),
-            "This is the value of the game, 2 JS - log 4: JS itself is asked for.",
-        ),
+        (_then(lambda js: 2 * js - math.log(4)), "This is the value of the game, 2 JS - log 4: return JS itself."),
         (_then(lambda js: js.sum()), "One number for all rows: sum over the last axis only."),
         (_then(lambda js: js.mean()), "The rows are averaged: one divergence for each row."),
         (

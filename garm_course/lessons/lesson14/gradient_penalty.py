@@ -113,38 +113,17 @@ EXERCISE = Exercise(
         same(lambda x: x.sum(1), *_case(3, 2, seed=19)),  # the example of the text
     ],
     mistakes=[
-        (
-            _of(_penalty, graph=False),
-            "The value is right, but the penalty has no gradient in the critic: create_graph=True is missing.",
-        ),
-        (
-            _filling,
-            "The penalty is right, but backward has filled the grad of the critic's weights: use torch.autograd.grad.",
-        ),
-        (
-            _of(_penalty, _between(lambda eps, x: eps)),
-            "eps is multiplied along the last axis: reshape it to (B, 1, ..., 1), one number for each example.",
-        ),
+        (_of(_penalty, graph=False), "The value is right, but it has no gradient: create_graph=True is missing."),
+        (_filling, "The penalty is right, but backward fills the grad of the weights: use torch.autograd.grad."),
+        (_of(_penalty, _between(lambda eps, x: eps)), "eps acts along the last axis: reshape it to (B, 1, ..., 1)."),
         (
             _of(_penalty, _between(lambda eps, x: eps.reshape(-1, 1, 1, 1))),
             "eps gets four axes, which fits images only: as many axes of size 1 as real has after the first.",
         ),
-        (
-            _of(_penalty, score=lambda scores: scores),
-            "There are B scores, and grad differentiates one number: sum them, since each has its own x̂.",
-        ),
-        (
-            _of(_penalty, score=torch.mean),
-            "The gradient is that of the mean score, smaller by the batch size: sum the scores, each has its own x̂.",
-        ),
-        (
-            _of(lambda s: (s.norm() - 1) ** 2),
-            "One norm is taken over the whole batch: each example has its own, over all numbers of the example.",
-        ),
-        (
-            _of(lambda s: ((s.norm(dim=1) - 1) ** 2).mean()),
-            "norm(dim=1) of images runs over the channels only: flatten all but the first axis before it.",
-        ),
+        (_of(_penalty, score=lambda scores: scores), "There are B scores, and grad takes one number: sum them."),
+        (_of(_penalty, score=torch.mean), "This is the slope of the mean score, too small by B: sum the scores."),
+        (_of(lambda s: (s.norm() - 1) ** 2), "One norm is taken over the whole batch: each example has its own."),
+        (_of(lambda s: ((s.norm(dim=1) - 1) ** 2).mean()), "norm(dim=1) runs over channels only: flatten(1) first."),
         (
             _of_norms(lambda n: (n.mean() - 1) ** 2),
             "The norms are averaged before 1 is subtracted, so steep and flat examples cancel: average last.",
@@ -153,29 +132,17 @@ EXERCISE = Exercise(
         (_of_norms(lambda n: (n**2).mean()), "1 is not subtracted: this pulls the slope to 0, as R1 does."),
         (_of_norms(lambda n: (n - 1).mean()), "There is no square: slopes below 1 pay for slopes above."),
         (_of_norms(lambda n: (n - 1).abs().mean()), "This is |norm - 1|: square it."),
-        (
-            _of_norms(lambda n: (n - 1).clamp(min=0).square().mean()),
-            "Only slopes above 1 are fined: the paper's penalty is two-sided.",
-        ),
+        (_of_norms(lambda n: (n - 1).clamp(min=0).square().mean()), "Only slopes above 1 are fined: both sides are."),
         (_of_norms(lambda n: ((n - 1) ** 2).sum()), "This is a sum: take the mean over the examples."),
         (_of_norms(lambda n: 10 * ((n - 1) ** 2).mean()), "The weight 10 is the caller's business: leave it out."),
         (_of(lambda s: ((s - 1) ** 2).mean()), "1 is subtracted from every entry of the gradient: from its norm."),
-        (
-            _of(_penalty, lambda real, fake, eps: real),
-            "The slope is taken at the data: x̂ lies between data and fakes.",
-        ),
+        (_of(_penalty, lambda real, fake, eps: real), "The slope is taken at the data: x̂ lies between both."),
         (
             _of(_penalty, lambda real, fake, eps: (real + fake) / 2),
             "The slope is taken half way: eps says where between data and fakes, for each example.",
         ),
-        (
-            _of(_penalty, lambda real, fake, eps: _points(fake, real, eps)),
-            "Data and fakes are swapped: eps weighs the data, 1 - eps the fakes.",
-        ),
-        (
-            _of(_penalty, lambda real, fake, eps: real + _wide(eps, real) * fake),
-            "The weights do not sum to 1: eps real + (1 - eps) fake.",
-        ),
+        (_of(_penalty, lambda real, fake, eps: _points(fake, real, eps)), "Data and fakes are swapped: eps real."),
+        (_of(_penalty, lambda real, fake, eps: real + _wide(eps, real) * fake), "The weights do not sum to 1."),
         (_of(_penalty, _between(lambda eps, x: eps.mean())), "One eps is used for all examples: each has its own."),
     ],
     accepts=[_one_by_one, _grad_outputs, _of_norms(lambda n: torch.var(n, correction=0) + (n.mean() - 1) ** 2)],

@@ -65,18 +65,9 @@ EXERCISE = Exercise(
         (_terms(_fake, _fake), "Both terms ask for low scores: data shall be above 1, max(0, 1 - real)."),
         (lambda real, fake: _real(real).mean(), "Only the real term is there: fakes are missing."),
         (lambda real, fake: _fake(fake).mean(), "Only the fake term is there: data are missing."),
-        (
-            _terms(join=lambda a, b: a.mean() - b.mean()),
-            "The fake term is subtracted: both terms are costs, and added.",
-        ),
-        (
-            _terms(lambda s: F.relu(-s), F.relu),
-            "The margin is 0: with it the loss is zero for a critic that says 0 everywhere. It is 1.",
-        ),
-        (
-            _terms(lambda s: 1 - F.relu(s), lambda s: 1 + F.relu(s)),
-            "relu acts on the score: it acts on 1 - real, 1 + fake.",
-        ),
+        (_terms(join=lambda a, b: a.mean() - b.mean()), "The fake term is subtracted: both are costs, and added."),
+        (_terms(lambda s: F.relu(-s), F.relu), "The margin is 0, so a critic that says 0 everywhere wins. It is 1."),
+        (_terms(lambda s: 1 - F.relu(s), lambda s: 1 + F.relu(s)), "relu acts on the scores: relu(1 - real) instead."),
         (_terms(lambda s: _real(s) ** 2, lambda s: _fake(s) ** 2), "The hinge is squared: no square here."),
         (
             lambda real, fake: F.relu(1 - real.mean()) + F.relu(1 + fake.mean()),
@@ -96,19 +87,13 @@ EXERCISE = Exercise(
             "Data and fakes are averaged together, so the larger batch weighs more: take the mean of each by itself.",
         ),
         (_terms(join=lambda a, b: torch.cat([a, b])), "The terms are not averaged: the loss is one number."),
-        (
-            _terms(lambda s: F.softplus(-s), F.softplus),
-            "This is the cross-entropy of lesson 13, which has no margin: max(0, 1 - real), max(0, 1 + fake).",
-        ),
+        (_terms(lambda s: F.softplus(-s), F.softplus), "This is the cross-entropy of lesson 13, which has no margin."),
         (
             _terms(lambda s: F.softplus(1 - s), lambda s: F.softplus(1 + s)),
             "softplus is a soft hinge: beyond the margin some gradient is left. relu is exactly 0 there.",
         ),
         (_terms(lambda s: _real(s).clamp(max=100), lambda s: _fake(s).clamp(max=100)), CLAMPED),
-        (
-            lambda real, fake: hinge_d_loss(real.detach(), fake),
-            "The value is right, but the real scores are detached: nothing is learned from data.",
-        ),
+        (lambda real, fake: hinge_d_loss(real.detach(), fake), "The real scores are detached: data teach D nothing."),
         (
             lambda real, fake: hinge_d_loss(real, fake).detach(),
             "The value is right, but it has no gradient: no detach, no .data and no torch.no_grad.",

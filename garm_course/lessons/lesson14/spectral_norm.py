@@ -66,33 +66,18 @@ EXERCISE = Exercise(
         (lambda W, u, n: W.norm(), "This is the Frobenius norm, the root of the sum of all σ²."),
         (_rounds(of_v=_as_it_is), "v is not normalized: uᵀ W v is σ² then, or grows with |u|."),
         (_rounds(of_u=_as_it_is), "u is not normalized: uᵀ W v is σ² then."),
-        (
-            _rounds(of_v=_as_it_is, of_u=_as_it_is),
-            "Nothing is normalized: the vectors grow like σ to the power of the steps.",
-        ),
-        (
-            _rounds(of_v=normalize, of_u=normalize),
-            "F.normalize works along axis 1 by default, and a vector has one axis only: dim=0.",
-        ),
-        (
-            _rounds(W_to_v=lambda W, u: W @ u),
-            "v lives in the space of the columns: multiply u by the transpose, W.T @ u.",
-        ),
+        (_rounds(of_v=_as_it_is, of_u=_as_it_is), "Nothing is normalized: the vectors grow like a power of σ."),
+        (_rounds(of_v=normalize, of_u=normalize), "F.normalize works along axis 1, which a vector has not: dim=0."),
+        (_rounds(W_to_v=lambda W, u: W @ u), "v has one number for each column: it is the transpose times u, W.T @ u."),
         (_rounds(number=lambda W, u, v, old: old @ W @ v), "u is that before the last round: use the new one, uᵀ W v."),
-        (
-            lambda W, u, n: spectral_norm(W, u, 1),
-            "One step is taken whatever n is: each round starts from the u of the last one.",
-        ),
+        (lambda W, u, n: spectral_norm(W, u, 1), "One step is taken whatever n is: repeat it with the new u."),
         (
             lambda W, u, n: spectral_norm(W, torch.ones_like(u), n),
             "It starts from another vector: u comes in, so that training can go on from the last one.",
         ),
         (_rounds(more=1), "There is one step too many: n of them."),
         (_rounds(more=-1), "There is one step too few: n of them."),
-        (
-            lambda W, u, n: torch.linalg.svdvals(W)[0],
-            "The exact value is right in the end, but n steps were asked for: after few of them σ is smaller.",
-        ),
+        (lambda W, u, n: torch.linalg.svdvals(W)[0], "This is the exact value: after n steps it is smaller."),
         (lambda W, u, n: torch.linalg.svdvals(W)[-1], "This is the smallest singular value."),
         (_rounds(lambda W, u, v, old: W / (u @ W @ v)), "This is W / σ, the normalized weight: σ itself is asked for."),
         (_rounds(lambda W, u, v, old: v), "This is the singular vector v: return uᵀ W v."),

@@ -60,20 +60,14 @@ EXERCISE = Exercise(
     ],
     mistakes=[
         (_l1, "Nothing is sorted: the order in which they were drawn means nothing."),
-        (
-            lambda a, b: _l1(a.sort().values, b),
-            "Only the first sample is sorted: sort both, so that the smallest sits with the smallest.",
-        ),
+        (lambda a, b: _l1(a.sort().values, b), "Only the first sample is sorted: sort both."),
         (lambda a, b: _l1(a, b.sort().values), "Only the second sample is sorted: sort both."),
         (
             lambda a, b: _l1(a.sort().values, b.sort(descending=True).values),
             "One is sorted upwards and the other downwards: that is the most expensive transport.",
         ),
         (lambda a, b: (a.mean() - b.mean()).abs(), "|mean a - mean b| is a lower bound only: it sees no spread."),
-        (
-            _of_sorted(lambda d: d.mean()),
-            "Without absolute values, differences of both signs cancel: only the means are left.",
-        ),
+        (_of_sorted(lambda d: d.mean()), "Without absolute values differences cancel, and only the means are left."),
         (_of_sorted(lambda d: (d**2).mean().sqrt()), "This is W2, a root of a mean square: take the mean of |a - b|."),
         (_of_sorted(lambda d: (d**2).mean()), "The differences are squared: take their absolute values."),
         (_of_sorted(lambda d: d.norm()), "This is a length, the root of a sum of squares: take the mean of |a - b|."),
@@ -82,22 +76,13 @@ EXERCISE = Exercise(
         (_of_sorted(lambda d: d.abs().median()), "This is the median way: the cost is the mean."),
         (_of_sorted(lambda d: d.abs()), "One number for each pair: take the mean."),
         (_of_pairs(lambda d: d.mean()), "All pairs are averaged: each point has one partner, the one of its own rank."),
-        (
-            _of_pairs(lambda d: d.min(1).values.mean()),
-            "Each point goes to its nearest neighbor, which several may share: mass must arrive everywhere.",
-        ),
+        (_of_pairs(lambda d: d.min(1).values.mean()), "Each point goes to its nearest neighbor, which several share."),
         (
             lambda a, b: (a.sort().indices - b.sort().indices).abs().to(a).mean(),
             "These are positions, not numbers: sort() returns values and indices; take the values.",
         ),
-        (
-            lambda a, b: wasserstein1(a, b.detach()),
-            "The value is right, but b is detached: both samples have a gradient.",
-        ),
-        (
-            lambda a, b: wasserstein1(a.detach(), b),
-            "The value is right, but a is detached: both samples have a gradient.",
-        ),
+        (lambda a, b: wasserstein1(a, b.detach()), "The value is right, but b is detached: both have a gradient."),
+        (lambda a, b: wasserstein1(a.detach(), b), "The value is right, but a is detached: both have a gradient."),
         (lambda a, b: wasserstein1(a, b).detach(), "The value is right, but it has no gradient: no detach, no NumPy."),
     ],
     accepts=[

@@ -69,18 +69,9 @@ EXERCISE = Exercise(
         same(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]])),
     ],
     mistakes=[
-        (
-            lambda fx, frec: _half(fx - frec),
-            "The value is right, but the originals' features have a gradient too: detach the target.",
-        ),
-        (
-            lambda fx, frec: _half(fx - frec.detach()),
-            "The value is right, but the wrong side is detached: the reconstruction must learn, frec.",
-        ),
-        (
-            lambda fx, frec: _half((fx - frec).detach()),
-            "The value is right, but both sides are detached: nothing learns.",
-        ),
+        (lambda fx, frec: _half(fx - frec), "The value is right, but fx has a gradient too: detach the target."),
+        (lambda fx, frec: _half(fx - frec.detach()), "The value is right, but frec is detached: detach fx."),
+        (lambda fx, frec: _half((fx - frec).detach()), "The value is right, but both sides are detached."),
         (_of(lambda d: d.square().sum(1)), "The factor ½ of the Gaussian's exponent is missing."),
         (_of(lambda d: 0.5 * d.square().mean(1)), "This is the mean over features: a log-likelihood sums over them."),
         (_of(lambda d: d.square().mean(1)), "This is the mean squared error: sum over features, and take half."),
@@ -97,10 +88,7 @@ EXERCISE = Exercise(
         (_of(lambda d: (0.5 * d).square().sum(1)), "The ½ is squared as well: it stands in front of the square."),
         (_of(lambda d: -_half(d)), "The sign is that of the log-likelihood: this is a loss, at least 0."),
         (_of(lambda d: 0.5 * d.square()), "The features are not added up: sum over all but the first axis."),
-        (
-            _of(lambda d: _half(d) + 0.9189385332046727 * d.shape[1]),
-            "The constant ½ F log 2π is added: it is left out here, since it has no gradient.",
-        ),
+        (_of(lambda d: _half(d) + 0.9189385332046727 * d.shape[1]), "The constant ½ F log 2π is added: leave it out."),
         (_of(lambda d: (-_half(d)).exp()), "This is the density without its constant: take minus its logarithm."),
         (
             lambda fx, frec: 1 - F.cosine_similarity(fx.detach().flatten(1), frec.flatten(1)),

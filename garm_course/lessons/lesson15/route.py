@@ -161,26 +161,11 @@ EXERCISE = Exercise(
         edge(same(*SMALL, use=partial(_played, see=_trainable)), FROZEN),
     ],
     mistakes=[
-        (
-            _to(lambda e, d, c: [e + d + c] * 3),
-            "Every loss moves every player: say in whose weights, backward(inputs=...), one call for each player.",
-        ),
-        (
-            _to(lambda e, d, c: (e + d, e + d, c)),
-            "Encoder and decoder share one backward of a sum: the encoder hears of gan, and of rec 1 + gamma times.",
-        ),
-        (
-            _to(lambda e, d, c: (e, e + d, c)),
-            "The decoder's loss reaches the encoder as well: its inputs are the decoder's weights only.",
-        ),
-        (
-            _with(_e, _d, lambda p, r, g, c: g + r),
-            "The discriminator minimizes rec as well: it owns the features, and can make them all alike.",
-        ),
-        (
-            _with(lambda p, r, g, c: p + r - g),
-            "The adversarial term is in the encoder's gradient: codes would have to look real, not to be right.",
-        ),
+        (_to(lambda e, d, c: [e + d + c] * 3), "Every loss moves every player: one backward(inputs=...) for each."),
+        (_to(lambda e, d, c: (e + d, e + d, c)), "Encoder and decoder share a backward: each has its own loss."),
+        (_to(lambda e, d, c: (e, e + d, c)), "The decoder's loss reaches the encoder as well: see its inputs."),
+        (_with(_e, _d, lambda p, r, g, c: g + r), "The discriminator minimizes rec as well: gan alone is its loss."),
+        (_with(lambda p, r, g, c: p + r - g), "gan is in the encoder's gradient: codes would learn to look real."),
         (_with(lambda p, r, g, c: p + c * r), "gamma weighs rec for the encoder: it belongs to the decoder."),
         (_with(lambda p, r, g, c: p), "rec is missing in the encoder's loss: its code need not show x then."),
         (_with(lambda p, r, g, c: r), "The prior is missing in the encoder's loss."),
@@ -188,21 +173,12 @@ EXERCISE = Exercise(
         (_with(_e, lambda p, r, g, c: r - c * g), "gamma weighs gan: in (15.3) it weighs rec."),
         (_with(_e, lambda p, r, g, c: -g), "rec is missing in the decoder's loss."),
         (_with(_e, lambda p, r, g, c: c * r), "gan is missing in the decoder's loss: it would be no generator."),
-        (
-            _with(_e, lambda p, r, g, c: c * r + g),
-            "The decoder minimizes gan, and so helps the discriminator: its sign is minus.",
-        ),
+        (_with(_e, lambda p, r, g, c: c * r + g), "The decoder minimizes gan, and so helps the critic: -gan."),
         (_with(_e, _d, lambda p, r, g, c: -g), "The discriminator raises its own loss: gan is minimized by it."),
-        (
-            _to(lambda e, d, c: [[]] * 3),
-            "No weight has a gradient: backward is missing, or the gradients are thrown away.",
-        ),
+        (_to(lambda e, d, c: [[]] * 3), "No weight has a gradient: backward is missing, or they are thrown away."),
         (_with(returned=lambda totals: None), "The gradients are right, but nothing is returned: the three losses."),
         (_to(lambda e, d, c: (e, [], [])), "Only the encoder has gradients: one call for each player."),
-        (
-            _to(lambda e, d, c: ([], [], c)),
-            "Only the discriminator has gradients: they are cleared between the players, or there is one call only.",
-        ),
+        (_to(lambda e, d, c: ([], [], c)), "Only the critic has gradients: they are cleared, or there is one call."),
         (_to(lambda e, d, c: (e, d, [])), "The discriminator has no gradient: its loss is gan."),
         (_to(lambda e, d, c: (e, [], c)), "The decoder has no gradient: its loss is gamma rec - gan."),
         (_to(lambda e, d, c: ([], d, c)), "The encoder has no gradient: its loss is prior + rec."),

@@ -45,10 +45,7 @@ EXERCISE = Exercise(
         )
     ],
     mistakes=[
-        (
-            _mix(lambda p, r, g, c: p + r - g),
-            "gan is in the encoder's loss: codes would learn to look real, not to say what x is.",
-        ),
+        (_mix(lambda p, r, g, c: p + r - g), "gan is in the encoder's loss: codes would look real, not say what x is."),
         (_mix(lambda p, r, g, c: p + r + g), "gan is added to the encoder's loss: it has no part in it."),
         (_mix(lambda p, r, g, c: p + c * r), "gamma is in the encoder's loss: it weighs the decoder's only."),
         (_mix(lambda p, r, g, c: p), "The encoder's reconstruction is missing: the KL alone is least if it ignores x."),
@@ -60,10 +57,7 @@ EXERCISE = Exercise(
         ),
         (_mix(_e, lambda p, r, g, c: r - c * g), "gamma is on gan: in the paper it weighs the reconstruction."),
         (_mix(_e, lambda p, r, g, c: c * (r - g)), "gamma multiplies both: it weighs the reconstruction only."),
-        (
-            _mix(_e, lambda p, r, g, c: c * r + g),
-            "The decoder's sign of gan is wrong: it wants the discriminator's loss to be large.",
-        ),
+        (_mix(_e, lambda p, r, g, c: c * r + g), "The decoder's sign of gan is wrong: it wants gan to be large."),
         (
             _mix(_e, lambda p, r, g, c: g - c * r),
             "Both signs of the decoder's loss are wrong: it wants rec to be small and the discriminator's loss large.",
@@ -71,23 +65,14 @@ EXERCISE = Exercise(
         (_mix(_e, lambda p, r, g, c: r - g), "gamma is not used: it weighs the decoder's reconstruction."),
         (_mix(_e, lambda p, r, g, c: c * r), "The decoder's adversarial term is missing: this is an autoencoder."),
         (_mix(_e, lambda p, r, g, c: -g), "The decoder's reconstruction is missing: this is a GAN without a code."),
-        (
-            _mix(_e, lambda p, r, g, c: c * r - g + p),
-            "The prior term is in the decoder's loss, whose weights it does not reach.",
-        ),
+        (_mix(_e, lambda p, r, g, c: c * r - g + p), "The prior is in the decoder's loss: it does not depend on it."),
         (
             _mix(_e, lambda p, r, g, c: c * r - g.detach()),
             "The values are right, but gan is detached in the decoder's loss: it would not learn to look real.",
         ),
-        (
-            _mix(_e, _d, lambda p, r, g, c: -g),
-            "The discriminator's share is negated: gan is its loss, to be minimized.",
-        ),
+        (_mix(_e, _d, lambda p, r, g, c: -g), "The discriminator's share is negated: it minimizes gan, its loss."),
         (_mix(_e, _d, lambda p, r, g, c: g - r), "-rec is in the discriminator's share: it has no part in it."),
-        (
-            _mix(_e, _d, lambda p, r, g, c: g + r),
-            "rec is in the discriminator's share: equal features for all would win.",
-        ),
+        (_mix(_e, _d, lambda p, r, g, c: g + r), "rec is in the discriminator's share: equal features would win."),
         (_mix(_d, _e), "Encoder and decoder are swapped: the encoder comes first."),
         (lambda *losses: _e(*losses) + _d(*losses), "One loss for all: each player has its own; return three."),
         (lambda *losses: (_e(*losses), _d(*losses)), "The discriminator's share is missing: return three."),

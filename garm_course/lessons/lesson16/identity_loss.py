@@ -71,10 +71,7 @@ EXERCISE = Exercise(
         ),
         (lambda G, F, x, y: _l1(G(y), y) + _l1(F(y), y), "F is fed its source domain, y: F(x) - x."),
         (lambda G, F, x, y: _l1(G(x), x) + _l1(F(x), x), "G is fed its source domain, x: G(y) - y."),
-        (
-            lambda G, F, x, y: _l1(F(G(x)), x) + _l1(G(F(y)), y),
-            "This is the cycle loss of exercise 1: here each translator is used once.",
-        ),
+        (lambda G, F, x, y: _l1(F(G(x)), x) + _l1(G(F(y)), y), "This is the cycle loss: use each translator once."),
         (lambda G, F, x, y: _l1(G(G(y)), y) + _l1(F(F(x)), x), "Each translator is applied twice: once."),
         (
             _paired(lambda G, F, x, y: (G(x), y), lambda G, F, x, y: (F(y), x)),
@@ -103,10 +100,7 @@ EXERCISE = Exercise(
             "Both terms are averaged together, so the larger batch weighs more: take the mean of each by itself.",
         ),
         (_of(join=torch.sub), "The two means are subtracted: add them."),
-        (
-            lambda G, F, x, y: identity_loss(G, F, x, y).detach(),
-            "The value is right, but no gradient reaches G and F: leave out no_grad, detach and .data.",
-        ),
+        (lambda G, F, x, y: identity_loss(G, F, x, y).detach(), "The value is right, but without gradient: no detach."),
     ],
     accepts=[
         lambda G, F, x, y: functional.l1_loss(G(y), y) + functional.l1_loss(F(x), x),

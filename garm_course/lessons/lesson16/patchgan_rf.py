@@ -82,29 +82,17 @@ EXERCISE = Exercise(
         same(_drawn(3, seed=3)),
     ],
     mistakes=[
-        (
-            _back(_grow, layers_of=list),
-            "It goes forward through the layers: start at the output, with the last layer, and go back.",
-        ),
-        (
-            _back(lambda r, k, s: r + k - 1),
-            "The strides are ignored: behind a stride of 2 every step counts two pixels.",
-        ),
+        (_back(_grow, layers_of=list), "It goes forward through the layers: begin with the last one, and go back."),
+        (_back(lambda r, k, s: r + k - 1), "The strides are ignored: behind a stride of 2 a step counts two pixels."),
         (_jumps(own=True), "The layer's own stride counts for its own kernel: only the strides of earlier layers do."),
         (_back(_grow, start=0), "It starts with r = 0: the score itself is one place, r = 1."),
         (_back(lambda r, k, s: s * r + k), "The overlap is missing: neighbors share k - s pixels, so s r + (k - s)."),
         (_back(lambda r, k, s: s * r + (k - 1)), "k - 1 is right only for stride 1: s r + (k - s)."),
         (_back(lambda r, k, s: s * r + (s - k)), "The sign of k - s is wrong: a larger kernel sees more."),
         (_back(lambda r, k, s: s * (r + k - s)), "s multiplies the whole sum: s r + (k - s)."),
-        (
-            _back(lambda r, k, s: s * r),
-            "Kernels are ignored, so this is the stride of the whole critic: s r + (k - s).",
-        ),
+        (_back(lambda r, k, s: s * r), "Kernels are ignored: this is the stride of the whole critic. s r + (k - s)."),
         (_back(lambda r, k, s: k * r + (s - k)), "Kernel and stride are swapped: layers are (kernel, stride)."),
-        (
-            lambda layers: patchgan_rf(layers) ** 2,
-            "This is the number of pixels of the patch: its side is asked for.",
-        ),
+        (lambda layers: patchgan_rf(layers) ** 2, "This is the number of pixels of the patch: its side is asked for."),
         (_back(_grow, layers_of=lambda layers: layers[:0:-1]), "The first layer is left out."),
         (
             _back(_grow, layers_of=lambda layers: layers[-2::-1] if layers[1:] else []),
