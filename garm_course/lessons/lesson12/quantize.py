@@ -173,7 +173,7 @@ EXERCISE = Exercise(
             _through(lambda z, e: z + e - z.detach()),
             "The gradient reaches the codebook on this path as well: e is inside the parentheses, (e - z).detach().",
         ),
-        (_through(lambda z, e: z + e.detach()), "This has the value z + e: it is z + (e - z).detach()."),
+        (_through(lambda z, e: z + e.detach()), "This has the value z + e: subtract z, z + (e - z).detach()."),
         (
             _through(lambda z, e: e + (z - e).detach()),
             "This has the value of z: nothing is quantized, or value and gradient are exchanged. z + (e - z).detach().",

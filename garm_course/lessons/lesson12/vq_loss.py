@@ -70,8 +70,11 @@ EXERCISE = Exercise(
         (_terms(_cut_z, _cut_z), "The value is right, but z is detached in both terms: detach e in the second."),
         (_terms(_cut_e, _cut_e), "The value is right, but e is detached in both terms: detach z in the first."),
         (_terms(_cut_both, _cut_both), "The value is right, but all is detached, or under no_grad: nothing learns."),
-        (_terms(_cut_z, _cut_none), "The value is right, but e is not detached in the second term, and moves too far."),
-        (_terms(_cut_none, _cut_e), "The value is right, but z is not detached in the first term, and moves too far."),
+        (
+            _terms(_cut_z, _cut_none),
+            "The value is right, but e is not detached in the second term: both terms move it.",
+        ),
+        (_terms(_cut_none, _cut_e), "The value is right, but z is not detached in the first term: both terms move it."),
         (_two(lambda c, m, beta: m), "Only the encoder's term is there, without beta: the codebook's term is missing."),
         (_two(lambda c, m, beta: c), "The commitment is missing: beta times the second term, for the encoder."),
         (_two(lambda c, m, beta: beta * m), "The codebook's term is missing: without it the codes never move."),

@@ -67,7 +67,10 @@ EXERCISE = Exercise(
             _terms(join=lambda a, b: 2 * torch.cat([a, b]).mean()),
             "Data and fakes are averaged together, so the larger batch weighs more: take the mean of each by itself.",
         ),
-        (_terms(join=lambda a, b: (a.sum() + b.sum()) / len(a)), "Fakes are divided by the number of data: two means."),
+        (
+            _terms(join=lambda a, b: (a.sum() + b.sum()) / len(a)),
+            "Fakes are divided by the number of data: take two means.",
+        ),
         (_terms(join=lambda a, b: a.sum() + b.sum()), "These are sums: take the mean of each side."),
         (_terms(join=lambda a, b: torch.cat([a, b])), "The terms are not averaged: the loss is one number."),
         (

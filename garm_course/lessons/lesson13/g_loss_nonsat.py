@@ -51,7 +51,7 @@ EXERCISE = Exercise(
         (_mean(lambda s: F.softplus(-s).clamp(max=100)), STOPS),
         (_mean(lambda s: F.softplus(-torch.sigmoid(s))), "A sigmoid is applied twice: softplus takes the logit."),
         (_mean(lambda s: -torch.sigmoid(s)), "There is no logarithm: -σ(fake) saturates at both ends."),
-        (_mean(lambda s: 1 - torch.sigmoid(s)), "This is the probability of a fake, without logarithm: it saturates."),
+        (_mean(lambda s: 1 - torch.sigmoid(s)), "This is the probability of a fake, without a log: it saturates."),
         (_mean(lambda s: -s), "This is the generator's loss of Wasserstein and hinge GANs: -log σ(fake) is asked for."),
         (_mean(lambda s: (s - 1) ** 2), "This is a least-squares loss with the target 1: -log σ(fake) is asked for."),
         (lambda s: F.softplus(-s), "One number for each example: take the mean."),

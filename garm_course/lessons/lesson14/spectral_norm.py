@@ -67,7 +67,10 @@ EXERCISE = Exercise(
         (_rounds(of_v=_as_it_is), "v is not normalized: uᵀ W v is σ² then, or grows with |u|."),
         (_rounds(of_u=_as_it_is), "u is not normalized: uᵀ W v is σ² then."),
         (_rounds(of_v=_as_it_is, of_u=_as_it_is), "Nothing is normalized: the vectors grow like a power of σ."),
-        (_rounds(of_v=normalize, of_u=normalize), "F.normalize works along axis 1, which a vector has not: dim=0."),
+        (
+            _rounds(of_v=normalize, of_u=normalize),
+            "F.normalize works along axis 1, and vectors have axis 0 only: dim=0.",
+        ),
         (_rounds(W_to_v=lambda W, u: W @ u), "v has one number for each column: it is the transpose times u, W.T @ u."),
         (_rounds(number=lambda W, u, v, old: old @ W @ v), "u is that before the last round: use the new one, uᵀ W v."),
         (lambda W, u, n: spectral_norm(W, u, 1), "One step is taken whatever n is: repeat it with the new u."),

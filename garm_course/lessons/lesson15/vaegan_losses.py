@@ -65,7 +65,10 @@ EXERCISE = Exercise(
         (_mix(_e, lambda p, r, g, c: r - g), "gamma is not used: it weighs the decoder's reconstruction."),
         (_mix(_e, lambda p, r, g, c: c * r), "The decoder's adversarial term is missing: this is an autoencoder."),
         (_mix(_e, lambda p, r, g, c: -g), "The decoder's reconstruction is missing: this is a GAN without a code."),
-        (_mix(_e, lambda p, r, g, c: c * r - g + p), "The prior is in the decoder's loss: it does not depend on it."),
+        (
+            _mix(_e, lambda p, r, g, c: c * r - g + p),
+            "The prior term is in the decoder's loss, whose weights it does not reach.",
+        ),
         (
             _mix(_e, lambda p, r, g, c: c * r - g.detach()),
             "The values are right, but gan is detached in the decoder's loss: it would not learn to look real.",

@@ -55,7 +55,7 @@ EXERCISE = Exercise(
     rule="mean of |G(y) - y| plus mean of |F(x) - x|: a translator leaves alone what is in its target domain already.",
     rtol=1e-5,
     probes=[
-        plain(ONE, TWO, random(4, 3, seed=5) + 0.8, 2 * random(6, 3, seed=6)),
+        plain(ONE, TWO, random(4, 3, seed=5) + 2, 2 * random(6, 3, seed=6)),
         same(ONE, TWO, random(4, 3, seed=1), random(4, 3, seed=2)),
         same(torch.abs, lambda v: -v.abs(), -random(5, 3, seed=3).abs(), random(5, 3, seed=4).abs()),  # 0
         worded(same(None, None, random(4, 3, seed=5), random(6, 3, seed=6), use=learning(ONE, TWO)), *WORDS),
@@ -67,7 +67,7 @@ EXERCISE = Exercise(
     mistakes=[
         (
             lambda G, F, x, y: _l1(G(x), x) + _l1(F(y), y),
-            "G is fed its source domain: that asks it to do nothing at all. G is fed its *target* domain: G(y) - y.",
+            "G is fed its source domain: that asks it to do nothing at all. G is fed its target domain: G(y) - y.",
         ),
         (lambda G, F, x, y: _l1(G(y), y) + _l1(F(y), y), "F is fed its source domain, y: F(x) - x."),
         (lambda G, F, x, y: _l1(G(x), x) + _l1(F(x), x), "G is fed its source domain, x: G(y) - y."),
@@ -100,7 +100,10 @@ EXERCISE = Exercise(
             "Both terms are averaged together, so the larger batch weighs more: take the mean of each by itself.",
         ),
         (_of(join=torch.sub), "The two means are subtracted: add them."),
-        (lambda G, F, x, y: identity_loss(G, F, x, y).detach(), "The value is right, but without gradient: no detach."),
+        (
+            lambda G, F, x, y: identity_loss(G, F, x, y).detach(),
+            "The value is right, but no gradient reaches G and F: leave out no_grad, detach and .data.",
+        ),
     ],
     accepts=[
         lambda G, F, x, y: functional.l1_loss(G(y), y) + functional.l1_loss(F(x), x),

@@ -97,12 +97,18 @@ EXERCISE = Exercise(
         *(same(torch.tensor([1.0, 2.0]), torch.tensor(3.0), 2, coin, 0) for coin in (True, False)),
     ],
     mistakes=[
-        (_filled(lambda hist, new, slot: (hist, new)), "The critic always gets the new image: heads swaps."),
+        (
+            _filled(lambda hist, new, slot: (hist, new)),
+            "The critic always gets the new image: heads gives out the old one at the slot.",
+        ),
         (
             _filled(lambda hist, new, slot: (_put(hist, new, slot), new)),
             "The pool is right, but the critic always gets the new image: clone the old one before you overwrite it.",
         ),
-        (_filled(lambda hist, new, slot: (hist, hist[slot])), "The old image stays: heads puts the new one there."),
+        (
+            _filled(lambda hist, new, slot: (hist, hist[slot])),
+            "No replacement: heads gives out the old image and stores the new one in its place.",
+        ),
         (_filled(lambda hist, new, slot: (_grown(hist[1:], new), hist[0])), "First in, first out: use the slot."),
         (
             _filled(*[lambda hist, new, slot: (_grown(hist[1:], new), hist[0])] * 2),
@@ -116,7 +122,10 @@ EXERCISE = Exercise(
             lambda hist, new, size, coin, slot: image_pool(hist, new, size, not coin, slot),
             "The coin is the wrong way round: heads (True) swaps, tails lets the new image pass.",
         ),
-        (_filled(lambda hist, new, slot: (_grown(hist[:-1], new), hist[-1])), "It swaps with the last: use the slot."),
+        (
+            _filled(lambda hist, new, slot: (_grown(hist[:-1], new), hist[-1])),
+            "It swaps with the last image: use the slot.",
+        ),
         (
             _filled(lambda hist, new, slot: (_put(hist, new, (slot - 1) % len(hist)), hist[slot - 1])),
             "The slot is one too small: slots are counted from 0, as in hist[slot].",
@@ -133,10 +142,13 @@ EXERCISE = Exercise(
             _filled(lambda hist, new, slot: (torch.cat([hist[:slot], hist[slot + 1 :], new[None]]), hist[slot])),
             "The order of the pool changes: the new image goes to the slot of the old one, not to the end.",
         ),
-        (_filled(tails=lambda hist, new, slot: (_put(hist, new, slot), new)), "Tails stores the new image: it passes."),
+        (
+            _filled(tails=lambda hist, new, slot: (_put(hist, new, slot), new)),
+            "Tails stores the new image as well: it only passes, and the pool stays.",
+        ),
         (
             lambda hist, new, size, coin, slot: (_grown(hist, new), new),
-            "The pool is never full, or one image too late: once it holds `size` images, the coin decides.",
+            "The pool is never full, or one image too late: with size images in it, the coin decides.",
         ),
         (_full(lambda hist, new, coin, slot: (hist, new)), "The pool is never filled: append until it is full."),
         (
@@ -151,7 +163,7 @@ EXERCISE = Exercise(
             _full(lambda hist, new, coin, slot: (_grown(hist, new), _grown(hist, new)[slot % (len(hist) + 1)])),
             "While the pool is filling the critic gets the new image: old ones go out once it is full.",
         ),
-        (_early, "The pool stops filling one too early: it is full when it holds `size` images."),
+        (_early, "The pool stops filling one too early: it is full when it holds size images."),
         (lambda *args: image_pool(*args)[::-1], "The results are swapped: first the pool, then what goes out."),
     ],
     accepts=[_by_list, _by_where, _by_copy],
