@@ -74,6 +74,20 @@ def _trainable(model: nn.Module) -> list[bool]:
     return [weight.requires_grad for weight in model.parameters()]
 
 
+def _example(model: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """The losses of the text: one weight for each player."""
+    e, d, c = (weight.squeeze() for weight in model.parameters())
+    return e, e * d * c, d * c
+
+
+def _of_example(answer: Callable, _model, losses: Callable, gamma: float) -> list[Tensor]:
+    model = nn.ModuleDict({player: nn.Linear(1, 1, bias=False) for player in PLAYERS})
+    for k, weight in enumerate(model.parameters()):
+        weight.data.fill_(k + 1)
+    answer(model, losses, gamma)
+    return [weight.grad for weight in model.parameters()]
+
+
 def _e(p, r, g, c):
     return p + r
 
@@ -157,6 +171,7 @@ EXERCISE = Exercise(
         same(None, _Losses(random(4, 5, seed=2)), 1.7, use=_played),
         same(None, _Losses(2 * random(5, 2, seed=3)), 0.0, use=_played),
         same(None, _Losses(random(1, 1, seed=4).float()), 0.3, use=_played),
+        same(None, _example, 2.0, use=_of_example),
         edge(same(*SMALL, use=partial(_played, see=_values)), MOVED),
         edge(same(*SMALL, use=partial(_played, see=_trainable)), FROZEN),
     ],
