@@ -1,12 +1,11 @@
 """The largest singular value of a matrix by power iteration; equation (14.5)."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from garm_course.adversarial import lipschitz
+from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
 
@@ -16,93 +15,83 @@ def spectral_norm(W: Tensor, u: Tensor, n: int) -> Tensor:
     return lipschitz.spectral_norm(W, u, n)[0]
 
 
-def _iterate(W: Tensor, u: Tensor, n: int, figure: Callable[[Tensor, Tensor, Tensor], Tensor], scale=normalize):
-    for _ in range(n):
-        v = scale(W.T @ u, dim=0)
-        u = scale(W @ v, dim=0)
-    return figure(W, u, v)
+def _length(t: Tensor) -> Tensor:
+    return normalize(t, dim=0)
 
 
-def _then(change: Callable[[Tensor], object]):
-    return lambda W, u, n: change(spectral_norm(W, u, n))
+def _as_it_is(t: Tensor) -> Tensor:
+    return t
 
 
-def _without_v_normalized(W: Tensor, u: Tensor, n: int) -> Tensor:
-    for _ in range(n):
-        v = W.T @ u
-        u = normalize(W @ v, dim=0)
-    return u @ W @ v
+def _rounds(number=lambda W, u, v, old: u @ W @ v, of_v=_length, of_u=_length, more=0, W_to_v=lambda W, u: W.T @ u):
+    """n rounds that normalize by `of_v` and `of_u`, then a number of W, the vectors, and u before the last round."""
+
+    def answer(W: Tensor, u: Tensor, n: int) -> Tensor:
+        for _ in range(n + more):
+            v = of_v(W_to_v(W, u))
+            old, u = u, of_u(W @ v)
+        return number(W, u, v, old)
+
+    return answer
 
 
-def _one_step(W: Tensor, u: Tensor, n: int) -> Tensor:
-    return spectral_norm(W, u, 1)
-
-
-def _own_start(W: Tensor, u: Tensor, n: int) -> Tensor:
-    return spectral_norm(W, torch.ones_like(u), n)
-
-
-def _rayleigh(W: Tensor, u: Tensor, n: int) -> Tensor:
+def _by_hand(W: Tensor, u: Tensor, n: int) -> Tensor:
     for _ in range(n):
         v = W.T @ u / (W.T @ u).norm()
         u = W @ v / (W @ v).norm()
     return torch.dot(u, W.mv(v))
 
 
-def _by_length(W: Tensor, u: Tensor, n: int) -> Tensor:
-    for _ in range(n):
-        v = normalize(W.T @ u, dim=0)
-        length = (W @ v).norm()
-        u = (W @ v) / length
-    return length
-
-
 START = random(4, seed=21)
+ADDED = "A number is added to the length, which is too much for small vectors: divide by the length, or F.normalize."
+
 EXERCISE = Exercise(
     name="spectral_norm",
     lesson="14",
     reference=spectral_norm,
     rule="n times: v = normalize(Wᵀu), u = normalize(W v); then σ = uᵀ W v.",
+    rtol=1e-5,
     probes=[
+        plain(random(4, 6, seed=1), START, 3),
         same(random(4, 6, seed=1), START, 1),  # one step: not there yet
-        same(random(4, 6, seed=1), START, 3),
         same(2 * random(5, 3, seed=2), random(5, seed=3), 400),  # there: the largest singular value
         same(random(3, 7, seed=4), random(3, seed=5), 400),
+        same(random(1, 4, seed=7), random(1, seed=8), 2),
+        same(1000 * random(3, 1, seed=9), random(3, seed=10), 1),
         same(random(4, 4, seed=6).float(), START.float(), 2),
+        *(same(torch.tensor([[3.0, 0.0], [0.0, 2.0]]), torch.tensor([1.0, 1.0]), n) for n in (1, 30)),
+        edge(same(1e-6 * random(4, 6, seed=11), 1e-2 * START, 3), ADDED),
     ],
     mistakes=[
         (lambda W, u, n: W.norm(), "This is the Frobenius norm, the root of the sum of all σ²."),
-        (_then(lambda s: s**2), "This is σ²: normalize u after every step, and return uᵀ W v."),
-        (_then(lambda s: s.sqrt()), "There is a root too much: uᵀ W v is σ already."),
-        (_without_v_normalized, "v is not normalized: uᵀ W v is σ² then, or grows with |u|."),
+        (_rounds(of_v=_as_it_is), "v is not normalized: uᵀ W v is σ² then, or grows with |u|."),
+        (_rounds(of_u=_as_it_is), "u is not normalized: uᵀ W v is σ² then."),
+        (_rounds(of_v=_as_it_is, of_u=_as_it_is), "Nothing is normalized: the vectors grow like a power of σ."),
         (
-            lambda W, u, n: _iterate(W, u, n, lambda W, u, v: u @ W @ v, lambda t, dim: t),
-            "Nothing is normalized: the vectors grow like σ to the power of the steps.",
+            _rounds(of_v=normalize, of_u=normalize),
+            "F.normalize works along axis 1, and vectors have axis 0 only: dim=0.",
         ),
-        (_one_step, "One step is taken whatever n is: repeat it n times."),
-        (_own_start, "It starts from another vector: u comes in, so that training can go on from the last one."),
+        (_rounds(W_to_v=lambda W, u: W @ u), "v has one number for each column: it is the transpose times u, W.T @ u."),
+        (_rounds(number=lambda W, u, v, old: old @ W @ v), "u is that before the last round: use the new one, uᵀ W v."),
+        (lambda W, u, n: spectral_norm(W, u, 1), "One step is taken whatever n is: repeat it with the new u."),
         (
-            lambda W, u, n: torch.linalg.svdvals(W)[0],
-            "The exact value is right in the end, but n steps were asked for: after few of them σ is smaller.",
+            lambda W, u, n: spectral_norm(W, torch.ones_like(u), n),
+            "It starts from another vector: u comes in, so that training can go on from the last one.",
         ),
-        (lambda W, u, n: torch.linalg.svdvals(W).sum(), "All singular values are added: the largest is asked for."),
+        (_rounds(more=1), "There is one step too many: n of them."),
+        (_rounds(more=-1), "There is one step too few: n of them."),
+        (lambda W, u, n: torch.linalg.svdvals(W)[0], "This is the exact value: after n steps it is smaller."),
         (lambda W, u, n: torch.linalg.svdvals(W)[-1], "This is the smallest singular value."),
-        (lambda W, u, n: W.abs().max(), "This is the largest entry, which bounds no vector's growth."),
-        (lambda W, u, n: W.abs().sum(1).max(), "This is the largest row sum, the norm for |·|∞: σ is for lengths."),
+        (_rounds(lambda W, u, v, old: W / (u @ W @ v)), "This is W / σ, the normalized weight: σ itself is asked for."),
+        (_rounds(lambda W, u, v, old: v), "This is the singular vector v: return uᵀ W v."),
+        (_rounds(lambda W, u, v, old: u), "This is the singular vector u: return uᵀ W v."),
+        (_rounds(lambda W, u, v, old: u * (W @ v)), "The products are not added up: u @ W @ v is one number."),
         (
-            lambda W, u, n: _iterate(W, u, n, lambda W, u, v: W / (u @ W @ v)),
-            "This is W / σ, the normalized weight: σ itself is asked for.",
-        ),
-        (lambda W, u, n: _iterate(W, u, n, lambda W, u, v: v), "This is the singular vector v: return uᵀ W v."),
-        (lambda W, u, n: _iterate(W, u, n, lambda W, u, v: u), "This is the singular vector u: return uᵀ W v."),
-        (lambda W, u, n: spectral_norm(W, u, n + 1), "There is one step too many: n of them."),
-        (
-            lambda W, u, n: _iterate(W, u, n, lambda W, u, v: u @ W @ v, lambda t, dim: t / t.abs().sum()),
+            _rounds(of_v=lambda t: t / t.abs().sum(), of_u=lambda t: t / t.abs().sum()),
             "The vectors are divided by the sum of their entries' absolute values: divide by their lengths.",
         ),
-        (_then(lambda s: s.item()), "A number has no gradient: leave out .item()."),
+        (_rounds(of_v=lambda t: t / (t.norm() + 1e-6), of_u=lambda t: t / (t.norm() + 1e-6)), ADDED),
     ],
-    accepts=[_rayleigh, _by_length, lambda W, u, n: _iterate(W, u, n, lambda W, u, v: (W @ v) @ u)],
-    rtol=1e-5,
+    accepts=[_by_hand, _rounds(lambda W, u, v, old: (W @ v).norm()), _rounds(lambda W, u, v, old: (W @ v) @ u)],
     speed=Speed(lambda: (torch.randn(256, 512), torch.randn(256), 20)),
-)  # fmt: skip
+)

@@ -9,10 +9,10 @@ from garm_course.exercises.numbers import random
 
 
 class Map:
-    """tanh of a linear map over the last axis; or, with an inverse, one of a pair that undoes the other."""
+    """tanh of a linear map over the last axis, to as many numbers or to `out` of them."""
 
-    def __init__(self, size: int, seed: int):
-        self.weight, self.shift = random(size, size, seed=seed), random(size, seed=seed + 1)
+    def __init__(self, size: int, seed: int, out: int | None = None):
+        self.weight, self.shift = random(size, out or size, seed=seed), random(out or size, seed=seed + 1)
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.tanh(x @ self.weight.to(x) + self.shift.to(x))
@@ -31,7 +31,7 @@ def to_x(y: Tensor) -> Tensor:
 def learning(G: Callable, F: Callable) -> Callable:
     """`use` of a probe: the loss, then its gradient at a number that G multiplies its input by, and at one of F."""
 
-    def played(answer: Callable, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    def played(answer: Callable, _G, _F, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         g, f = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.9, 1.2))
         loss = answer(lambda v: g * G(v), lambda v: f * F(v), x, y)
         if not isinstance(loss, Tensor):
