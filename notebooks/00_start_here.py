@@ -49,7 +49,7 @@ import math
 import torch
 from torch import Tensor
 
-from garm_course import budget, check, claims, fit, load, report, seed, show
+from garm_course import budget, check, claims, fit, guess, load, report, seed, show
 from garm_course.autoregressive import PixelCNN
 from garm_course.evaluation import baselines, bits_per_dim, evaluate
 from garm_course.lessons import lesson00
@@ -71,7 +71,7 @@ from garm_course.lessons import lesson00
 # Convert nats to bits.
 #
 # - `nats`: a tensor of any shape.
-# - Returns a tensor of the same shape.
+# - Returns a tensor of the same shape and dtype.
 #
 # Example: `nats_to_bits(torch.tensor([0.693147]))` is `[1.0]`.
 #
@@ -88,11 +88,13 @@ def nats_to_bits(nats: Tensor) -> Tensor:
 # %% [markdown]
 # The frame under the cell is the **verdict**. There are three:
 #
-# - **passed**: from now on the notebook uses *your* function.
+# - **passed**: from now on the notebook uses *your* function. (A right answer that would be too slow for the rest of the lesson has passed as well. The notebook then uses the course's faster code, and the verdict says so.)
 # - **not yet**, with the *cause*. Try it: multiply instead of dividing, and run the cell again.
-# - **not attempted**: the line that you were to replace is still there.
+# - **not attempted**: the line that you were to replace is still there. Run the cell of an exercise even if you skip it, because the cells below need its function.
 #
-# In the last two cases the notebook goes on with the course's own function, so you are never stuck and can come back later. Whatever you write, an endless loop included, a check answers within seconds and breaks nothing.
+# In the last two cases `nats_to_bits` means the course's own function, so you are never stuck and can come back later. Yours is not lost: it is `nats_to_bits.mine`, and the verdict shows how to repeat the call that failed. Stuck for good? `nats_to_bits??` shows how the course does it. Whatever you write, an endless loop included, a check answers within seconds and breaks nothing.
+#
+# `garm_course.progress()` lists the exercises that you have passed. The list is a small file on your own machine. Nothing is sent anywhere, and `GARM_RECORD=0` switches it off.
 
 # %%
 coin, die = math.log(2), math.log(6)
@@ -102,6 +104,11 @@ print(f"a coin: {nats_to_bits(torch.tensor(coin)):.3f} bits, a die: {nats_to_bit
 # ## 3 A claim
 #
 # Training gives slightly different numbers on different machines. So a lesson states what it claims and how far that may be off, and the cell says whether it *holds* on yours. The test of the whole course is that all of them do.
+#
+# Before some of them you can write down what you expect. Put a number in place of the dots, and the claim will be shown beside your guess. Nothing depends on it, but a guess makes you think first.
+
+# %%
+guess("bits in a die", ...)  # if you like: a number in place of the dots
 
 # %%
 report("bits in a die", nats_to_bits(torch.tensor(die)).item(), claimed=2.585, tolerance=0.001, unit="bits")
@@ -130,8 +137,8 @@ seed(0)
 train, validation = load("digits", "train"), load("digits", "validation")
 model = PixelCNN((1, 8, 8), levels=17, channels=32, layers=3, first_kernel=5, dropout=0.3)
 history = fit(
-    model, train, validation=validation, steps=budget(smoke=2, quick=300, full=900), batch_size=32, lr=4e-3,
-    evaluate_every=budget(smoke=2, quick=50, full=100), label="PixelCNN",
+    model, train, validation=validation, steps=budget(smoke=2, quick=300, full=300), batch_size=32, lr=4e-3,
+    evaluate_every=budget(smoke=2, quick=50, full=50), label="PixelCNN",
 )  # fmt: skip
 
 # %% tags=["exact"]

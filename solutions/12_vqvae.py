@@ -246,7 +246,7 @@ for beta, far_share, far_loss in ((0.25, 0.24, 0.186), (0.61, 0, 0.09)):
 # - `z`: output of the encoder; `e`: the codes chosen for it, of the same shape (any). `beta`: weight of the commitment.
 # - Returns a scalar. Both terms are **means over all elements** (and not sums, as in the formula): the convention of the paper's code.
 #
-# Example: `vq_loss(torch.tensor([1.]), torch.tensor([3.]), 0.25)` is $4 + 4/4 = 5$; its gradient is $-1$ at `z` and $4$ at `e`.
+# Example: `vq_loss(torch.tensor([1.]), torch.tensor([3.]), 0.25)` is 5, which is $4 + 4/4$; its gradient is $-1$ at `z` and $4$ at `e`.
 #
 # <details><summary>Hint 1</summary>Detach what a term shall <em>not</em> move. The first term moves the codebook.</details>
 # <details><summary>Hint 2</summary><code>F.mse_loss(a, b)</code> is the mean of the squared differences, with a gradient for both arguments unless one is detached.</details>

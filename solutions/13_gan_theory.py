@@ -41,6 +41,7 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -117,7 +118,7 @@ report("probability that data and generator share at first", first.overlap, clai
 # - `p`, `g`: densities of data and generator at the same points, tensors of one shape, not negative, not both zero.
 # - Returns the tensor of that shape with the probabilities that what lies there is data.
 #
-# Example: `optimal_discriminator([0.3, 0.0], [0.1, 0.2])` is `[0.75, 0.0]`.
+# Example: `optimal_discriminator(torch.tensor([0.3, 0.0]), torch.tensor([0.1, 0.2]))` is `[0.75, 0.0]`.
 #
 # <details><summary>Hint</summary>It is Bayes' rule with equal priors: of all that lies at x, which share is data?</details>
 
@@ -160,7 +161,7 @@ report("discriminators of 10,000 that beat the best", int((value(others, p, g) >
 # - `p`, `g`: `(..., K)`, each sums to 1 over the last axis. Zeros occur, and $0 \log 0 = 0$.
 # - Returns `(...)` in nats, with a gradient.
 #
-# Example: `js_divergence([1.0, 0.0], [0.0, 1.0])` is 0.6931, the largest value.
+# Example: `js_divergence(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))` is 0.6931, the largest value.
 #
 # <details><summary>Hint 1</summary><code>torch.xlogy(a, b)</code> is a log b, and 0 where a is 0.</details>
 # <details><summary>Hint 2</summary>KL(p || m) = sum of xlogy(p, p) - xlogy(p, m). Is m ever 0 where p is not?</details>
@@ -235,7 +236,7 @@ report("its value", shifts[0], claimed=0.693147, tolerance=1e-6, unit="nats")
 # - `real_logits` `(B,)` of data, `fake_logits` `(B',)` of fakes.
 # - Returns a scalar tensor in nats with a gradient.
 #
-# Example: `d_loss([-900.0], [900.0])` is 1800: both sides are sure, and both are wrong.
+# Example: `d_loss(torch.tensor([-900.0]), torch.tensor([900.0]))` is 1800: both sides are sure, and both are wrong.
 #
 # <details><summary>Hint 1</summary>-log σ(s) = log(1 + e^(-s)) = softplus(-s), and F.softplus is safe at 900.</details>
 # <details><summary>Hint 2</summary>1 - σ(s) = σ(-s).</details>
@@ -263,7 +264,7 @@ def d_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 # - `fake_logits`: `(B,)`, what the discriminator says of the fakes.
 # - Returns a scalar tensor in nats, the mean of $-\log \sigma(s)$, with a gradient near $-1/B$ for each very negative logit.
 #
-# Example: `g_loss_nonsat([0.0, -50.0])` is $(0.6931 + 50) / 2 = 25.35$.
+# Example: `g_loss_nonsat(torch.tensor([0.0, -50.0]))` is 25.35, which is $(0.6931 + 50) / 2$.
 #
 # <details><summary>Hint</summary>The generator wants its fakes to be called data: it is the first half of d_loss, on fakes.</details>
 

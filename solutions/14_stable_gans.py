@@ -115,7 +115,7 @@ report("with the non-saturating loss", math.hypot(*crawling[-1]), claimed=0.479,
 # - `a`, `b`: `(N,)` numbers in any order.
 # - Returns a scalar tensor, differentiable.
 #
-# Example: `wasserstein1([0., 1.], [3., 2.])` is 2: 0 goes to 2, and 1 to 3.
+# Example: `wasserstein1(torch.tensor([0., 1.]), torch.tensor([3., 2.]))` is 2: 0 goes to 2, and 1 to 3.
 #
 # <details><summary>Hint</summary><code>torch.sort</code> returns the sorted values and where they were; take the values.</details>
 
@@ -270,7 +270,7 @@ report(
 # - `W`: `(M, N)`. `u`: `(M,)`, where to start. `n`: rounds, at least 1.
 # - Returns the scalar $u^\top W v$ after the last round.
 #
-# Example: `spectral_norm([[3., 0.], [0., 2.]], [1., 1.], 1)`: v = (0.832, 0.555), u = (0.914, 0.406), and the value is 2.732; after 30 rounds it is 3.
+# Example: `spectral_norm(torch.tensor([[3., 0.], [0., 2.]]), torch.tensor([1., 1.]), 1)` is 2.732, with v = (0.832, 0.555) and u = (0.914, 0.406); after 30 rounds it is 3.
 #
 # <details><summary>Hint</summary><code>F.normalize(t, dim=0)</code> divides a vector by its length.</details>
 
@@ -323,7 +323,7 @@ report("of the convolution itself, on 8 x 8 images", real_norm, claimed=14.666, 
 # - `real_scores` `(B,)`, `fake_scores` `(B',)`: any real numbers.
 # - Returns a scalar tensor with a gradient.
 #
-# Example: `hinge_d_loss([0.5, 3.0], [-2.0, 0.0])` is $(0.5 + 0)/2 + (0 + 1)/2 = 0.75$.
+# Example: `hinge_d_loss(torch.tensor([0.5, 3.0]), torch.tensor([-2.0, 0.0]))` is 0.75, which is $(0.5 + 0)/2 + (0 + 1)/2$.
 #
 # <details><summary>Hint</summary><code>F.relu(t)</code> is max(0, t).</details>
 

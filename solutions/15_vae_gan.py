@@ -116,7 +116,7 @@ report("in features: stripe to blank", to_blank, claimed=24, tolerance=0, exact=
 # - `frec`: features of the reconstructions, of the same shape.
 # - Returns `(B,)` nats, one number for each example.
 #
-# Example: `feature_nll([[1., 2.]], [[1., 4.]])` is `[2.]`.
+# Example: `feature_nll(torch.tensor([[1., 2.]]), torch.tensor([[1., 4.]]))` is `[2.]`.
 #
 # <details><summary>Hint 1</summary>Features of a convolution have more axes: flatten all but the first, then sum.</details>
 # <details><summary>Hint 2</summary><code>detach()</code> makes a target of a tensor.</details>

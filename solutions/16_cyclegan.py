@@ -355,7 +355,7 @@ report("change when h becomes 2 h + 7", change, claimed=0, tolerance=1e-4)
 # - If the pool is not full, append `new` and give it out. If it is full: heads swaps `new` with the image at `slot` and gives out the *old* one; tails gives out `new` and leaves the pool alone.
 # - Returns the pool after it, and the image that goes out. Do not change `hist` in place.
 #
-# Example: `image_pool([1., 2.], 3., 2, True, 0)` is `([3., 2.], 1.)`; with `coin=False` it is `([1., 2.], 3.)`.
+# Example: `image_pool(torch.tensor([1., 2.]), torch.tensor(3.), 2, True, 0)` is `([3., 2.], 1.)`; with `coin=False` it is `([1., 2.], 3.)`.
 #
 # <details><summary>Hint 1</summary><code>torch.cat([hist, new[None]])</code> appends one image.</details>
 # <details><summary>Hint 2</summary><code>hist[slot]</code> is a view of the pool: clone before you overwrite it.</details>
