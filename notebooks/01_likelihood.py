@@ -45,7 +45,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import functional as autograd
 
-from garm_course import budget, check, claims, fit, load, recorded, report, seed, show
+from garm_course import budget, check, claims, fit, guess, load, recorded, report, seed, show
 from garm_course.distributions import Gaussian, Poisson, draw
 from garm_course.evaluation import baselines, evaluate, kl_to_model
 from garm_course.transforms import dequantize
@@ -115,7 +115,7 @@ report("the same by the Poisson", by_poisson, claimed=0.009, tolerance=0.0005)
 # Write (1.1) for a batch of pairs of distributions. This is the distance between a model and the truth wherever the truth is known.
 #
 # - `p`, `q`: float tensors `(B, K)`, probabilities of $K$ categories; each row sums to 1. Entries of `p` may be exactly 0, and then only the value is checked; those of `q` are positive.
-# - Returns `(B,)` of the same dtype, one value per row, in **nats**: *summed* over the categories. Six digits count: a larger constant inside the logarithm shows, a tiny one or a `nan_to_num` passes but is not needed.
+# - Returns `(B,)` of the same dtype, one value per row, in **nats**: *summed* over the categories. Six digits count: a constant of 1e-10 or more inside the logarithm shows; one of 1e-12 or a `nan_to_num` passes but is not needed.
 #
 # Example: `kl_categorical(torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([[0.25, 0.25, 0.5]]))` is `[0.6931]`, which is $\ln 2$.
 #
@@ -200,7 +200,7 @@ report("KL of the belief 0.6", kl_categorical(truth, torch.tensor([[0.4, 0.6]]).
 # - `logits`: floats `(B, ...)`, one logit per pixel, of any size: $\pm 800$ occurs while training. `x`: floats of the same shape and dtype, 0 or 1.
 # - Returns `(B,)` of the dtype of `logits`, one value per image in **nats**: *summed* over all axes but the first. Values and gradients must be finite.
 #
-# Example: logits `[[2.0, -2.0]]` with pixels `[[1, 0]]` give `[0.2539]`; logits `[[800.0, -800.0]]` with pixels `[[0, 1]]` give exactly `[1600.0]`.
+# Example: `bernoulli_nll(torch.tensor([[2.0, -2.0]]), torch.tensor([[1.0, 0.0]]))` is `[0.2539]`; `bernoulli_nll(torch.tensor([[800.0, -800.0]]), torch.tensor([[0.0, 1.0]]))` is exactly `[1600.0]`.
 #
 # <details><summary>Hint 1</summary>The cost of a pixel stands above equation (1.3). <code>F.softplus</code> stays finite; <code>torch.log(torch.sigmoid(...))</code> does not.</details>
 # <details><summary>Hint 2</summary><code>.flatten(1).sum(1)</code> sums over all axes but the first, however many there are.</details>
@@ -255,7 +255,7 @@ report("NLL of the smoothed histograms", nll.mean().item(), claimed=108.2, toler
 # Write (1.4). Papers report one or the other unit, rarely both.
 #
 # - `nll_nats`: a float tensor of any shape, nats per image. `shape`: the shape `(C, H, W)` of **one** image, a tuple of any length.
-# - Returns a tensor of the shape of `nll_nats`.
+# - Returns a tensor of the shape and dtype of `nll_nats`.
 #
 # Example: `nll_to_bits_per_dim(torch.tensor([2.772589]), (1, 2, 2))` is `[1.0]`: $4 \ln 2$ nats for four pixels.
 #
@@ -279,6 +279,9 @@ report("79.20 nats per MNIST digit", mnist_bits, claimed=0.1457, tolerance=1e-4,
 
 # %% [markdown]
 # Back to the digits. The three baselines of this course need no training: all levels equally likely; one histogram per pixel (those of section 3, smoothed); one histogram per pixel *and class*, mixed over the ten classes. The table calls the second "pixel marginals": a *marginal* is the distribution of one pixel by itself, whatever the others are.
+
+# %%
+guess("what the pixel histograms save", ...)  # if you like: a number in place of the dots
 
 # %%
 floor_of_sense = baselines(train, validation)
@@ -361,12 +364,12 @@ report("per-pixel Gaussian, dequantized", gaussian[0], claimed=153.5, tolerance=
 # %% [markdown]
 # **Exercise 4 · `poisson_nll`** · ●●○ · 6 minutes
 #
-# Write the NLL of counts. Leaving out $\ln k!$ does not change what is learned, and is common; but then the figure cannot be compared with anything.
+# Write the NLL of counts. Leaving out $\ln k!$ does not change what is learned, and is common; but then the number cannot be compared with anything.
 #
 # - `rate`: floats `(B, ...)`, the rates $\lambda \ge 0$ themselves (not their logarithms); a rate of 0 means that only the count 0 is possible: it costs 0, and a count above 0 then costs `inf`. `k`: LongTensor of the same shape, counts 0, 1, 2, ..., also large ones such as 200.
-# - Returns `(B,)` of the dtype of `rate`, one value per example in **nats**: *summed* over all axes but the first.
+# - Returns `(B,)` of the dtype of `rate`, one value per example in **nats**: *summed* over all axes but the first. Gradients must reach positive rates.
 #
-# Example: rates `[[2.0, 0.0]]` with counts `[[3, 0]]` give `[1.7123]`, which is $2 - 3 \ln 2 + \ln 6$.
+# Example: `poisson_nll(torch.tensor([[2.0, 0.0]]), torch.tensor([[3, 0]]))` is `[1.7123]`, which is $2 - 3 \ln 2 + \ln 6$.
 #
 # <details><summary>Hint 1</summary><code>torch.lgamma(m)</code> is ln (m - 1)!, also for tensors, and does not overflow.</details>
 # <details><summary>Hint 2</summary>With a rate of 0 and a count of 0, <code>k * rate.log()</code> is 0 times minus infinity. <code>torch.xlogy</code> helped in exercise 1.</details>
@@ -447,21 +450,21 @@ for name, gain, claim, tolerance in zip(
 # - **13 nats are the Gaussian's own handicap:** slack, and mass below 0 and above 17.
 # - **The last 32 are shape:** two peaks with a valley between them. No single hump has that; a histogram does.
 #
-# And where a Poisson's assumptions nearly hold, it fits. Count how often the letter *c* occurs in 64 characters of English text (the reference manual of Python, which the course carries):
+# And where a Poisson's assumptions nearly hold, it fits. Count how often the letter *c* occurs in 64 characters of English text (the language reference that comes with your Python; it grows from version to version, and the tolerances allow for that):
 
 # %%
 text = load("pydoc", "train")
-letters = (text.x == text.encode("c")[0]).sum(1)  # (4651,) one count per window
+letters = (text.x == text.encode("c")[0]).sum(1)  # one count per window, (4651,) with Python 3.11
 mean = letters.double().mean()
-report("variance / mean of the number of c", (letters.double().var() / mean).item(), claimed=1.17, tolerance=0.005)
+report("variance / mean of the number of c", (letters.double().var() / mean).item(), claimed=1.17, tolerance=0.06)
 frequency = torch.bincount(letters).double() / len(letters)
 histogram_nll = -torch.xlogy(frequency, frequency).sum()
 lost = poisson_nll(mean.expand(len(letters), 1), letters[:, None]).mean() - histogram_nll
-report("what the Poisson loses there against the histogram", lost.item(), claimed=0.0134, tolerance=0.0002,
+report("what the Poisson loses there against the histogram", lost.item(), claimed=0.0134, tolerance=0.003,
        unit="nats")  # fmt: skip
 
 # %% [markdown]
-# It loses 0.013 nats per count here, and 1.2 nats per pixel on the digits (78.2 / 64). All models of digits so far, on one scale:
+# It loses about 0.013 nats per count here, and 1.2 nats per pixel on the digits (78.2 / 64). All models of digits so far, on one scale:
 
 # %%
 show.ladder(
@@ -800,6 +803,9 @@ with torch.no_grad():
         log_prefix = F.pad(log_joint.logsumexp(1), (1, 0))  # (50, 785) log q(x_1, ..., x_i)
         parts.append(log_prefix.diff(dim=1).exp())
 q_true = torch.cat(parts).clamp(max=1)  # (1000, 784) probability of the value that came
+
+# %%
+guess("accuracy of a blank page", ...)  # if you like: a number in place of the dots
 
 # %%
 nll_bits, h_mixture, e_mixture = -q_true.log2().mean(), h_b(q_true).mean(), (q_true < 0.5).float().mean()

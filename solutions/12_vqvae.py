@@ -278,7 +278,7 @@ def vq_loss(z: Tensor, e: Tensor, beta: float) -> Tensor:
 # - `N` `(K,)` and `m` `(K, C)`: the moving counts and sums. `index`: LongTensor `(M,)`, the code of each vector. `z`: `(M, C)`, the vectors. `decay`: γ, at least 0 and below 1.
 # - Returns the new `N` `(K,)`, the new `m` `(K, C)`, and the codebook `e` `(K, C)`. Where the new `N` is 0 (the code was never chosen, or at decay 0 not in this batch), `e` is 0 (only as a convention of this exercise; the library keeps the old code). `N` and `m` that come in stay as they are.
 #
-# Example: `N = [0, 0]`, `m = [[0], [0]]`, vectors `[[2.], [4.]]` that both chose code 1, decay 0: `N = [0, 2]`, `m = [[0], [6]]`, `e = [[0], [3]]`.
+# Example: `ema_update(torch.zeros(2), torch.zeros(2, 1), torch.tensor([1, 1]), torch.tensor([[2.], [4.]]), 0.0)`, where both vectors chose code 1: `N = [0, 2]`, `m = [[0], [6]]`, `e = [[0], [3]]`.
 #
 # <details><summary>Hint 1</summary><code>n[index] += 1</code> counts a repeated index once. <code>torch.zeros_like(N).index_add(0, index, ones)</code> counts all, and does the same for sums of rows.</details>
 # <details><summary>Hint 2</summary>Or make one-hot rows <code>(M, K)</code>: their sum over the rows is the count, their transpose times <code>z</code> the sums.</details>

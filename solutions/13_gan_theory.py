@@ -238,7 +238,7 @@ report("its value", shifts[0], claimed=0.693147, tolerance=1e-6, unit="nats")
 #
 # Example: `d_loss(torch.tensor([-900.0]), torch.tensor([900.0]))` is 1800: both sides are sure, and both are wrong.
 #
-# <details><summary>Hint 1</summary>-log σ(s) = log(1 + e^(-s)) = softplus(-s), and F.softplus is safe at 900.</details>
+# <details><summary>Hint 1</summary>-log σ(s) = log(1 + e^(-s)) = softplus(-s), and <code>F.softplus</code> is safe at 900.</details>
 # <details><summary>Hint 2</summary>1 - σ(s) = σ(-s).</details>
 
 # %%
@@ -365,9 +365,9 @@ report("critics of 1,000 with a smaller loss", int((loss < least).sum()), claime
 # Compute the discriminator's loss on a batch, and call `backward` such that the weights of $D$ get their gradients and those of $G$ get none.
 #
 # - `G`, `D`: networks, `D(x)` is `(B,)` logits. `real`: `(B, ...)` data. `z`: `(B, Z)` noise.
-# - Returns the loss as a scalar tensor, with or without its history. Do not clear gradients: the loop does.
+# - Returns the loss as a scalar tensor, with or without its history. Do not clear gradients: the loop does. Everything else about both networks stays as it was: weights, what requires a gradient, training or evaluation mode.
 #
-# Example: after `d_backward(G, D, real, z)` the `grad` of every weight of D is a tensor, and that of every weight of G is None.
+# Example: `G, D = nn.Linear(3, 2), nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))`; after `d_backward(G, D, torch.randn(5, 2), torch.randn(5, 3))`, `D[0].weight.grad` is a tensor and `G.weight.grad` is None.
 #
 # <details><summary>Hint 1</summary><code>x.detach()</code> is x without its history. Which tensor must lose its history?</details>
 # <details><summary>Hint 2</summary>Detach before D sees the fakes, not after: D has to learn from them.</details>

@@ -186,7 +186,7 @@ report("best critic's difference minus W1", (at_a - at_b - area).abs(), claimed=
 # Write (14.2) for any critic.
 #
 # - `critic`: `(B, ...)` to scores `(B,)`. `real`, `fake`: `(B, ...)`. `eps`: `(B,)` in [0, 1].
-# - Returns a scalar tensor that has a gradient in the critic's weights.
+# - Returns a scalar tensor that has a gradient in the critic's weights. The call leaves nothing in their `grad`.
 #
 # Example: for the critic `x.sum(1)` of points in the plane the slope is √2 everywhere, so the penalty is $(\sqrt 2 - 1)^2 = 0.1716$.
 #

@@ -158,7 +158,7 @@ report("error of (15.2)", error, claimed=0, tolerance=1e-12, unit="nats")
 # - `prior`, `rec`, `gan`: scalar tensors. `gan` is the discriminator's loss. `gamma`: a number.
 # - Returns three scalar tensors, for encoder, decoder and discriminator, each to be minimized.
 #
-# Example: `vaegan_losses(3., 10., 1., 0.5)` is `(13., 4., 1.)`.
+# Example: `vaegan_losses(torch.tensor(3.), torch.tensor(10.), torch.tensor(1.), 0.5)` is `(13., 4., 1.)`.
 #
 # <details><summary>Hint</summary>Only one of the three weighs anything, and only one of them wants the discriminator to be wrong. It is the same one.</details>
 

@@ -125,7 +125,7 @@ show.grid(
 # - `x` `(B, ...)`, `y` `(B', ...)`: batches of the two domains. B and B' may differ.
 # - Returns a scalar tensor with a gradient.
 #
-# Example: with `G(x) = x + 1`, `F(y) = y / 2`, `x = [3.]`, `y = [4.]`: there and back x becomes 2, y becomes 3. The loss is |2 - 3| + |3 - 4| = 2.
+# Example: with `G(x) = x + 1`, `F(y) = y / 2`, `x = torch.tensor([3.])`, `y = torch.tensor([4.])`: there and back x becomes 2, y becomes 3. The loss is |2 - 3| + |3 - 4| = 2.
 #
 # <details><summary>Hint 1</summary>Which translator can read an x? Only G. Then F reads what comes out.</details>
 # <details><summary>Hint 2</summary>|a - b| averaged over everything is <code>(a - b).abs().mean()</code>.</details>
@@ -168,7 +168,7 @@ report("y to x to y, plane in space", (space @ embed.T @ embed - space).abs().me
 # - `G`, `F`, `x`, `y`: as in exercise 1, but both translators can read both domains.
 # - Returns a scalar tensor with a gradient.
 #
-# Example: with `G(x) = x + 1`, `F(y) = y / 2`, `x = [3.]`, `y = [4.]`: |5 - 4| + |1.5 - 3| = 2.5.
+# Example: with `G(x) = x + 1`, `F(y) = y / 2`, `x = torch.tensor([3.])`, `y = torch.tensor([4.])`: |5 - 4| + |1.5 - 3| = 2.5.
 #
 # <details><summary>Hint</summary>G is fed its target domain. A good G leaves alone what is there already.</details>
 
