@@ -46,7 +46,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, report, seed, show
+from garm_course import budget, check, claims, fit, guess, load, load_pretrained, recorded, report, seed, show
 from garm_course.autoregressive import FVSBN, MADE, NADE, made_degrees
 from garm_course.evaluation import (
     PixelMarginals, all_examples, baselines, calibration, causality, evaluate, kl_to_model, normalization,
@@ -141,11 +141,11 @@ report("numbers in an FVSBN of 4 x 4 pixels", used, claimed=136, tolerance=0, ex
 #
 # Compute $\log p(x)$ by the recurrence (2.3). It is the whole model: training maximizes it.
 #
-# - `x`: `(B, D)` of 0 and 1, whole numbers or floating point. `W`: `(H, D)`. `V`: `(D, H)`. `b`: `(D,)`. `c`: `(H,)`.
+# - `x`: `(B, D)` of 0 and 1, whole numbers or of the dtype of `W`. `W`: `(H, D)`. `V`: `(D, H)`. `b`: `(D,)`. `c`: `(H,)`.
 # - Returns `(B,)`: nats, summed over the $D$ pixels, one value per image, of the dtype of `W`. Gradients must reach the weights. The arguments stay as they are.
 # - Pixel 0 in code is $x_1$ in (2.3). The term of a pixel is $\log p_i$ if it is 1 and $\log(1 - p_i)$ if it is 0. Compute both from the logit: for a logit of 40, $1 - p_i$ is 0 in floating point, and its logarithm is $-40$ in truth.
 #
-# Example: with all weights and biases zero every $p_i$ is 1/2, so an image of three pixels has $3 \ln \frac12 = -2.0794$ nats.
+# Example: with all weights and biases zero every $p_i$ is 1/2, so an image of three pixels has $3 \ln \frac12 = -2.0794$ nats: `nade_log_prob(torch.tensor([[0, 1, 1]]), torch.zeros(4, 3), torch.zeros(3, 4), torch.zeros(3), torch.zeros(4))` is `[-2.0794]`.
 #
 # <details><summary>Hint 1</summary>A loop over <code>i</code> with a running <code>a</code> of shape <code>(B, H)</code>. Predict first, update afterwards: p_i must not see x_i.</details>
 # <details><summary>Hint 2</summary><code>logit = b[i] + torch.sigmoid(a) @ V[i]</code>, then <code>F.logsigmoid(logit)</code> where the pixel is 1 and <code>F.logsigmoid(-logit)</code> where it is 0.</details>
@@ -203,7 +203,7 @@ report("loop minus blocks", error, claimed=0.0, tolerance=1e-6, unit="nats per p
 # - `D`: number of pixels, at least 2. `hidden`: list of the numbers of units of the hidden layers, possibly empty.
 # - `order`: `None` for 0, 1, ..., D-1, or a list: `order[0]` is the pixel that comes first. Inputs and outputs keep their positions (row `d` of the last mask belongs to pixel `d`); the order only changes their degrees.
 # - Returns a list of tensors of 0 and 1, one for each layer of weights, `(units out, units in)` like the weight of `nn.Linear`; any dtype.
-# - You choose the hidden degrees, evenly or at random. The check uses wide layers and asks that nothing be lost: every allowed pair has a path; for each output some hidden unit sees all pixels before it, so that it can combine them (section 6 needs that for exclusive or); and most units are of use to some output.
+# - You choose the hidden degrees, evenly or at random. The check uses wide layers and asks that nothing be lost: every allowed pair has a path; for each output some hidden unit sees all pixels before it, so that it can combine them (section 6 needs that for exclusive or); and every hidden unit is of use: it sees a pixel, and some output sees it.
 #
 # Example: `made_masks(3, [2])` with hidden degrees 1 and 2 is `[[[1, 0, 0], [1, 1, 0]], [[0, 0], [1, 0], [1, 1]]]`.
 #
@@ -314,7 +314,7 @@ print(f"largest derivative below the diagonal ≈ {jacobian.abs().max().item():.
 # - `n`, `D`: how many vectors to draw, of how many values. `gen`: a `torch.Generator`, the source of all draws.
 # - Returns a LongTensor `(n, D)` of 0 and 1. What you fill the tensor with before drawing must not matter. Call `logits_fn` once for each position, $D$ calls in all, and always pass the whole `(n, D)` tensor: all rows, and all columns, drawn or not.
 #
-# Example: if all logits are 20, nearly every draw is a row of ones.
+# Example: `sample_ar(lambda x: torch.full(x.shape, 20.0), 2, 3, torch.Generator().manual_seed(0))` is two rows of ones, as nearly every draw is.
 #
 # <details><summary>Hint 1</summary>A loop over positions. In pass <code>i</code> only column <code>i</code> of the logits is of use: those after it rest on values that are not drawn yet.</details>
 # <details><summary>Hint 2</summary><code>torch.bernoulli(p, generator=gen)</code>, or compare <code>torch.rand(n, generator=gen)</code> with p. Write the result into <code>x[:, i]</code> before the next pass.</details>
@@ -327,6 +327,9 @@ def sample_ar(logits_fn: Callable[[Tensor], Tensor], n: int, D: int, gen: torch.
 
 # %% [markdown]
 # Draw 20,000 images from a MADE of the library, with enlarged random weights, and compare how often each of the 512 came up with its probability. The audit turns the $\chi^2$ statistic into a nearly standard normal $z$ (lesson 04 says how): within a few units of 0 it is right. A hook counts the passes. For comparison, the shortcut that many try: all pixels at once, from one pass.
+
+# %%
+guess("forward passes for drawing 9 pixels", ...)  # if you like: a number in place of the dots
 
 # %%
 seed(0)
@@ -450,6 +453,9 @@ report("best FVSBN, random order 0", gaps["random order 0"], claimed=0.0008, tol
 
 # %% [markdown]
 # These are infima, not accidents of training: the weights still grow, but the KL has settled to all digits shown. Rows and columns must agree, because transposing an image turns bars into stripes. Among these eight random orders the KL of the best FVSBN differs by a factor of 200, from 0.0008 to 0.174 nats. Now the question from above, pixel by pixel:
+
+# %%
+guess("last pixel of the first row, best FVSBN", ...)  # if you like: a number in place of the dots
 
 # %%
 with torch.no_grad():

@@ -43,11 +43,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course import (
+    budget, check, claims, fit, guess, load, load_pretrained, recorded, recorded_on, report, seed, show,
+)  # fmt: skip
 from garm_course.autoregressive import DiagonalBiLSTM, DiagonalBiLSTMLayer, PixelGRU, RowLSTM, lstm_cell, unskew
 from garm_course.evaluation import ClassMarginals, all_examples, baselines, causality, evaluate, log_probs
 from garm_course.lessons import lesson03
-from garm_course.progress import progress
+from garm_course.progress_bar import progress
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -227,6 +229,9 @@ report("NLL of the untrained network", evaluate(tiny, validation).nats, claimed=
 # `PixelGRU` adds what helps on images: the value *above* as a second input (8 time steps back here, 32 in the paper's images, a long way for a state), a learned vector that says where it is, a thermometer input (level 5 enters as five ones followed by zeros; a last entry is always one, so that an empty pixel differs from the padding), a read-out of two layers, dropout. Train it live:
 
 # %%
+guess("validation NLL of the GRU trained here", ...)  # if you like: a number in place of the dots
+
+# %%
 seed(0)
 model = PixelGRU((1, 8, 8), levels=17, hidden=128, dropout=0.4)
 history = fit(
@@ -251,6 +256,9 @@ show.curves(
 #
 # **Sampling** is the same recurrence with its own draws as input: draw $x_t$ from the output, feed it in, go on. What has to be kept is the state and the last row, and each of them is computed once. So an image costs about as many multiplications as *one* forward pass, not 64. The naive way runs the
 # whole network for every pixel. Count them (on the Row LSTM of the next section, since a GRU hides its multiplications from the counter):
+
+# %%
+guess("naive sampling, in passes", ...)  # if you like: a number in place of the dots
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
@@ -301,7 +309,7 @@ lesson03.scan_orders(8, 8, step=4)
 # - `x`: `(B, C, H, W)`.
 # - Returns `(B, C, H, W + H - 1)` of the same dtype: row `r` starts `r` places further to the right, the rest is zero.
 #
-# Example, for one image and one channel: `[[1, 2], [3, 4]]` becomes `[[1, 2, 0], [0, 3, 4]]`.
+# Example, one image with one channel: `skew(torch.tensor([[[[1, 2], [3, 4]]]]))` is `[[[[1, 2, 0], [0, 3, 4]]]]`.
 #
 # <details><summary>Hint 1</summary>Start from zeros of the final shape, and write row <code>r</code> into the columns <code>r</code> to <code>r + W - 1</code>, in a loop over rows.</details>
 # <details><summary>Hint 2</summary>Or pad every row by itself, <code>F.pad(row, (r, H - 1 - r))</code>, and stack the rows along axis 2.</details>
@@ -602,8 +610,8 @@ with torch.no_grad():
     x, y = validation.x.flatten(1), validation.y
     nats, bits = repaired.nll(x, y).mean().item(), float(repaired.bits_per_dim(x, y))
     next_pixel = (model(validation.x).argmax(-1) == validation.x).double().mean().item()  # the GRU of section 6
-    guess = torch.stack([part.table.argmax(-1) for part in by_class.parts])  # (10, 1, 8, 8): most frequent level
-    by_histogram = (guess[validation.y] == validation.x).double().mean().item()
+    frequent = torch.stack([part.table.argmax(-1) for part in by_class.parts])  # (10, 1, 8, 8): most frequent level
+    by_histogram = (frequent[validation.y] == validation.x).double().mean().item()
 report("the repaired program on validation digits", nats, claimed=93.5, tolerance=3.0, unit="nats")
 report("the same in bits per pixel", bits, claimed=2.11, tolerance=0.07, unit="bits/dim")
 report("how often the GRU's most probable level is the true one", next_pixel, claimed=0.59, tolerance=0.02)

@@ -41,7 +41,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course import (
+    budget, check, claims, fit, guess, load, load_pretrained, recorded, recorded_on, report, seed, show,
+)  # fmt: skip
 from garm_course.autoregressive import GatedPixelCNN, PixelCNN
 from garm_course.autoregressive.layers import CausalConv2d
 from garm_course.distributions import Bernoulli
@@ -211,6 +213,9 @@ print(causality(pixelcnn))
 # pixel in turn and measures how much the prediction at one position moves.
 
 # %%
+guess("blind pixels, 3x3 kernels everywhere", ...)  # if you like: a number in place of the dots
+
+# %%
 deep = PixelCNN((1, 11, 11), levels=2, channels=8, layers=9, first_kernel=3)
 seen = receptive_field(deep, (9, 5))[0] > 0  # (11, 11)
 past = {(r, c) for r in range(11) for c in range(11) if 11 * r + c < 11 * 9 + 5}
@@ -250,7 +255,7 @@ show.fields(
 # - `x`: `(B, 2C, H, W)`. The *first* half of the channels goes through tanh, the second through the logistic function.
 # - Returns `(B, C, H, W)`.
 #
-# Example: with `C = 1`, channels `[0.5, 0.0]` at a pixel give `tanh(0.5) * 0.5 = 0.2311`.
+# Example, one pixel with `C = 1`: `gated_activation(torch.tensor([0.5, 0.0]).view(1, 2, 1, 1))` is `[[[[0.2311]]]]`, that is `tanh(0.5) * 0.5`.
 #
 # <details><summary>Hint</summary><code>x.chunk(2, dim=1)</code> splits the channels in the middle.</details>
 
@@ -289,7 +294,7 @@ print("equation (4.3), half by half == all at once:", torch.allclose(by_hand, ga
 # - `v`: `(B, C, H, W)`.
 # - Returns the same shape and dtype: row $r$ of the result is row $r - 1$ of `v`; the first row is zero; the last row of `v` drops out. `v` itself stays as it is.
 #
-# Example: a single column `[1, 2, 3]` becomes `[0, 1, 2]`.
+# Example, a single column: `down_shift(torch.tensor([1, 2, 3]).view(1, 1, 3, 1)).flatten()` is `[0, 1, 2]`.
 #
 # <details><summary>Hint</summary>Concatenate a row of zeros with all rows of <code>v</code> but the last, along the axis of the rows.</details>
 
@@ -405,6 +410,9 @@ report("KL divergence on glyphs, recorded", far, claimed=27.6, tolerance=0.1, un
 #
 # Now the library's `GatedPixelCNN`: the layer that you built, with residual connections, dropout (1,257 images are few), a *thermometer* input (level 5 enters as five ones followed by zeros, so that levels 5 and 6 look alike) and the loop from
 # section 1 inside `fit`, with an average of the weights over the last steps. Before running: the class marginals score 100 nats. What do you expect from a model that sees the strokes?
+
+# %%
+guess("validation NLL of the gated PixelCNN trained here", ...)  # if you like: a number in place of the dots
 
 # %%
 seed(0)

@@ -47,7 +47,7 @@ from PIL import Image
 from torch import Tensor
 
 from garm_course import (
-    budget, check, claims, fit, load, load_pretrained, recorded_on, recorded_study, report, seed, show,
+    budget, check, claims, fit, guess, load, load_pretrained, recorded_on, recorded_study, report, seed, show,
 )  # fmt: skip
 from garm_course.autoregressive import PixelCNNPP
 from garm_course.autoregressive.sampling import Encoder, compress, decompress
@@ -159,7 +159,7 @@ report("sum with closed ends", total(1 / 255, False), claimed=0.71, tolerance=0.
 # - `mean`, `log_scale`: `(...)`, the mean $\mu$ on $[-1, 1]$ and $\log s$.
 # - Returns `(...)` nats, finite in float32 even where the probability is $e^{-300}$.
 #
-# Example: with three levels, mean 0 and scale 1 the edges are at $-\frac12$ and $\frac12$: masses `[0.3775, 0.2449, 0.3775]`.
+# Example: with three levels, mean 0 and scale 1 the edges are at $-\frac12$ and $\frac12$: `bin_log_masses(torch.arange(3), torch.zeros(3), torch.zeros(3), 3).exp()` is `[0.3775, 0.2449, 0.3775]`.
 #
 # <details><summary>Hint 1</summary>First the point, <code>2 * x / (levels - 1) - 1</code>, then both edges, divided by the scale <code>torch.exp(log_scale)</code>.</details>
 # <details><summary>Hint 2</summary><code>F.logsigmoid(b)</code>, <code>F.logsigmoid(-a)</code> and <code>torch.log(-torch.expm1(a - b))</code> are the three logarithms. (<code>a - b</code> is minus the width of a bin over the scale.)</details>
@@ -172,6 +172,9 @@ def bin_log_masses(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> T
     """(...) levels, means and logarithms of scales -> (...) logarithms of the masses of bins, in nats."""
     raise NotImplementedError("Replace this line with your answer.")
 
+
+# %%
+guess("levels that the difference calls impossible", ...)  # if you like: a number in place of the dots
 
 # %%
 levels = torch.arange(256)
@@ -216,7 +219,7 @@ report("density times width at scale 0.0001", density, claimed=19.6, tolerance=0
 # - `x`: `(..., 3)`, the true values of red, green, blue on $[-1, 1]$.
 # - Returns `(..., 3)`.
 #
-# Example: means `[0, 0, 0]`, coefficients `[0.5, 0.1, 0.2]`, values `[1, -1, 0]`: `[0, 0.5, -0.1]`.
+# Example: `channel_means(torch.zeros(3), torch.tensor([0.5, 0.1, 0.2]), torch.tensor([1.0, -1.0, 0.0]))` is `[0, 0.5, -0.1]`.
 #
 # <details><summary>Hint</summary><code>torch.stack([...], -1)</code> puts three results <code>(...)</code> together. Do not change the arguments.</details>
 
@@ -270,7 +273,7 @@ report("error of (5.6)", error, claimed=0, tolerance=1e-5, unit="nats")
 # - `mean`, `log_scale`: `(...)`. `u`: `(...)`, uniforms in $(0, 1)$. `levels`: $L$.
 # - Returns a LongTensor `(...)` of levels.
 #
-# Example: with three levels, mean 0 and scale 1, `u = [0.2, 0.5, 0.9]` gives `[0, 1, 2]`.
+# Example: with three levels, mean 0 and scale 1, `logistic_levels(torch.zeros(3), torch.zeros(3), torch.tensor([0.2, 0.5, 0.9]), 3)` is `[0, 1, 2]`.
 #
 # <details><summary>Hint</summary><code>torch.logit(u)</code> is the inverse of the sigmoid. The hidden value lies in <code>[-1, 1]</code>, mostly.</details>
 
@@ -350,7 +353,8 @@ show.curves(
     alt="Validation NLL of the live model over 300 steps, down to 88 nats; "
     "the recorded Gated PixelCNN and PixelCNN++ are near 80 nats.",
 )
-report("validation NLL, live", evaluate(model, held_out).nats, claimed=87.7, tolerance=2, unit="nats")
+claimed = budget(smoke=87.7, quick=87.7, full=80.7)  # longer training reaches more
+report("validation NLL, live", evaluate(model, held_out).nats, claimed=claimed, tolerance=2, unit="nats")
 
 # %%
 show.likelihood_ladder(
@@ -448,6 +452,9 @@ report("length of the message", length, claimed=4, tolerance=0, unit="bits", exa
 
 # %% [markdown]
 # Now 180 held-out digits with the recorded PixelCNN++, each with a message of its own. `compress` walks `start` and `step`, the path of the fast sampler, and so does `decompress`, at the same batch size: float32 rounds differently in batches of other sizes, and one probability that differs in its last bit would derail the decoder.
+
+# %%
+guess("images with more than 2 bits above", ...)  # if you like: a number in place of the dots
 
 # %%
 compressor = load_pretrained("pixelcnnpp-digits")

@@ -17,7 +17,7 @@
 # |---|---|
 # | Time | 80 minutes; the cells run in under a minute |
 # | Before this | masks and the two stacks, [lesson 04](04_pixelcnn.ipynb); recurrent state, [lesson 03](03_pixelrnn.ipynb); enumeration, [lesson 02](02_chain_rule.ipynb) |
-# | Afterwards you can | *count* what a sampler computes twice, *implement* a ring buffer and a nucleus, *derive* what temperature does to an entropy and why speculative sampling is exact, *diagnose* a cache that was not emptied, *compare* samplers honestly |
+# | Afterwards you can | *count* what a sampler computes twice, *implement* a step of a buffered convolution and a nucleus, *derive* what temperature does to an entropy and why speculative sampling is exact, *diagnose* a cache that was not emptied, *compare* samplers honestly |
 # | Papers | Ramachandran et al., *Fast Generation for Convolutional Autoregressive Models*, 2017, arXiv [1704.06001](https://arxiv.org/abs/1704.06001) · Holtzman et al., *The Curious Case of Neural Text Degeneration*, ICLR 2020, arXiv [1904.09751](https://arxiv.org/abs/1904.09751) · Leviathan, Kalman, Matias, *Fast Inference from Transformers via Speculative Decoding*, ICML 2023, arXiv [2211.17192](https://arxiv.org/abs/2211.17192) |
 
 # %% tags=["setup"]
@@ -45,7 +45,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from garm_course import budget, check, claims, fit, load, load_pretrained, report, seed, show
+from garm_course import budget, check, claims, fit, guess, load, load_pretrained, report, seed, show
 from garm_course.autoregressive import PixelCNN
 from garm_course.autoregressive.layers import CausalAttention, CausalConv1d, KeyValueCache, RingBuffer
 from garm_course.autoregressive.sampling import speculative
@@ -102,6 +102,9 @@ show.grid(
 # Drawing an image costs about as much as *one* forward pass over an image. Counted, not timed:
 
 
+# %%
+guess("cached drawing, in passes", ...)  # if you like: a number in place of the dots
+
 # %% tags=["exact"]
 def operations(run) -> int:
     with FlopCounterMode(display=False) as counter:
@@ -141,9 +144,9 @@ lesson06.ring_buffers(4, 2, length=24, time=17)
 #
 # - `x_t`: `(B, C_in)`, the newest input. `buf`: `(B, C_in, (k-1) * dilation)`, the inputs before it, the oldest first.
 # - `w`: `(C_out, C_in, k)`, where `w[..., 0]` meets the oldest input, as in `F.conv1d`. `dilation`: $d$.
-# - Returns `y`, `(B, C_out)`, and the new buffer, of the same shape as `buf`. `buf` itself stays as it is.
+# - Returns `y`, `(B, C_out)`, and the new buffer, of the same shape as `buf`, both with gradients to all three tensors. `buf` itself stays as it is.
 #
-# Example: `x_t = [[3]]`, `buf = [[[1, 2]]]`, `w = [[[10, 1]]]`, dilation 2: the taps meet 1 and 3, so `y = [[13]]`, and the new buffer is `[[[2, 3]]]`.
+# Example: `conv_step(torch.tensor([[3.]]), torch.tensor([[[1., 2.]]]), torch.tensor([[[10., 1.]]]), 2)`: the taps meet 1 and 3, so `y` is `[[13.]]`, and the new buffer is `[[[2., 3.]]]`.
 #
 # <details><summary>Hint 1</summary>Put the buffer and the newest input together: <code>torch.cat([buf, x_t[..., None]], -1)</code> has (k-1)d + 1 entries, which is exactly the reach of the kernel.</details>
 # <details><summary>Hint 2</summary>Every d-th entry of this window meets a tap, <code>window[..., ::dilation]</code>. Sum over taps and input channels, for instance with <code>torch.einsum("bik,oik->bo", ...)</code>.</details>
@@ -315,10 +318,12 @@ report("temperatures at which the entropy falls", (slope <= 0).sum().item(), cla
 # %% [markdown]
 # **Exercise 2 · `top_p_filter`** · ●●○ · 10 minutes
 #
+# Write the nucleus filter: in each row keep the smallest set of most probable values whose mass reaches `p`, and cut off the rest.
+#
 # - `logits`: `(..., V)`, logarithms of probabilities up to a constant. `p`: a number in $(0, 1]$.
 # - Returns `(..., V)`: `-inf` for what is cut off, the other logits as they are (or with one constant added to all of them).
 #
-# Example: probabilities `[0.2, 0.5, 0.3]`. With `p = 0.7` the levels 1 and 2 stay (0.5 is not enough, 0.8 is), with `p = 0.4` level 1 alone, with `p = 1` all.
+# Example: `top_p_filter(torch.tensor([0.2, 0.5, 0.3]).log(), p)`. With `p = 0.7` the levels 1 and 2 stay (0.5 is not enough, 0.8 is), with `p = 0.4` level 1 alone, with `p = 1` all.
 #
 # <details><summary>Hint 1</summary>Sort in descending order, take the softmax and its cumulative sum. A level stays if the mass <em>before</em> it is less than p: so the one that crosses the line stays.</details>
 # <details><summary>Hint 2</summary>To bring the sorted logits back to their places: <code>torch.empty_like(logits).scatter(-1, order, ordered)</code>.</details>
@@ -421,7 +426,7 @@ report("the sample at temperature 0", greedy, claimed=47.2, tolerance=0.1, unit=
 # - `p`, `q`: `(..., V)`, probabilities of target and draft.
 # - Returns two tensors `(..., V)`: `accepted`, the probability that this value was guessed and kept, and `corrected`, the probability that it was drawn after a refusal. Where `p` equals `q` nothing is refused, and `corrected` is zero, not NaN.
 #
-# Example: `p = [0.5, 0.5]`, `q = [0.75, 0.25]` gives `accepted = [0.5, 0.25]`, `corrected = [0, 0.25]`.
+# Example: `speculative_output_dist(torch.tensor([0.5, 0.5]), torch.tensor([0.75, 0.25]))` gives `accepted = [0.5, 0.25]`, `corrected = [0, 0.25]`.
 #
 # <details><summary>Hint 1</summary><code>torch.minimum(p, q)</code> is q min(1, p/q) without a division by zero.</details>
 # <details><summary>Hint 2</summary>The excess is <code>(p - q).clamp(min=0)</code>. Look at (6.7) again: how much has to be divided and multiplied?</details>
@@ -466,6 +471,9 @@ report("draft", draft_nats, claimed=119, tolerance=6, unit="nats")
 
 # %% [markdown]
 # As a model of glyphs the draft is hopeless, forty nats behind. As a guesser it is not: most pixels are easy. Draw one image at a time, with guesses in blocks of up to 28, a row.
+
+# %%
+guess("share of guesses that are kept", ...)  # if you like: a number in place of the dots
 
 # %%
 n = budget(smoke=1, quick=20, full=100)

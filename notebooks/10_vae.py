@@ -45,7 +45,9 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course import (
+    budget, check, claims, fit, guess, load, load_pretrained, recorded, recorded_on, report, seed, show,
+)  # fmt: skip
 from garm_course.distributions import Gaussian
 from garm_course.evaluation import evaluate, rate_distortion
 from garm_course.latent import MLPVAE, PPCA, VAE, NegativeELBO, StandardNormal
@@ -80,9 +82,9 @@ show.grid(
 # Write the logarithm of (10.1). It is the yardstick of this lesson and the next: whatever a VAE estimates, this model knows.
 #
 # - `W`: `(D, Z)`, for any D and Z. `b`: `(D,)`. `sigma2`: the *variance* σ² of the noise, a float above 0. `x`: `(B, D)`.
-# - Returns `(B,)`, one value per example in nats: $-\frac12 (x-b)^\top C^{-1} (x-b) - \frac12 \log\det C - \frac D2 \log 2\pi$ with $C = WW^\top + \sigma^2 I$.
+# - Returns `(B,)`, one value per example in nats, differentiable: $-\frac12 (x-b)^\top C^{-1} (x-b) - \frac12 \log\det C - \frac D2 \log 2\pi$ with $C = WW^\top + \sigma^2 I$.
 #
-# Example: `W = [[2.], [1.]]`, `b = [0., 1.]`, `sigma2 = 1.0`: $C$ is `[[5, 2], [2, 2]]` with determinant 6, and `x = [[2., 2.], [0., 1.]]` gives `[-3.1504, -2.7338]`. (The second x is b itself: −½ log 6 − log 2π.)
+# Example: `W = torch.tensor([[2.], [1.]])`, `b = torch.tensor([0., 1.])`, `sigma2 = 1.0`: $C$ is `[[5, 2], [2, 2]]` with determinant 6, and `x = torch.tensor([[2., 2.], [0., 1.]])` gives `[-3.1504, -2.7338]`. (The second x is b itself: −½ log 6 − log 2π.)
 #
 # <details><summary>Hint 1</summary>z and the noise are independent, so their covariances add: WWᵀ from Wz, and σ² on the diagonal. Both are (D, D).</details>
 # <details><summary>Hint 2</summary><code>torch.distributions.MultivariateNormal(b, C).log_prob(x)</code> does the rest. By hand: <code>torch.linalg.solve(C, (x - b).T)</code> and <code>torch.logdet(C)</code>; <code>det(C).log()</code> is −inf for hundreds of pixels.</details>
@@ -184,9 +186,9 @@ report("gap of the posterior", kl_divergence(posterior, posterior).abs().max().i
 # Write (10.4). It is the half of every VAE's loss that pulls codes to the prior.
 #
 # - `mu`, `logvar`: `(B, Z)`, with `logvar` = log σ² (not log σ, not σ²).
-# - Returns `(B,)`, one value per example in nats, **summed** over the Z dimensions. It is 0 where `mu` and `logvar` are 0.
+# - Returns `(B,)`, one value per example in nats, **summed** over the Z dimensions, differentiable. It is 0 where `mu` and `logvar` are 0, and right for every variance, even where $e^{\mathtt{logvar}}$ is too small for a floating-point number.
 #
-# Example: `mu = [[1., -2.], [0., 0.]]`, `logvar = [[0., log 4], [0., 0.]]` gives `[3.3069, 0]`: ½(1 + 1 − 1 − 0) + ½(4 + 4 − 1 − log 4), and 0 at the prior.
+# Example: `mu = torch.tensor([[1., -2.], [0., 0.]])`, `logvar = torch.tensor([[0., math.log(4)], [0., 0.]])` gives `[3.3069, 0]`: ½(1 + 1 − 1 − 0) + ½(4 + 4 − 1 − log 4), and 0 at the prior.
 #
 # <details><summary>Hint 1</summary>σ² is <code>logvar.exp()</code>, and its logarithm is <code>logvar</code> itself; no square root appears.</details>
 # <details><summary>Hint 2</summary>Four terms in a bracket, one sum over the last axis, a half in front. At the prior it must be 0: if yours is not, a term is missing.</details>
@@ -220,10 +222,10 @@ print(f"closed form {closed:.4f}, average of draws within 4 standard errors:", b
 #
 # Write (10.5). The noise is an argument, so that the answer can be checked to the digit.
 #
-# - `mu`, `logvar`, `eps`: tensors of one shape; `logvar` = log σ².
+# - `mu`, `logvar`, `eps`: tensors of one shape, which may be any; `logvar` = log σ².
 # - Returns `z`, of the same shape, with gradients to `mu` and to `logvar`.
 #
-# Example: `mu = [[1., -2.]]`, `logvar = [[0., log 4]]`, `eps = [[0.5, -1.5]]` gives `[[1.5, -5.]]`: the standard deviations are 1 and 2.
+# Example: `mu = torch.tensor([[1., -2.]])`, `logvar = torch.tensor([[0., math.log(4)]])`, `eps = torch.tensor([[0.5, -1.5]])` gives `[[1.5, -5.]]`: the standard deviations are 1 and 2.
 #
 # <details><summary>Hint 1</summary>The standard deviation is the root of the variance, and a root halves the exponent.</details>
 # <details><summary>Hint 2</summary>Nothing is detached, and nothing is drawn: use <code>eps</code>.</details>
@@ -260,6 +262,9 @@ for mu, claimed in ((0.5, 4.64), (1.0, 7.5)):
 # Both are right on average. In one dimension the score's variance is a nuisance; it grows with the dimension, because *all* of $f$ multiplies the noise of *each* coordinate. For $f(z) = \sum_j z_j^2$ and the gradient of the first mean:
 
 # %%
+guess("ratio of variances with 64 latents", ...)  # if you like: a number in place of the dots
+
+# %%
 for size in (1, 16, 64):
     z = 0.5 + torch.randn(100_000, size, dtype=torch.float64, generator=rng)
     ratio = ((z**2).sum(1) * (z[:, 0] - 0.5)).var() / (2 * z[:, 0]).var()
@@ -279,9 +284,9 @@ report("ratio of variances with 64 latents", ratio.item(), claimed=1730, toleran
 # Put (10.3) together for binary images and one draw of $z$: the decoder has turned that draw into `logits`.
 #
 # - `x`: `(B, D)`, floats 0. and 1. `logits`: `(B, D)`. `mu`, `logvar`: `(B, Z)`, what the encoder put out.
-# - Returns `(B,)`, one value per example: the ELBO itself, in nats, **summed** over pixels and over latents. It is what training *raises*, and for binary pixels at most 0.
+# - Returns `(B,)`, one value per example: the ELBO itself, in nats, **summed** over pixels and over latents, differentiable, and right for logits of ±1000. It is what training *raises*, and for binary pixels at most 0.
 #
-# Example: `x = [[1., 0., 1.]]`, `logits = [[2., -1., 0.]]`, with `mu` and `logvar` of the example before: the pixels give −0.1269 − 0.3133 − 0.6931 = −1.1333, the KL is 3.3069, so the result is `[-4.4402]`.
+# Example: `x = torch.tensor([[1., 0., 1.]])`, `logits = torch.tensor([[2., -1., 0.]])`, with `mu` and `logvar` of the example before: the pixels give −0.1269 − 0.3133 − 0.6931 = −1.1333, the KL is 3.3069, so the result is `[-4.4402]`.
 #
 # <details><summary>Hint 1</summary>log p(x | z) is minus the cross-entropy: <code>F.binary_cross_entropy_with_logits(logits, x, reduction="none")</code>, summed over pixels. It takes raw logits and does not overflow.</details>
 # <details><summary>Hint 2</summary>Subtract your <code>kl_diag_gaussian(mu, logvar)</code>. Both terms are sums: a mean over pixels beside a sum over latents is a different objective, as section 9 shows.</details>
@@ -320,7 +325,7 @@ report("beta that a mean squared error hides here", hidden, claimed=6120, tolera
 # The Gaussian sees $x + u$ with uniform $u$; its mean log-density is at most the log-probability of the level (lesson 01), so three of the figures compare. The Bernoulli's is about other data, and does not.
 
 # %%
-steps = budget(smoke=2, quick=500, full=3000)
+steps = budget(smoke=2, quick=500, full=500)
 settings = {"steps": steps, "batch_size": 64, "lr": 3e-3, "evaluate_every": max(steps // 4, 1)}
 
 
@@ -397,7 +402,7 @@ seed(0)
 vae = MLPVAE(train.shape, train.levels, latents=2, hidden=(192, 192), dropout=0.1)
 history = fit(
     vae, train, validation=validation, loss=NegativeELBO(warmup=0.5), batch_size=64, lr=3e-3, label="VAE, 2 latents",
-    steps=budget(smoke=2, quick=1000, full=4000), evaluate_every=budget(smoke=1, quick=50, full=200),
+    steps=budget(smoke=2, quick=1000, full=1000), evaluate_every=budget(smoke=1, quick=50, full=50),
 )  # fmt: skip
 
 # %%
@@ -569,6 +574,9 @@ report("the VAE's bound less the PixelCNN's NLL", distance, claimed=9.2, toleran
 # ## 9 Break it
 #
 # Now train the loss of many tutorials: `mse_loss` (a mean over pixels) plus the KL divergence (a sum). Equation (10.8) says what will happen. Compare it with the same loss and a *sum* of squares over $2\sigma^2$, with $s^2 = 0.03$ (pixels as numbers in 0..1; the cell prints what the model then leaves of a pixel); there $\beta = 1$, where by (10.8) the mean of squares amounts to $\beta = D / 2 s^2$.
+
+# %%
+guess("latents that the other model uses, of 16", ...)  # if you like: a number in place of the dots
 
 # %%
 def mse_plus_kl(weight: float):

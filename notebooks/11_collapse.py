@@ -45,7 +45,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from garm_course import (
-    budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, recorded_study, report, seed, show,
+    budget, check, claims, fit, guess, load, load_pretrained, recorded, recorded_on, recorded_study, report, seed, show,
 )  # fmt: skip
 from garm_course.autoregressive import GatedPixelCNN
 from garm_course.distributions import Gaussian
@@ -129,6 +129,9 @@ show.panels(
 # $\log p(x \mid z)$ when each image gets the code of *another* image?
 
 # %%
+guess("drawn images that show the digit of the original", ...)  # if you like: a number in place of the dots
+
+# %%
 judge = SVC(gamma=0.001).fit(train.x.flatten(1), train.y)
 originals = judge.predict(validation.x.flatten(1))
 right = (originals == validation.y.numpy()).mean()
@@ -169,7 +172,7 @@ report("drawn images that show the digit of the original", same, claimed=0.10, t
 # - `log_w`: `(B, k)` in nats, one row of $k$ samples per example, with a gradient. Rows may differ by hundreds of nats.
 # - Returns `(B,)` in nats, one value per example, of the same dtype, differentiable. Do not average over the batch.
 #
-# Example: `iwae_bound([[0.0, ln 3]])` is `[0.6931]`, since $\frac12 (1 + 3) = 2$; and `[[-800, -800]]` gives `[-800]`.
+# Example: `iwae_bound(torch.tensor([[0.0, math.log(3)]]))` is `[0.6931]`, since $\frac12 (1 + 3) = 2$; and `torch.tensor([[-800., -800.]])` gives `[-800.]`.
 #
 # <details><summary>Hint 1</summary>Subtract the largest log-weight of each row before <code>exp</code>, and add it again after the logarithm. <code>torch.logsumexp</code> does both.</details>
 # <details><summary>Hint 2</summary>A mean is a sum divided by k. What does dividing by k become in the logarithm?</details>
@@ -276,10 +279,10 @@ report("largest |log w - log p(x)| with the exact posterior", error, claimed=0.0
 #
 # Count the active latents by (11.4). It is the first number to look at when a VAE is trained.
 #
-# - `mu`: `(N, Z)`, the mean of $q(z \mid x)$ for each of $N$ examples. `threshold`: of the *variance*.
+# - `mu`: `(N, Z)`, the mean of $q(z \mid x)$ for each of $N$ examples. `threshold`: of the *variance*, 0.01 where none is given.
 # - Returns how many columns have a variance over the $N$ examples above the threshold (divided by $N$ or by $N - 1$, both count).
 #
-# Example: with rows `[3.0, -1.0]` and `[3.0, 1.0]` the answer is 1: the first latent says 3 whatever the image is.
+# Example: `active_units(torch.tensor([[3.0, -1.0], [3.0, 1.0]]))` is 1: the first latent says 3 whatever the image is.
 #
 # <details><summary>Hint 1</summary>The variance is taken over the examples, which are the rows: axis 0.</details>
 # <details><summary>Hint 2</summary>Compare a vector of Z variances with the threshold, and sum the truth values.</details>
@@ -303,6 +306,9 @@ for name, vae in (("collapsed", model), ("recorded VAE", factored)):
     nats = q.kl().mean(0).sort(descending=True).values.tolist()
     print(f"{name}: {vae.latents} latents; nats of each, from the busiest:")
     print("   ", "  ".join(f"≈ {v:.2f}" for v in nats))
+
+# %%
+guess("active latents of the recorded VAE, of 16", ...)  # if you like: a number in place of the dots
 
 # %%
 with torch.no_grad():
@@ -437,7 +443,7 @@ report("what the class costs", math.log(10), claimed=2.303, tolerance=0.001, uni
 # - `kl`: `(B, Z)`, the KL of each image and latent in nats. `lam`: $\lambda$ in nats, for each latent.
 # - Returns a scalar tensor: the mean over the batch for each latent, then the maximum with `lam`, then the sum over latents.
 #
-# Example: `free_bits([[0.0, 2.0], [0.2, 4.0]], 0.5)` has the means 0.1 and 3, so it is $0.5 + 3 = 3.5$.
+# Example: `free_bits(torch.tensor([[0.0, 2.0], [0.2, 4.0]]), 0.5)` has the means 0.1 and 3, so it is $0.5 + 3 = 3.5$.
 #
 # <details><summary>Hint 1</summary>The batch is axis 0. After the mean there are Z numbers left.</details>
 # <details><summary>Hint 2</summary><code>tensor.clamp(min=lam)</code> is the maximum, and its gradient is that of (11.6).</details>

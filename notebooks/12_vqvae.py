@@ -46,7 +46,9 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, fit, load, load_pretrained, recorded, recorded_on, report, seed, show
+from garm_course import (
+    budget, check, claims, fit, guess, load, load_pretrained, recorded, recorded_on, report, seed, show,
+)  # fmt: skip
 from garm_course.autoregressive import GatedPixelCNN
 from garm_course.evaluation import all_examples, evaluate, rate_distortion
 from garm_course.latent import ConvVQVAE, TwoStage, VQLoss
@@ -239,7 +241,7 @@ for beta, far_share, far_loss in ((0.25, 0.24, 0.186), (0.61, 0, 0.09)):
 # - `z`: output of the encoder; `e`: the codes chosen for it, of the same shape (any). `beta`: weight of the commitment.
 # - Returns a scalar. Both terms are **means over all elements** (and not sums, as in the formula): the convention of the paper's code.
 #
-# Example: `vq_loss(torch.tensor([1.]), torch.tensor([3.]), 0.25)` is $4 + 4/4 = 5$; its gradient is $-1$ at `z` and $4$ at `e`.
+# Example: `vq_loss(torch.tensor([1.]), torch.tensor([3.]), 0.25)` is 5, which is $4 + 4/4$; its gradient is $-1$ at `z` and $4$ at `e`.
 #
 # <details><summary>Hint 1</summary>Detach what a term shall <em>not</em> move. The first term moves the codebook.</details>
 # <details><summary>Hint 2</summary><code>F.mse_loss(a, b)</code> is the mean of the squared differences, with a gradient for both arguments unless one is detached.</details>
@@ -269,7 +271,7 @@ def vq_loss(z: Tensor, e: Tensor, beta: float) -> Tensor:
 # - `N` `(K,)` and `m` `(K, C)`: the moving counts and sums. `index`: LongTensor `(M,)`, the code of each vector. `z`: `(M, C)`, the vectors. `decay`: γ, at least 0 and below 1.
 # - Returns the new `N` `(K,)`, the new `m` `(K, C)`, and the codebook `e` `(K, C)`. Where the new `N` is 0 (the code was never chosen, or at decay 0 not in this batch), `e` is 0 (only as a convention of this exercise; the library keeps the old code). `N` and `m` that come in stay as they are.
 #
-# Example: `N = [0, 0]`, `m = [[0], [0]]`, vectors `[[2.], [4.]]` that both chose code 1, decay 0: `N = [0, 2]`, `m = [[0], [6]]`, `e = [[0], [3]]`.
+# Example: `ema_update(torch.zeros(2), torch.zeros(2, 1), torch.tensor([1, 1]), torch.tensor([[2.], [4.]]), 0.0)`, where both vectors chose code 1: `N = [0, 2]`, `m = [[0], [6]]`, `e = [[0], [3]]`.
 #
 # <details><summary>Hint 1</summary><code>n[index] += 1</code> counts a repeated index once. <code>torch.zeros_like(N).index_add(0, index, ones)</code> counts all, and does the same for sums of rows.</details>
 # <details><summary>Hint 2</summary>Or make one-hot rows <code>(M, K)</code>: their sum over the rows is the count, their transpose times <code>z</code> the sums.</details>
@@ -323,6 +325,9 @@ def codebook_perplexity(index: Tensor, n_codes: int) -> Tensor:
     """exp of the entropy of the frequencies of the codes: a scalar in [1, K]."""
     raise NotImplementedError("Replace this line with your answer.")
 
+
+# %%
+guess("perplexity of 4 codes, one nearly always", ...)  # if you like: a number in place of the dots
 
 # %%
 uneven = torch.tensor([0] * 97 + [1, 2, 3])
@@ -477,6 +482,9 @@ lesson12.code_editor(pair.vqvae, validation.x[:1])
 
 # %% [markdown]
 # And on average? Put a random code at the middle place of each of 500 images, and add up how much the decoded ink changes, pixel by pixel.
+
+# %%
+guess("share inside the middle 16 x 16 pixels", ...)  # if you like: a number in place of the dots
 
 # %%
 pair_codes = pair.vqvae.encode(validation.x)  # (500, 7, 7)

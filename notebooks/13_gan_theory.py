@@ -41,10 +41,11 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, load, recorded_study, report, seed, show
+from garm_course import budget, check, claims, guess, load, recorded_study, report, seed, show
 from garm_course.adversarial import (
     F_DIVERGENCES, GAN, MLPGAN, GANGame, MLPCritic, MLPGenerator, kl_divergence, saturating_g_loss,
 )  # fmt: skip
@@ -117,7 +118,7 @@ report("probability that data and generator share at first", first.overlap, clai
 # - `p`, `g`: densities of data and generator at the same points, tensors of one shape, not negative, not both zero.
 # - Returns the tensor of that shape with the probabilities that what lies there is data.
 #
-# Example: `optimal_discriminator([0.3, 0.0], [0.1, 0.2])` is `[0.75, 0.0]`.
+# Example: `optimal_discriminator(torch.tensor([0.3, 0.0]), torch.tensor([0.1, 0.2]))` is `[0.75, 0.0]`.
 #
 # <details><summary>Hint</summary>It is Bayes' rule with equal priors: of all that lies at x, which share is data?</details>
 
@@ -158,7 +159,7 @@ report("discriminators of 10,000 that beat the best", int((value(others, p, g) >
 # - `p`, `g`: `(..., K)`, each sums to 1 over the last axis. Zeros occur, and $0 \log 0 = 0$.
 # - Returns `(...)` in nats, with a gradient.
 #
-# Example: `js_divergence([1.0, 0.0], [0.0, 1.0])` is 0.6931, the largest value.
+# Example: `js_divergence(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))` is 0.6931, the largest value.
 #
 # <details><summary>Hint 1</summary><code>torch.xlogy(a, b)</code> is a log b, and 0 where a is 0.</details>
 # <details><summary>Hint 2</summary>KL(p || m) = sum of xlogy(p, p) - xlogy(p, m). Is m ever 0 where p is not?</details>
@@ -177,6 +178,10 @@ report("value of the game where g equals p", value(optimal_discriminator(p, p), 
 
 # %% [markdown]
 # **The catch.** Slide two Gaussians with standard deviation 1 apart and watch the divergence. Before you run the cell: how large is JS at a distance of 4, and how large at 8?
+
+# %%
+guess("JS at distance 4", ...)  # if you like: a number in place of the dots
+guess("JS at distance 8", ...)
 
 # %%
 grid = torch.linspace(-15, 25, 4001, dtype=torch.float64)
@@ -225,9 +230,9 @@ report("its value", shifts[0], claimed=0.693147, tolerance=1e-6, unit="nats")
 # - `real_logits` `(B,)` of data, `fake_logits` `(B',)` of fakes.
 # - Returns a scalar tensor in nats with a gradient.
 #
-# Example: `d_loss([-900.0], [900.0])` is 1800: both sides are sure, and both are wrong.
+# Example: `d_loss(torch.tensor([-900.0]), torch.tensor([900.0]))` is 1800: both sides are sure, and both are wrong.
 #
-# <details><summary>Hint 1</summary>-log σ(s) = log(1 + e^(-s)) = softplus(-s), and F.softplus is safe at 900.</details>
+# <details><summary>Hint 1</summary>-log σ(s) = log(1 + e^(-s)) = softplus(-s), and <code>F.softplus</code> is safe at 900.</details>
 # <details><summary>Hint 2</summary>1 - σ(s) = σ(-s).</details>
 
 # %%
@@ -251,7 +256,7 @@ def d_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 # - `fake_logits`: `(B,)`, what the discriminator says of the fakes.
 # - Returns a scalar tensor in nats, the mean of $-\log \sigma(s)$, with a gradient near $-1/B$ for each very negative logit.
 #
-# Example: `g_loss_nonsat([0.0, -50.0])` is $(0.6931 + 50) / 2 = 25.35$.
+# Example: `g_loss_nonsat(torch.tensor([0.0, -50.0]))` is 25.35, which is $(0.6931 + 50) / 2$.
 #
 # <details><summary>Hint</summary>The generator wants its fakes to be called data: it is the first half of d_loss, on fakes.</details>
 
@@ -350,9 +355,9 @@ report("critics of 1,000 with a smaller loss", int((loss < least).sum()), claime
 # Compute the discriminator's loss on a batch, and call `backward` such that the weights of $D$ get their gradients and those of $G$ get none.
 #
 # - `G`, `D`: networks, `D(x)` is `(B,)` logits. `real`: `(B, ...)` data. `z`: `(B, Z)` noise.
-# - Returns the loss as a scalar tensor, with or without its history. Do not clear gradients: the loop does.
+# - Returns the loss as a scalar tensor, with or without its history. Do not clear gradients: the loop does. Everything else about both networks stays as it was: weights, what requires a gradient, training or evaluation mode.
 #
-# Example: after `d_backward(G, D, real, z)` the `grad` of every weight of D is a tensor, and that of every weight of G is None.
+# Example: `G, D = nn.Linear(3, 2), nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))`; after `d_backward(G, D, torch.randn(5, 2), torch.randn(5, 3))`, `D[0].weight.grad` is a tensor and `G.weight.grad` is None.
 #
 # <details><summary>Hint 1</summary><code>x.detach()</code> is x without its history. Which tensor must lose its history?</details>
 # <details><summary>Hint 2</summary>Detach before D sees the fakes, not after: D has to learn from them.</details>

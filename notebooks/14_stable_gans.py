@@ -45,7 +45,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, load, load_pretrained, recorded, recorded_study, report, seed, show
+from garm_course import (
+    budget, check, claims, guess, load, load_pretrained, recorded, recorded_study, report, seed, show,
+)  # fmt: skip
 from garm_course.adversarial import DCGAN, MLPGAN, GANGame, clip_weights, js_divergence, r1_penalty, total_variation
 from garm_course.evaluation import class_shares, frechet_distance
 from garm_course.evaluation.features import features
@@ -58,6 +60,9 @@ from garm_course.transforms import unscale
 #
 # Lesson 13 ended with two faults of the game: the divergence that it measures is flat where supports are apart (13.4), and gradient steps rotate around the equilibrium (13.9). Here is the rotation in the smallest GAN there is, the **Dirac-GAN** of Mescheder and colleagues (2018). All data are the number 0. The generator draws one number, $\theta$, always the same. The discriminator
 # has one weight $\psi$ and the logit $\psi x$. Both start near the solution $(0, 0)$, and take turns:
+
+# %%
+guess("distance from the solution after 300 steps", ...)  # if you like: a number in place of the dots
 
 # %%
 def sigmoid(t: float) -> float:
@@ -110,7 +115,7 @@ report("with the non-saturating loss", math.hypot(*crawling[-1]), claimed=0.479,
 # - `a`, `b`: `(N,)` numbers in any order.
 # - Returns a scalar tensor, differentiable.
 #
-# Example: `wasserstein1([0., 1.], [3., 2.])` is 2: 0 goes to 2, and 1 to 3.
+# Example: `wasserstein1(torch.tensor([0., 1.]), torch.tensor([3., 2.]))` is 2: 0 goes to 2, and 1 to 3.
 #
 # <details><summary>Hint</summary><code>torch.sort</code> returns the sorted values and where they were; take the values.</details>
 
@@ -179,7 +184,7 @@ report("best critic's difference minus W1", (at_a - at_b - area).abs(), claimed=
 # Write (14.2) for any critic.
 #
 # - `critic`: `(B, ...)` to scores `(B,)`. `real`, `fake`: `(B, ...)`. `eps`: `(B,)` in [0, 1].
-# - Returns a scalar tensor that has a gradient in the critic's weights.
+# - Returns a scalar tensor that has a gradient in the critic's weights. The call leaves nothing in their `grad`.
 #
 # Example: for the critic `x.sum(1)` of points in the plane the slope is √2 everywhere, so the penalty is $(\sqrt 2 - 1)^2 = 0.1716$.
 #
@@ -258,7 +263,7 @@ report(
 # - `W`: `(M, N)`. `u`: `(M,)`, where to start. `n`: rounds, at least 1.
 # - Returns the scalar $u^\top W v$ after the last round.
 #
-# Example: `spectral_norm([[3., 0.], [0., 2.]], [1., 1.], 1)`: v = (0.832, 0.555), u = (0.914, 0.406), and the value is 2.732; after 30 rounds it is 3.
+# Example: `spectral_norm(torch.tensor([[3., 0.], [0., 2.]]), torch.tensor([1., 1.]), 1)` is 2.732, with v = (0.832, 0.555) and u = (0.914, 0.406); after 30 rounds it is 3.
 #
 # <details><summary>Hint</summary><code>F.normalize(t, dim=0)</code> divides a vector by its length.</details>
 
@@ -306,7 +311,7 @@ report("of the convolution itself, on 8 x 8 images", real_norm, claimed=14.666, 
 # - `real_scores` `(B,)`, `fake_scores` `(B',)`: any real numbers.
 # - Returns a scalar tensor with a gradient.
 #
-# Example: `hinge_d_loss([0.5, 3.0], [-2.0, 0.0])` is $(0.5 + 0)/2 + (0 + 1)/2 = 0.75$.
+# Example: `hinge_d_loss(torch.tensor([0.5, 3.0]), torch.tensor([-2.0, 0.0]))` is 0.75, which is $(0.5 + 0)/2 + (0 + 1)/2$.
 #
 # <details><summary>Hint</summary><code>F.relu(t)</code> is max(0, t).</details>
 
@@ -564,6 +569,9 @@ show.grid(
 
 # %% [markdown]
 # On `glyphs` diversity can be *counted*. The data are 8,910 prototypes with one pixel in a hundred flipped, so assign each sample to its nearest prototype: how many different ones do 500 samples show, and how far are they from it?
+
+# %%
+guess("different prototypes among 500 samples", ...)  # if you like: a number in place of the dots
 
 # %%
 glyphs = load("glyphs", "validation", n=500)

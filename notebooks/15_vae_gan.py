@@ -39,12 +39,13 @@ print(garm_course.lesson.device_line())
 # %%
 import math
 from collections.abc import Callable
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course import budget, check, claims, fit, load, load_pretrained, recorded_study, report, seed, show
+from garm_course import budget, check, claims, fit, guess, load, load_pretrained, recorded_study, report, seed, show
 from garm_course.adversarial import MLPVAEGAN, PixelLoss, VAEGANGame, minimax_d_loss, nonsaturating_g_loss
 from garm_course.evaluation import classify, frechet_distance
 from garm_course.evaluation.features import features
@@ -115,7 +116,7 @@ report("in features: stripe to blank", to_blank, claimed=24, tolerance=0, exact=
 # - `frec`: features of the reconstructions, of the same shape.
 # - Returns `(B,)` nats, one number for each example.
 #
-# Example: `feature_nll([[1., 2.]], [[1., 4.]])` is `[2.]`.
+# Example: `feature_nll(torch.tensor([[1., 2.]]), torch.tensor([[1., 4.]]))` is `[2.]`.
 #
 # <details><summary>Hint 1</summary>Features of a convolution have more axes: flatten all but the first, then sum.</details>
 # <details><summary>Hint 2</summary><code>detach()</code> makes a target of a tensor.</details>
@@ -155,7 +156,7 @@ report("error of (15.2)", error, claimed=0, tolerance=1e-12, unit="nats")
 # - `prior`, `rec`, `gan`: scalar tensors. `gan` is the discriminator's loss. `gamma`: a number.
 # - Returns three scalar tensors, for encoder, decoder and discriminator, each to be minimized.
 #
-# Example: `vaegan_losses(3., 10., 1., 0.5)` is `(13., 4., 1.)`.
+# Example: `vaegan_losses(torch.tensor(3.), torch.tensor(10.), torch.tensor(1.), 0.5)` is `(13., 4., 1.)`.
 #
 # <details><summary>Hint</summary>Only one of the three weighs anything, and only one of them wants the discriminator to be wrong. It is the same one.</details>
 
@@ -317,6 +318,9 @@ show.grid(
 # "Sharper" must be a number. Count the gray pixels, those with $|x| < 0.75$: 28 % of the pixels of real digits, and blur makes more. (The aim is 28 %, not 0.) For samples as a whole take the Fréchet distance to the validation images, in the features of the course's classifier (which neither model has seen). For reconstructions: the squared error of pixels, the squared error in the classifier's features, and how often it reads the digit of the label (of the originals it reads 98.3 % right).
 
 # %%
+guess("originals whose digit the classifier reads right", ...)  # if you like: a number in place of the dots
+
+# %%
 classifier = load_pretrained("classifier-digits")
 truth = features(classifier, validation.x)
 
@@ -363,11 +367,11 @@ runs = {name: [r for r in study["runs"] if r["setting"] == name] for name in stu
 heads = ("frechet", "gray", "pixels", "features", "same", "rate")
 print(f"{'means of three seeds':20s}", "".join(f"{h:>10s}" for h in heads))
 for name, rows in runs.items():
-    print(f"{name:20s}", "".join(f"{sum(r[h] for r in rows) / 3:10.3f}" for h in heads))
+    print(f"{name:20s}", "".join(f"{fmean(r[h] for r in rows):10.3f}" for h in heads))
 
 # %%
 def mean(key: str, name: str) -> float:
-    return sum(r[key] for r in runs[name]) / 3
+    return fmean(r[key] for r in runs[name])
 
 
 for name, frechet, gray_share in (
@@ -547,8 +551,8 @@ report("error, both sides over no leak", e2 / e, claimed=0.02, tolerance=0.08)
 for name in ("VAE-GAN, gamma 0", "VAE-GAN, gamma 10"):
     rows = runs[name]
     print(
-        f"{name:18s} pixels {sum(r['pixels'] for r in rows) / 3:.3f}, "
-        f"same digit {sum(r['same'] for r in rows) / 3:.2f}, Fréchet {sum(r['frechet'] for r in rows) / 3:.0f}"
+        f"{name:18s} pixels {fmean(r['pixels'] for r in rows):.3f}, "
+        f"same digit {fmean(r['same'] for r in rows):.2f}, Fréchet {fmean(r['frechet'] for r in rows):.0f}"
     )
 report(
     "pixel error at gamma 0 over gamma 1",

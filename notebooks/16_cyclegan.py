@@ -45,7 +45,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from garm_course import budget, check, claims, load, load_pretrained, recorded, recorded_study, report, seed, show
+from garm_course import (
+    budget, check, claims, guess, load, load_pretrained, recorded, recorded_study, report, seed, show,
+)  # fmt: skip
 from garm_course.adversarial import CycleGAN, CycleGANGame, PatchCritic, hinge_d_loss, wasserstein_g_loss
 from garm_course.evaluation import accuracy, classify, frechet_distance
 from garm_course.evaluation.features import features
@@ -123,7 +125,7 @@ show.grid(
 # - `x` `(B, ...)`, `y` `(B', ...)`: batches of the two domains. B and B' may differ.
 # - Returns a scalar tensor with a gradient.
 #
-# Example: with `G(x) = x + 1`, `F(y) = y / 2`, `x = [3.]`, `y = [4.]`: there and back x becomes 2, y becomes 3. The loss is |2 - 3| + |3 - 4| = 2.
+# Example: with `G(x) = x + 1`, `F(y) = y / 2`, `x = torch.tensor([3.])`, `y = torch.tensor([4.])`: there and back x becomes 2, y becomes 3. The loss is |2 - 3| + |3 - 4| = 2.
 #
 # <details><summary>Hint 1</summary>Which translator can read an x? Only G. Then F reads what comes out.</details>
 # <details><summary>Hint 2</summary>|a - b| averaged over everything is <code>(a - b).abs().mean()</code>.</details>
@@ -164,7 +166,7 @@ report("y to x to y, plane in space", (space @ embed.T @ embed - space).abs().me
 # - `G`, `F`, `x`, `y`: as in exercise 1, but both translators can read both domains.
 # - Returns a scalar tensor with a gradient.
 #
-# Example: with `G(x) = x + 1`, `F(y) = y / 2`, `x = [3.]`, `y = [4.]`: |5 - 4| + |1.5 - 3| = 2.5.
+# Example: with `G(x) = x + 1`, `F(y) = y / 2`, `x = torch.tensor([3.])`, `y = torch.tensor([4.])`: |5 - 4| + |1.5 - 3| = 2.5.
 #
 # <details><summary>Hint</summary>G is fed its target domain. A good G leaves alone what is there already.</details>
 
@@ -292,6 +294,9 @@ def patchgan_rf(layers: list[tuple[int, int]]) -> int:
 # The recursion ought to agree with autograd: the pixels in which a score has a gradient. The paper's critic has five layers, `(4, 2), (4, 2), (4, 2), (4, 1), (4, 1)`. Guess its patch before you look.
 
 # %%
+guess("columns with a gradient, last 5 layers", ...)  # the side of its patch
+
+# %%
 paper_layers = [(4, 2), (4, 2), (4, 2), (4, 1), (4, 1)]
 supports = {}
 for n in (1, 3, 5):  # the last n layers alone
@@ -341,7 +346,7 @@ report("change when h becomes 2 h + 7", change, claimed=0, tolerance=1e-4)
 # - If the pool is not full, append `new` and give it out. If it is full: heads swaps `new` with the image at `slot` and gives out the *old* one; tails gives out `new` and leaves the pool alone.
 # - Returns the pool after it, and the image that goes out. Do not change `hist` in place.
 #
-# Example: `image_pool([1., 2.], 3., 2, True, 0)` is `([3., 2.], 1.)`; with `coin=False` it is `([1., 2.], 3.)`.
+# Example: `image_pool(torch.tensor([1., 2.]), torch.tensor(3.), 2, True, 0)` is `([3., 2.], 1.)`; with `coin=False` it is `([1., 2.], 3.)`.
 #
 # <details><summary>Hint 1</summary><code>torch.cat([hist, new[None]])</code> appends one image.</details>
 # <details><summary>Hint 2</summary><code>hist[slot]</code> is a view of the pool: clone before you overwrite it.</details>
