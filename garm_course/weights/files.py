@@ -121,7 +121,8 @@ def _skeleton(name: str, config: dict, tensors: dict[str, Tensor], path: Path) -
         ValueError: the configuration does not fit the model, or the tensors do not fit the configuration.
     """
     try:
-        with torch.device("meta"), _Calls(1000 + 100 * len(tensors)):
+        # A block that is left by the limit cannot switch gradients on again, which is a call of torch as well.
+        with torch.set_grad_enabled(torch.is_grad_enabled()), torch.device("meta"), _Calls(1000 + 100 * len(tensors)):
             model = build_model(name, config)
     except Exception as error:  # a configuration of a stranger: torch and Python have many words for what cannot be
         raise ValueError(

@@ -190,6 +190,7 @@ def test_a_hostile_configuration_costs_no_memory(tmp_path, name, change):
     before = most_memory()
     refused(path)
     assert most_memory() - before < 100e6
+    assert torch.is_grad_enabled(), "as before, also where building stopped inside of no_grad"
 
 
 def test_a_packed_shape_of_a_stranger_costs_no_memory(tmp_path):
