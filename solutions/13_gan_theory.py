@@ -41,7 +41,6 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -238,7 +237,7 @@ report("its value", shifts[0], claimed=0.693147, tolerance=1e-6, unit="nats")
 #
 # Example: `d_loss(torch.tensor([-900.0]), torch.tensor([900.0]))` is 1800: both sides are sure, and both are wrong.
 #
-# <details><summary>Hint 1</summary>-log σ(s) = log(1 + e^(-s)) = softplus(-s), and <code>F.softplus</code> is safe at 900.</details>
+# <details><summary>Hint 1</summary>-log σ(s) = log(1 + e^(-s)) = softplus(-s), and <code>nn.functional.softplus</code> is safe at 900.</details>
 # <details><summary>Hint 2</summary>1 - σ(s) = σ(-s).</details>
 
 # %%
