@@ -282,7 +282,7 @@ report("discriminators that notice L_rec", int("critic" in rec_noticed), claimed
 # The same encoder and decoder twice: once with pixels (a VAE with a Gaussian likelihood of variance 0.12, no discriminator), once as a VAE-GAN ($\gamma = 0.1$, variance of the features 0.1, so that both codes cost about as much, 12 and 13 nats). Equal steps; one of the VAE-GAN takes about twice as long. In both the learning rate falls to 0, and what is judged are moving averages of the weights (`ema`).
 
 # %%
-steps = budget(smoke=2, quick=1500, full=6000)
+steps = budget(smoke=2, quick=1500, full=1500)
 seed(0)
 vae = MLPVAEGAN((1, 8, 8), 17)  # its discriminator stays as it is
 fit(vae, train, loss=PixelLoss(0.12), steps=steps, lr=1e-3, ema=0.99, clip=1000.0, evaluate_every=steps, label="VAE")
