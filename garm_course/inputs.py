@@ -111,9 +111,9 @@ def check_order(order: Tensor | list[int], n: int) -> Tensor:
         >>> check_order([2, 0, 1], 3)
         tensor([2, 0, 1])
     """
-    order = torch.as_tensor(order)
+    order = order if isinstance(order, Tensor) else torch.tensor(order, device="cpu")
     whole = not order.is_floating_point() and order.shape == (n,)
-    if not whole or not (order.is_meta or torch.equal(order.sort().values.cpu(), torch.arange(n))):
+    if not whole or not (order.is_meta or torch.equal(order.sort().values.cpu(), torch.arange(n, device="cpu"))):
         got = order.flatten().tolist()
         got = f"{got}" if len(got) <= 16 else f"{len(got)} numbers from {min(got)} to {max(got)}"
         raise ValueError(f"expected order: each of 0..{n - 1} exactly once, got {got}; torch.randperm({n}) makes one")

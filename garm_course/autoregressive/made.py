@@ -52,7 +52,7 @@ def made_degrees(
     """
     if D < 1 or any(int(width) != width or width < 1 for width in hidden):
         raise ValueError(f"expected D >= 1 inputs and hidden layers of at least one unit, got D={D}, hidden={hidden}")
-    order = torch.arange(D) if order is None else check_order(order, D).cpu()
+    order = torch.arange(D) if order is None else check_order(order, D).to(torch.get_default_device())
     degrees = [order.argsort() + 1]
     for width in hidden:
         if rng is None:

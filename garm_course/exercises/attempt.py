@@ -318,7 +318,7 @@ class Attempt:
         took = f"It was stopped after {self.computed:.1f} s of computing ({self.elapsed:.0f} s by the clock)"
         if self.computed >= self.seconds:
             loop = re.search(r"\b(while|for)\b", _source(self.answer))
-            return f"{took}: {'does each of its loops end?' if loop else 'the whole check should take a second.'}"
+            return f"{took}: {'does each loop end, and soon?' if loop else 'the whole check should take a second.'}"
         return f"{took}: it waits instead of computing; look for sleep(), input(), or a file or lock that never comes."
 
     def same_outcome(self, got: Outcome, known: Outcome) -> bool:

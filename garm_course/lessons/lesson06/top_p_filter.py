@@ -58,7 +58,9 @@ def _as_law(probe: Callable):
             probe(attempt)
         except Refused as refused:
             compared = not (attempt.outcomes[-1].error or attempt.outcomes[-1].changed)
-            raise Refused(f"log_softmax of {refused}" if compared else str(refused), refused.hint) from refused
+            raise Refused(
+                f"In log_softmax of the result: {refused}" if compared else str(refused), refused.hint
+            ) from refused
 
     return named
 
