@@ -252,7 +252,7 @@ def test_endless_answer_is_stopped(answer):
     result = grade("conv_mask", answer, seconds=0.15)
     assert time.process_time() - started < 4
     assert result.status == "not yet"
-    assert re.match(r"It was stopped after 0\.[12] s of computing \(\d+ s by the clock\): ", result.hint)
+    assert re.match(r"It was stopped after [01]\.\d s of computing \(\d+ s by the clock\): ", result.hint)
     assert "does each loop end, and soon?" in result.hint or answer in (slow_from_the_second_call, catches_the_stop)
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
