@@ -5,7 +5,7 @@ from torch import Tensor
 
 from garm_course.distributions.logistic_mixture import logistic_levels
 from garm_course.exercises.attempt import Attempt, Refused
-from garm_course.exercises.edges import edge, plain
+from garm_course.exercises.edges import edge, only_numbers, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
 
@@ -27,21 +27,17 @@ def _located(attempt: Attempt) -> None:
     try:
         plain(M, S, U, 256)(attempt)
     except Refused as refused:
-        outcome = attempt.outcomes[-1]
-        got = outcome.value
-        if (
-            refused.hint
-            or outcome.changed
-            or not isinstance(got, Tensor)
-            or (got.shape, got.dtype) != (M.shape, torch.int64)
-        ):
+        if refused.hint or not only_numbers(attempt):
             raise
         mean = 2 * M, torch.full_like(M, -30.0), U, 256  # with so small a scale it is the hidden number
         right = torch.equal(attempt.call(*mean), logistic_levels(*mean))
         raise Refused(f"{HIDDEN if right else PLACE} {refused}") from refused
 
 
-PLACE = "It is wrong even where the scale is almost 0: the way from the hidden number to the level."
+PLACE = (
+    "It is wrong even where the scale is almost 0 and the hidden number is the mean: look at the mean, and at how a "
+    "hidden number becomes a level."
+)
 HIDDEN = "It is right where the scale is almost 0, so the level is read off rightly: the hidden number is wrong."
 
 

@@ -79,7 +79,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda kl, lam: kl.clamp(min=lam).sum(1).mean(),
-            "max is taken before the mean over the batch: lam is the average of a latent, not a due of every image.",
+            "max is taken before the mean over the batch: lam bounds the average of a latent, not each image.",
         ),
         (
             lambda kl, lam: kl.clamp(min=lam).sum(1),

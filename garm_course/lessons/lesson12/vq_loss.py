@@ -82,7 +82,10 @@ EXERCISE = Exercise(
         (_two(lambda c, m, beta: c + 0.25 * m), "beta is fixed at 0.25: use the argument."),
         (_two(lambda c, m, beta: beta * (c + m)), "beta multiplies both terms: it belongs to the second only."),
         (_two(lambda c, m, beta: (1 - beta) * c + beta * m), "The weights are 1 - beta and beta: the first is 1."),
-        (_two(lambda c, m, beta: c - beta * m), "The second term is subtracted: both are distances that shall shrink."),
+        (
+            _two(lambda c, m, beta: c - beta * m),
+            "The second term is subtracted: both are distances that should shrink.",
+        ),
         (_two(lambda c, m, beta: c + beta**2 * m), "beta is squared: it stands outside of the square."),
         (_two(lambda c, m, beta: c + m / beta), "The second term is divided by beta: multiply."),
         (_of(lambda d: 0.5 * (d**2).sum()), "Right direction, other scale: means without a factor ½, not ½ sums."),

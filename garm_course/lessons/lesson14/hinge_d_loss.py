@@ -61,7 +61,7 @@ EXERCISE = Exercise(
             _terms(lambda s: F.relu(s - 1), lambda s: F.relu(-1 - s)),
             "The signs inside of max are reversed, so good scores cost: max(0, 1 - real), max(0, 1 + fake).",
         ),
-        (_terms(_real, _real), "Both terms ask for high scores: fakes shall be below -1, max(0, 1 + fake)."),
+        (_terms(_real, _real), "Both terms ask for high scores: fakes should be below -1, max(0, 1 + fake)."),
         (_terms(_fake, _fake), "Both terms ask for low scores: data shall be above 1, max(0, 1 - real)."),
         (lambda real, fake: _real(real).mean(), "Only the real term is there: fakes are missing."),
         (lambda real, fake: _fake(fake).mean(), "Only the fake term is there: data are missing."),

@@ -83,7 +83,10 @@ EXERCISE = Exercise(
         (_of(lambda d: _half(d).sum()), "It is summed over the batch: one number for each example."),
         (_of(lambda d: d.abs().sum(1)), "Absolute differences belong to a Laplace distribution: square, and halve."),
         (_of(lambda d: d.norm(dim=1)), "This is the distance, a root: the exponent has ½ of its square."),
-        (_of(lambda d: 0.5 * d.norm(dim=1)), "There is a root too much: ½ of the squared distance."),
+        (
+            _of(lambda d: 0.5 * d.norm(dim=1)),
+            "This is half the distance: half the squared distance is asked for, without the root.",
+        ),
         (_of(lambda d: 0.5 * d.sum(1) ** 2), "The sum is squared: square each difference, then add."),
         (_of(lambda d: (0.5 * d).square().sum(1)), "The ½ is squared as well: it stands in front of the square."),
         (_of(lambda d: -_half(d)), "The sign is that of the log-likelihood: this is a loss, at least 0."),

@@ -44,8 +44,8 @@ def _by_loop(G, F, x, y):
 ONE, TWO = Map(3, 40), Map(3, 50)
 WORDS = (
     "the loss",
-    "the loss is right, but its gradient in G is not",
-    "the loss is right, but its gradient in F is not",
+    "the gradient in the weights of G",
+    "the gradient in the weights of F",
 )
 
 EXERCISE = Exercise(
