@@ -79,6 +79,7 @@ def small_options(cls, colors):
         "gated_pixelcnn": {"channels": 4 * colors, "layers": 2},
         "pixelcnnpp": {"channels": 6, "blocks": 1, "scales": 3, "mixtures": 2},
         "token_conv": {},
+        "wavenet": {"channels": 6, "skip": 5, "dilations": (1, 2, 1)},
     }[cls.name]
 
 
