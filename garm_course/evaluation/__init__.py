@@ -11,6 +11,9 @@ __getattr__, __dir__, __all__ = lazily(
         ),
         "audits": "all_examples calibration causality normalization receptive_field",
         "samples": "bootstrap density_coverage frechet_distance kernel_distance mode_counts precision_recall",
+        "sound": (
+            "autocorrelation harmonic_decay harmonic_share log_spectral_distance pitch real_time_factor semitones"
+        ),
         "features": "DigitClassifier accuracy class_shares classify",
     },
 )
