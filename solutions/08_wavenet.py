@@ -1,0 +1,5 @@
+# %%
+import math
+
+import torch
+import torch.nn.functional as F
