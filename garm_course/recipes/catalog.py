@@ -80,7 +80,7 @@ RECIPES = {
                {"steps": 500, "batch_size": 8, "lr": 1e-2, "evaluate_every": 100}, {"steps": 5000},
                data_options={"color": True}, sizes=_GLYPHS),
         Recipe("wavenet", "plucked", {},
-               {"steps": 2400, "batch_size": 4, "lr": 4e-3, "muon": 0.02, "clip": 1e4, "evaluate_every": 300},
+               {"steps": 4000, "batch_size": 2, "lr": 4e-3, "muon": 0.02, "clip": 1e4, "evaluate_every": 400},
                {"steps": 20_000, "batch_size": 8, "evaluate_every": 1000},
                conditional=True, data_options={"notes": ("A3", "D4", "G4"), "length": 1000}),
         Recipe("vae", "digits", _VAE, _VAE_FIT, {"steps": 6000}, loss=_ANNEALED),
