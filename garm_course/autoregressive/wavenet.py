@@ -1,7 +1,7 @@
 """WaveNet: sound sample after sample, from a stack of dilated causal convolutions.
 
-Each layer doubles how far back the stack sees, so that a few layers reach over a period of the sound. Its units multiply
-a tanh with a sigmoid gate; what they say is added to the stream that the next layer reads, and to the output.
+Each layer doubles how far back the stack sees, so that a few layers reach over a period of the sound. Its units
+multiply a tanh with a sigmoid gate; what they say is added to the stream that the next layer reads, and to the output.
 
 `forward` computes all conditionals in parallel. While a sound is drawn, a layer needs only the inputs that it can still
 read, which a ring buffer holds: a sample costs two matrix products a layer, however long the sound is.
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d, RingBuffer
+from garm_course.autoregressive.layers.causal_conv1d import RingBuffer
 from garm_course.autoregressive.pixelcnn import gated_activation
 from garm_course.autoregressive.sampling.loop import one_thread
 from garm_course.autoregressive.sequences import SequenceModel
@@ -43,6 +43,27 @@ def receptive_field(kernel: int, dilations: tuple[int, ...]) -> int:
     for dilation in dilations:
         check_settings(1, whole=True, dilation=dilation)
     return 1 + (kernel - 1) * sum(dilations)
+
+
+class Gate(nn.Linear):
+    """The dilated causal convolution of a layer into tanh and sigmoid, its weights one matrix, the oldest tap first.
+
+    A matrix is what Muon trains, and what one step of a ring buffer multiplies with.
+    """
+
+    def __init__(self, channels: int, kernel: int, dilation: int):
+        super().__init__(kernel * channels, 2 * channels)
+        self.in_channels, self.dilation, self.reach = channels, (dilation,), (kernel - 1) * dilation
+
+    def forward(self, h: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(B, C, T), and (B, 2C) that is added -> (B, C, T) in (-1, 1)."""
+        kernel = self.taps().unflatten(0, (-1, self.in_channels)).permute(2, 1, 0)  # (2C, C, k)
+        z = F.conv1d(F.pad(h, (self.reach, 0)), kernel, self.bias, dilation=self.dilation)
+        return gated_activation(z if bias is None else z + bias.unsqueeze(-1))
+
+    def taps(self) -> Tensor:
+        """(k C, 2C), see `CausalConv1d.taps`."""
+        return self.weight.T
 
 
 class WaveNet(SequenceModel):
@@ -92,13 +113,12 @@ class WaveNet(SequenceModel):
         self.embed = nn.Embedding(levels + 1, channels)
         self.scales = nn.Linear(2, channels, bias=False)
         q = torch.arange(levels)
-        both = torch.stack([2 * q / (levels - 1) - 1, mu_law_decode(q, levels - 1)], 1)
-        self.register_buffer("values", F.pad(both, (0, 0, 0, 1)), persistent=False)  # (levels + 1, 2); begin: zeros
-        self.gates = nn.ModuleList(CausalConv1d(channels, 2 * channels, kernel, dilation=d) for d in dilations)
-        self.residuals = nn.ModuleList(nn.Conv1d(channels, channels, 1, bias=False) for _ in dilations[1:])
-        self.skips = nn.Conv1d(len(dilations) * channels, skip, 1)  # of all layers in one
+        scales = torch.stack([2 * q / (levels - 1) - 1, mu_law_decode(q, levels - 1)], 1)
+        self.register_buffer("values", F.pad(scales, (0, 0, 0, 1)), persistent=False)  # (levels + 1, 2); begin: zeros
+        self.gates = nn.ModuleList(Gate(channels, kernel, d) for d in dilations)
+        self.residuals = nn.ModuleList(nn.Linear(channels, channels, bias=False) for _ in dilations[1:])
         self.classes = nn.Embedding(n_classes, len(dilations) * 2 * channels) if n_classes else None
-        self.head_in = nn.Linear(skip, skip)
+        self.skips = nn.ModuleList([nn.Linear(len(dilations) * channels, skip), nn.Linear(skip, skip)])
         self.head_out = nn.Linear(skip, self.head.n_params)
         self.dropout = nn.Dropout(dropout)
 
@@ -108,12 +128,11 @@ class WaveNet(SequenceModel):
         self.check_classes(y, len(x))
         h = F.embedding(self.shifted(x), self.inputs()).mT  # (B, C, T): the sample before each
         said = []
-        for i, (conv, bias) in enumerate(zip(self.gates, self.class_biases(y), strict=True)):
+        for i, (gate, bias) in enumerate(zip(self.gates, self.class_biases(y), strict=True)):
             if i:
-                h = h + self.residuals[i - 1](said[-1])
-            z = conv(h) if bias is None else conv(h) + bias.unsqueeze(-1)  # (B, 2C, T)
-            said.append(self.dropout(gated_activation(z)))
-        return self.read_out(self.skips(torch.cat(said, 1)).mT)
+                h = h + F.conv1d(said[-1], self.residuals[i - 1].weight.unsqueeze(-1))
+            said.append(self.dropout(gate(h, bias)))
+        return self.read_out(self.skips[0](torch.cat(said, 1).mT))  # the skips of all layers in one product
 
     def inputs(self) -> Tensor:
         """(levels + 1, C): what the stack reads of each level, and of the token before the first sample."""
@@ -128,7 +147,7 @@ class WaveNet(SequenceModel):
 
     def read_out(self, skips: Tensor) -> Tensor:
         """What all layers add up to (..., S) -> (..., n_params), at least float32."""
-        return self.head.of(self.head_out(F.relu(self.head_in(F.relu(skips)))))
+        return self.head.of(self.head_out(F.relu(self.skips[1](F.relu(skips)))))
 
     def check_classes(self, y: Tensor | None, n: int) -> None:
         """Refuse what is neither classes (n,) nor their weights (n, n_classes)."""
@@ -152,10 +171,10 @@ class WaveNet(SequenceModel):
         self.check_classes(y, n)
         self.shape_of(length)
         state = SimpleNamespace(n=n, inputs=self.inputs(), layers=[])  # a ring and its products a layer
-        skips = self.skips.weight[..., 0].T.split(self.channels)
-        residuals = [conv.weight[..., 0].T for conv in self.residuals] + [skips[0].new_zeros(2 * (self.channels,))]
-        for conv, bias, residual, skip in zip(self.gates, self.class_biases(y), residuals, skips, strict=True):
-            ring = RingBuffer(conv, n, block=self.looks_ahead)
+        skips = self.skips[0].weight.T.split(self.channels)
+        residuals = [layer.weight.T for layer in self.residuals] + [skips[0].new_zeros(2 * (self.channels,))]
+        for gate, bias, residual, skip in zip(self.gates, self.class_biases(y), residuals, skips, strict=True):
+            ring = RingBuffer(gate, n, block=self.looks_ahead)
             ring.bias = ring.bias if bias is None else ring.bias + bias  # (n, 2C)
             state.layers.append((ring, torch.cat([residual, skip], 1)))  # (C, C + S): one product adds to both
         return state
@@ -186,4 +205,4 @@ class WaveNet(SequenceModel):
     def _read(self, state: SimpleNamespace, x: Tensor | None) -> Tensor:
         """Values (m,) as the stream and an output that is still empty, (m, C + S); None: the token before the first."""
         h = state.inputs[-1:].expand(state.n, -1) if x is None else state.inputs[x]
-        return torch.cat([h, self.skips.bias.expand(len(h), -1)], 1)
+        return torch.cat([h, self.skips[0].bias.expand(len(h), -1)], 1)

@@ -107,9 +107,9 @@ def harmonic_decay(x: Tensor, *, period: float, harmonics: int, start: int = 0) 
     """By what factor each harmonic of a tone becomes weaker from one period to the next.
 
     In stretches of four periods, two periods apart, the amplitude of each harmonic is read off (Hann window: the strong
-    ones must not leak into the weak), and a straight line is fitted to the logarithms. A stretch counts by the square of
-    the amplitude: where a harmonic has sunk into what 8 bits throw away, it says nothing more. The string of `Plucked`
-    has g cos(πm / (p + ½)), equation (8.8).
+    ones must not leak into the weak), and a straight line is fitted to the logarithms. A stretch counts by the square
+    of the amplitude: where a harmonic has sunk into what 8 bits throw away, it says nothing more. The string of
+    `Plucked` has g cos(πm / (p + ½)), equation (8.8).
 
     Args:
         x: float tensor (B, T), at least 6 periods after `start`.

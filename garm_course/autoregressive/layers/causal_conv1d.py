@@ -59,6 +59,10 @@ class CausalConv1d(nn.Conv1d):
         """(B, c_in, T) -> (B, c_out, T)."""
         return super().forward(F.pad(x, (self.reach, 0)))
 
+    def taps(self) -> Tensor:
+        """(k c_in, c_out): what each tap multiplies its input with, the oldest first."""
+        return self.weight.permute(2, 1, 0).flatten(0, 1)
+
 
 class RingBuffer:
     """One causal convolution while n sequences are being drawn: computes each output once, from its last inputs.
@@ -67,7 +71,7 @@ class RingBuffer:
     t - (k - 1) d, right after this one was read for the last time.
 
     Args:
-        conv: the layer.
+        conv: the layer, a `CausalConv1d` or what has its `taps`, `reach`, `in_channels`, `dilation` and `bias`.
         n: number of sequences.
         block: how many more inputs it holds: it can go back by that many, and `row` takes as many at once.
 
@@ -77,10 +81,9 @@ class RingBuffer:
     """
 
     def __init__(self, conv: CausalConv1d, n: int, block: int = 0):
-        weight = conv.weight.detach()
-        self.slots = weight.new_zeros(conv.reach + block, n, conv.in_channels)
+        self.weight = conv.taps().detach().contiguous()  # (k c_in, c_out): all taps in one product
+        self.slots = self.weight.new_zeros(conv.reach + block, n, conv.in_channels)
         self.places = self.slots.unbind()  # views, made once
-        self.weight = weight.permute(2, 1, 0).flatten(0, 1).contiguous()  # (k c_in, c_out): all taps in one product
         self.back = range(-conv.reach, 0, conv.dilation[0])  # of the taps but the newest
         self.bias, self.t = conv.bias.detach(), 0
 
