@@ -83,18 +83,18 @@ def test_the_stack_is_the_heart_of_wavenet(dilations):
         p.data.normal_(0, 0.4, generator=rng(3))
     x, y = torch.randint(7, (3, 20), generator=rng()), torch.tensor([0, 2, 1])
     h = torch.nn.functional.embedding(model.shifted(x), model.inputs()).mT
-    residuals = [conv.weight[..., 0] for conv in model.residuals]
+    residuals = [linear.weight for linear in model.residuals]
     layers = list(
         zip(
             dilations,
-            [conv.weight for conv in model.gates],
-            [conv.bias + note for conv, note in zip(model.gates, model.class_biases(y), strict=True)],
+            [gate.weight.unflatten(1, (-1, 5)).mT for gate in model.gates],
+            [gate.bias + note for gate, note in zip(model.gates, model.class_biases(y), strict=True)],
             [*residuals, torch.zeros(5, 5, dtype=torch.float64)],
-            model.skips.weight[..., 0].split(5, 1),
+            model.skips[0].weight.split(5, 1),
             strict=True,
         )
     )
-    skips = residual_stack(h, layers) + model.skips.bias[:, None]
+    skips = residual_stack(h, layers) + model.skips[0].bias[:, None]
     torch.testing.assert_close(model.read_out(skips.mT), model(x, y), rtol=0, atol=1e-12)
 
 
