@@ -401,11 +401,14 @@ result = causality(mine, (80,), y=1)
 report("the audit of lesson 02 finds a leak", int(not result), claimed=0, tolerance=0, exact=True)
 
 # %% [markdown]
-# ## 6 Reaching a period is worth hundreds of nats
+# ## 6 A reach of one period is worth hundreds of nats
 #
-# Train two networks on the same notes with the same number of parameters, steps and seeds.
-# Only the dilations differ.
-# Before you run the cell: which of the notes will the short network miss least?
+# Train two networks on the same notes, in the same order, with the same number of parameters and steps.
+# Only the dilations differ: 1, 2, 4, 1, 2, 4 against 1, 2, 4, 8, 16, 32.
+# How many nats per note will the long reach save?
+
+# %%
+guess("reach 64 is better on the same notes by", ...)
 
 
 # %%
@@ -429,12 +432,11 @@ short, long = trained(short_dilations, "reach 15"), trained(long_dilations, "rea
 
 # %%
 costs = {"reach 15": nats(short), "reach 64": nats(long)}
-CLAIMS = {"reach 15": 3150, "reach 64": 2550}
-for name, cost in costs.items():
-    report(name, cost.sum(1).mean(), claimed=CLAIMS[name], tolerance=150, unit="nats")
+for name, claimed in (("reach 15", 2740), ("reach 64", 2480)):
+    report(name, costs[name].sum(1).mean(), claimed=claimed, tolerance=120, unit="nats")
 gain = (costs["reach 15"] - costs["reach 64"]).sum(1)
 print(f"difference on the same notes ≈ {gain.mean():.0f} ± {gain.std() / len(gain) ** 0.5:.0f} nats")
-report("reach 64 is better on the same notes by", gain.mean(), claimed=600, tolerance=200, unit="nats")
+report("reach 64 is better on the same notes by", gain.mean(), claimed=260, tolerance=100, unit="nats")
 
 # %%
 steps = torch.arange(1000)
@@ -448,15 +450,20 @@ show.curves(
     },
     xlabel="sample",
     ylabel="nats per sample",
-    title="The pluck is cheap, and the ring is where memory pays",
-    alt="Nats per sample against time, averaged over test notes. The coin flips end after 36 samples. The physicist stays "
-    "near half a nat, the network of reach 64 lies well above, and the one of reach 15 higher still.",
+    title="After the pluck, the longer memory is cheaper at every moment",
+    alt="Nats per sample against time, averaged over test notes. The coin flips end after 36 samples, and the physicist "
+    "stays near half a nat. The networks rise to 3 or 4 nats after the pluck and fall slowly, reach 64 below reach 15.",
 )
 
 # %% [markdown]
 # Both networks learn that a pluck is a choice between few levels.
-# After it their curves part: the short network sees a fraction of a period and can only guess where the wave goes, while the long one can copy the last period.
-# Neither comes near the physicist in so short a training, and training longer helps a lot: the library's recipe for this model trains ten times as many steps (`garm train wavenet --data plucked`).
+# After the pluck, both pay most while the wave is still loud and jagged, and the long network pays less at every later moment.
+# Neither comes near the physicist in so short a run.
+# (More steps help a lot; one seed each was trained here, and other seeds moved both numbers by less than the gap.)
+#
+# The gap is about a tenth of the likelihood.
+# Is that much or little?
+# Section 7 lets you hear it.
 #
 # Watch the long network while a note plays.
 # Move the slider from the pluck (two or four peaks: the coin flips) into the ring:
@@ -504,7 +511,7 @@ report("samples that differ, cached and naive", (same[0] != same[1]).sum(), clai
 # Ring buffers save work, but they do not remove the 1,000 steps that wait for each other.
 #
 # Now listen to what the two networks play.
-# The short one has the right kind of beginning and the right loudness; listen for a pitch.
+# Which of them would you call a string?
 
 # %%
 y = torch.arange(3).repeat(budget(smoke=1, quick=12, full=40))
@@ -514,9 +521,8 @@ lesson08.sounds(
     {f"{note}, {name}": wave[k] for name, wave in played.items() for k, note in enumerate(train.notes)},
     rate=RATE,
     title="The first three notes that each network plays",
-    alt="Six drawn sounds. Reach 15: a noisy burst, then slow irregular waves without harmonics. Reach 64: a burst, then "
-    "waves that repeat, with some harmonics in the spectrum, rougher than the real notes. You hear rumble and a rough "
-    "tone.",
+    alt="Six drawn sounds. Reach 15: waves that never repeat, and spectra without lines; you hear rumble. Reach 64: waves "
+    "that repeat, and spectra with a ladder of harmonics up to 4 kHz; you hear a pitch, rougher than that of a string.",
 )
 
 # %% [markdown]
@@ -534,18 +540,20 @@ target = RATE / (torch.tensor([36, 27, 20]) + 0.5)
 
 
 def right(waves: Tensor, notes: Tensor) -> Tensor:
-    """Whether each sound is within half a semitone of its note."""
-    return semitones(pitch(waves[:, 200:], rate=RATE), target[notes]).abs() < 0.5
+    """Whether each sound is within half a semitone of its note, the pluck left out."""
+    return semitones(pitch(waves[:, 100:], rate=RATE), target[notes]).abs() < 0.5
 
 
 report("real notes with the right pitch", right(test.waveform, test.y).double().mean(), claimed=1, tolerance=0.02)
-for name, wave in played.items():
-    share = right(wave, y).double().mean()
-    report(
-        f"drawn notes with the right pitch, {name}", share, claimed=0.1 if name == "reach 15" else 0.4, tolerance=0.3
-    )
+for name, claimed in (("reach 15", 0.02), ("reach 64", 0.97)):
+    share = right(played[name], y).double().mean()
+    report(f"drawn notes with the right pitch, {name}", share, claimed=claimed, tolerance=0.08)
 
 # %% [markdown]
+# **A tenth of the likelihood is all of the pitch.**
+# The network that cannot see a period plays almost no note in tune, and the one that can plays almost all of them in tune.
+# The likelihood falls smoothly with the reach; what we hear changes at a threshold.
+#
 # **Decay.** Put $y_t = z^t$ into the string's equation: it solves it if $z^{p+1} = \tfrac g2 (z + 1)$.
 # On the unit circle, $\tfrac12(z + 1) = \cos(\omega/2)\, e^{i\omega/2}$ for $z = e^{i\omega}$: the mean of two neighbors turns the wave by half a sample and weakens it by a cosine.
 # So the frequencies are $\omega_m = 2\pi m / (p + \tfrac12)$ up to a tiny correction, and in every period harmonic $m$ fades by
@@ -563,19 +571,48 @@ show.curves(
     {"(8.8)": (numbers, formula), **{name: (numbers, values) for name, values in decay.items()}},
     xlabel="harmonic",
     ylabel="factor per period",
-    title="Real notes follow the formula",
-    alt="Factor by which each harmonic of G4 fades per period: real notes lie on the curve of (8.8) for the first "
-    "harmonics; drawn notes deviate.",
+    title="Real harmonics fade by the formula, drawn ones ring too long",
+    alt="Factor by which each harmonic of G4 fades per period. Real notes lie on the curve of (8.8), which falls from 0.97 "
+    "to 0.59. Drawn notes stay above 0.9 for all six harmonics.",
 )
-report("real G4, largest difference from (8.8), harmonics 1 to 3", (decay["real"] - formula)[:3].abs().max(),
-       claimed=0, tolerance=0.01)  # fmt: skip
+worst = (decay["real"] - formula)[:3].abs().max()
+report("real G4, largest difference from (8.8), harmonics 1 to 3", worst, claimed=0, tolerance=0.01)
+report("harmonic 4 of G4, real", decay["real"][3], claimed=0.80, tolerance=0.01)
+report("harmonic 4 of G4, drawn", decay["reach 64"][3], claimed=0.94, tolerance=0.05)
 
 # %% [markdown]
-# Two caveats.
-# The pitch is a judge that we chose, and noise now and then passes it by chance.
-# And the exact judge is merciless: `Plucked.log_prob` of every drawn sound is $-\infty$, because no string of the data set makes exactly these 1,000 levels.
+# Real harmonics obey (8.8).
+# The drawn notes are in tune but their high harmonics hardly fade: every wrong level is a small new pluck, which feeds high frequencies back into the string.
+# Pitch was learned, timbre was not.
 #
-# ## 9 Break it
+# One judge is merciless, by the way: `test.log_prob` of every drawn sound is $-\infty$, because no string of the data set makes exactly these 1,000 levels.
+#
+# ## 9 Halfway between two notes there is no note
+#
+# The note enters as a bias in every gate.
+# Nothing stops us from asking for the mean of the biases of A3 and D4: the library accepts weights in place of a class.
+# The periods are 36.5 and 27.5 samples.
+# Will the network play a period near 32?
+
+# %%
+guess("halfway sounds with a period between 30 and 34", ...)  # of 40
+
+# %%
+n = budget(smoke=2, quick=40, full=200)
+halfway = mu_law_decode(long.sample(n, torch.tensor([[0.5, 0.5, 0.0]]).expand(n, -1), rng=seed(2)))
+periods = RATE / pitch(halfway[:, 100:], rate=RATE)
+between = ((periods > 30) & (periods < 34)).sum() * 40 / n
+one_note = (((periods - 36.5).abs() < 1) | ((periods - 27.5).abs() < 1)).sum() * 40 / n
+print("the first eight periods ≈", ", ≈ ".join(f"{p:.1f}" for p in periods[:8]))
+report("halfway sounds with a period between 30 and 34", between, claimed=0, tolerance=3)
+report("halfway sounds that play A3 or D4", one_note, claimed=27, tolerance=10)
+
+# %% [markdown]
+# It does not.
+# Most of these sounds are an A3 or a D4, as if the pluck had decided which, and the rest have no clear pitch.
+# The period is not a number that the network stores and that could be averaged; it is a habit of copying from 37 or from 28 samples ago.
+#
+# ## 10 Break it
 #
 # Forget the shift.
 # The network should read the sample *before* the one that it predicts; in `Leaky` it reads that sample itself.
@@ -593,24 +630,25 @@ class Leaky(MyWaveNet):
 seed(0)
 leaky = Leaky((1000,), 256, 3, dilations=short_dilations)
 fit(leaky, train, steps=budget(smoke=2, quick=200, full=2000), batch_size=1, lr=1e-2, ema=0.95, label="leaky")
-report("the leaky network", nats(leaky).sum(1).mean(), claimed=500, tolerance=400, unit="nats")
+report("the leaky network", nats(leaky).sum(1).mean(), claimed=1, tolerance=3, unit="nats")
 print(str(causality(leaky, (80,), y=1)).splitlines()[0])
 lesson08.sounds(
     {"leaky": mu_law_decode(leaky.sample(1, one, rng=seed(0)))[0]},
     rate=RATE,
-    title="The best likelihood of the lesson plays noise",
+    title="The best number of the lesson plays noise",
     alt="One sound drawn from the leaky network: a wave without period and a spectrum without harmonics. You hear noise.",
 )
 
 # %% [markdown]
-# After 200 steps the leaky model beats everything that we trained.
-# Three warnings were available.
-# A likelihood below the entropy is impossible, and one that is better than the physicist's should make you suspicious.
+# Half a nat for a note whose coin flips alone cost 20.
+# There were three warnings.
+# A likelihood below the entropy is impossible for an honest model, and one below the physicist's should already make you suspicious.
 # The audit `causality` names the leak in a second.
 # And the sounds are noise, because while drawing there is no future to copy.
+# Where the entropy is unknown, as it is for speech, only the last two warnings remain.
 
 # %% [markdown]
-# ## 10 Check yourself
+# ## 11 Check yourself
 #
 # 1. You add a seventh layer with dilation 64 to the long network. What is its reach, and which of our three notes gains from it?
 #
@@ -636,7 +674,7 @@ lesson08.sounds(
 # ## Take-aways
 #
 # - Mu-law spends 256 levels where the ear needs them; rounding hides information that older samples can return.
-# - Dilations double the reach with every layer, and reaching a period was worth hundreds of nats at equal parameters and steps.
+# - Dilations double the reach with every layer. At equal parameters and steps, reaching a period was worth a tenth of the nats and all of the pitch.
 # - WaveNet's layer is a causal convolution, a gate, a residual and a skip; ring buffers draw from it without computing anything twice.
 # - Measure what you hear: pitch with a judge that passes real notes, decay against a formula, and a floor that no likelihood may pass.
 #
@@ -645,7 +683,7 @@ lesson08.sounds(
 # The physicist with one period of memory costs 512 nats a note on these test notes.
 # Train a network that gets below: more layers, more steps, longer reach.
 # Choose on validation notes, look at the test notes once.
-# Or ask the long network for something that it has never heard: `y` may be a row of weights, so `long.sample(1, torch.tensor([[0.5, 0.5, 0.0]]))` plays between A3 and D4. Which pitch do you measure?
+# Or repair the timbre: what makes the high harmonics of drawn notes fade?
 #
 # ## Where next
 #
