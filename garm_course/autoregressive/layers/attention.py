@@ -73,7 +73,9 @@ class CausalAttention(nn.Module):
         if heads < 1 or width < 1 or width % heads:
             raise ValueError(f"expected a width divisible by the number of heads, got {width} and {heads}")
         if turned and width // heads % 2:
-            raise ValueError(f"expected an even number of features in each head, got {width // heads}; change the width")
+            raise ValueError(
+                f"expected an even number of features in each head, got {width // heads}; change the width"
+            )
         if window is not None and window < 1:
             raise ValueError(f"expected a window of at least 1 position (None: all), got {window}")
         self.width, self.heads, self.window, self.turned, self.normalized = width, heads, window, turned, normalized
