@@ -83,6 +83,9 @@ RECIPES = {
         TextRecipe("char_transformer", "pydoc", {"width": 96, "layers": 3, "heads": 3, "dropout": 0.05},
                    {"steps": 1500, "batch_size": 16, "lr": 4e-3, "muon": 0.02, "evaluate_every": 100}, {"steps": 4000},
                    data_options={"length": 128}),
+        TextRecipe("token_lstm", "pydoc", {"hidden": 256},  # as many steps and characters as lesson 07 trains live
+                   {"steps": 1000, "batch_size": 16, "lr": 4e-3, "evaluate_every": 100}, {"steps": 4000},
+                   data_options={"length": 64}),
         Recipe("vae", "digits", _VAE, _VAE_FIT, {"steps": 6000}, loss=_ANNEALED),
         Recipe("conditional_vae", "digits", {**_VAE, "hidden": (128, 128)}, _VAE_FIT, {"steps": 6000},
                conditional=True, loss=_ANNEALED),
