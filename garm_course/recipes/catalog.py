@@ -80,6 +80,8 @@ RECIPES = {
                {"channels": 16, "blocks": 1, "scales": 2, "mixtures": 5, "encoding": "thermometer"},
                {"steps": 500, "batch_size": 8, "lr": 1e-2, "evaluate_every": 100}, {"steps": 5000},
                data_options={"color": True}, sizes=_GLYPHS),
+        Recipe("pixel_transformer", "digits", {"width": 64, "layers": 4, "heads": 4, "dropout": 0.25},
+               {**_DIGITS_FIT, "steps": 650, "muon": 0.02}, {"steps": 2000}),
         TextRecipe("char_transformer", "pydoc", {"width": 96, "layers": 3, "heads": 3, "dropout": 0.05},
                    {"steps": 1500, "batch_size": 16, "lr": 4e-3, "muon": 0.02, "evaluate_every": 100}, {"steps": 4000},
                    data_options={"length": 128}),
