@@ -37,6 +37,7 @@ MODELS = {
     "pixelcnnpp": Model("autoregressive.pixelcnnpp:PixelCNNPP", "PixelCNN++", 5),
     "color_pixelcnnpp": Model("pixelcnnpp", "PixelCNN++ on color images", 5),
     "char_transformer": Model("autoregressive.transformer:CharTransformer", "Transformer over characters", 7),
+    "pixel_transformer": Model("autoregressive.transformer:PixelTransformer", "Transformer over pixels", 7),
     "ngram": Model("autoregressive.ngram:NGram", "n-gram (Witten-Bell)", 7),
     "token_lstm": Model("autoregressive.lstm:TokenLSTM", "LSTM over tokens", 7),
     "wavenet": Model("autoregressive.wavenet:WaveNet", "WaveNet", 8),

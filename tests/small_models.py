@@ -80,6 +80,7 @@ def small_options(cls, colors):
         "pixelcnnpp": {"channels": 6, "blocks": 1, "scales": 3, "mixtures": 2},
         "token_conv": {},
         "char_transformer": {"width": 8},
+        "pixel_transformer": {"width": 8, "layers": 2, "heads": 2},
         "ngram": {},
         "token_lstm": {"hidden": 8},
         "wavenet": {"channels": 6, "skip": 5, "dilations": (1, 2, 1)},

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from garm_course.autoregressive.ngram import NGram
 from garm_course.datasets.text import Text
-from garm_course.evaluation.marginals import Uniform
 from garm_course.evaluation.likelihood import Likelihood, evaluate
+from garm_course.evaluation.marginals import Uniform
 from garm_course.evaluation.samples import Interval
 from garm_course.inputs import check_settings
 
@@ -21,7 +21,7 @@ COMPRESSORS = {
     "bz2": lambda data: bz2.compress(data, 9),
     "lzma": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
 }
-ORDERS = {"unigram": 1, "bigram": 2, "trigram": 3, "4-gram": 4}
+ORDERS = {"unigram": 0, "bigram": 1, "trigram": 2, "4-gram": 3, "5-gram": 4}  # characters before each
 
 
 def compressors(text: str, after: str = "") -> dict[str, float]:
@@ -60,8 +60,8 @@ def text_baselines(train: Text, data: Text) -> dict[str, Likelihood]:
         data: the text that is scored, in windows that do not overlap.
 
     Returns:
-        {"uniform": ..., "unigram": ..., "bigram": ..., "trigram": ..., "4-gram": ...}, in nats per character. A table
-        starts anew in each window, as any model does.
+        {"uniform": ..., "unigram": ..., "bigram": ..., "trigram": ..., "4-gram": ..., "5-gram": ...}, in nats per
+        character. A table starts anew in each window, as any model does.
     """
     tables = {name: NGram(data.shape, train.levels, order=order) for name, order in ORDERS.items()}
     for table in tables.values():

@@ -161,7 +161,7 @@ def test_a_text_is_trained_at_every_character_and_measured_once_a_character(text
     assert figures["n"] == len(text) * 128
     assert result["train"]["n"] == len(datasets.load("pydoc", length=128)) * 128, "each character counts once"
     assert result["training"]["muon"] == 0.02
-    names = ["uniform", "unigram", "bigram", "trigram", "4-gram", "zlib", "bz2", "lzma"]
+    names = ["uniform", "unigram", "bigram", "trigram", "4-gram", "5-gram", "zlib", "bz2", "lzma"]
     assert list(result["baselines"]) == [*names, *(f"{name} after the training text" for name in names[-3:])]
     assert evaluate_run(folder, "validation")["validation"] == figures
     assert KINDS["text"].lines(list(result["baselines"].values()))[1].split()[:2] == ["4.564", "0.000"]
@@ -492,7 +492,7 @@ def test_a_kind_says_all_that_tables_need(kind):
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones(copy):
-    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, samples, translation, class"):
+    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, text, samples, translation, c"):
         recorded_on("digits", kind="audio")
     write_result(copy, {**read_result(copy), "kind": "audio"})
     with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood"):
