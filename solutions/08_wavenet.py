@@ -66,7 +66,7 @@ train, validation, test = (
 )
 RATE, PERIODS = train.rate, {"A3": 36, "D4": 27, "G4": 20}
 first = {note: train.waveform[int((train.y == k).nonzero()[0])] for k, note in enumerate(train.notes)}
-lesson08.sounds(
+show.audio(
     first,
     rate=RATE,
     title="Noise goes in, a tone comes out",
@@ -117,7 +117,7 @@ x = test.x[:1, :1].repeat(3, 1)
 rng = seed(0)
 for _ in range(999):
     x = torch.cat([x, torch.multinomial(table[x[:, -1]].exp(), 1, generator=rng)], 1)
-lesson08.sounds(
+show.audio(
     {f"bigram {k + 1}": wave for k, wave in enumerate(mu_law_decode(x))},
     rate=RATE,
     title="One sample of memory makes noise",
@@ -180,12 +180,11 @@ for loudness, linear_db, mu_db in ((0.01, 9.3, 33.7), (0.5, 43.2, 38.4)):
 # Rounding also has a price that will matter below.
 # The string computes with real numbers, and the network sees rounded ones.
 # A listener who knows the equation, the period and the damping, but sees only the levels of the two samples that enter it, cannot say exactly which level comes next.
-# We call this predictor *the physicist* ([its code](../garm_course/lessons/lesson08/physicist.py) takes each level as uniform over the amplitudes that it stands for):
+# We call this predictor *the physicist* (the library's [`OnePeriod`](../garm_course/datasets/plucked.py), which takes each level as uniform over the amplitudes that it stands for):
 
 # %%
-physicist = torch.cat([lesson08.physicist(test.x[test.y == k], p) for k, p in enumerate(PERIODS.values())])
-physicist_nats = physicist.sum(1).mean().item()
-report("the physicist with one period of memory", physicist_nats, claimed=512, tolerance=6, unit="nats")
+physicist = lesson08.physicist(test)  # (N, 1000): nats of every sample
+report("the physicist with one period of memory", physicist.sum(1).mean(), claimed=512, tolerance=6, unit="nats")
 
 # %% [markdown]
 # So two things can be learned: the equation (worth thousands of nats), and that samples from earlier periods reveal what rounding hid (worth the rest, from about 510 down to 20).
@@ -517,7 +516,7 @@ report("samples that differ, cached and naive", (same[0] != same[1]).sum(), clai
 y = torch.arange(3).repeat(budget(smoke=1, quick=12, full=40))
 played = {name: mu_law_decode(m.float().sample(len(y), y, rng=seed(1))) for name, m in
           (("reach 15", short), ("reach 64", long))}  # fmt: skip
-lesson08.sounds(
+show.audio(
     {f"{note}, {name}": wave[k] for name, wave in played.items() for k, note in enumerate(train.notes)},
     rate=RATE,
     title="The first three notes that each network plays",
@@ -632,7 +631,7 @@ leaky = Leaky((1000,), 256, 3, dilations=short_dilations)
 fit(leaky, train, steps=budget(smoke=2, quick=200, full=2000), batch_size=1, lr=1e-2, ema=0.95, label="leaky")
 report("the leaky network", nats(leaky).sum(1).mean(), claimed=1, tolerance=3, unit="nats")
 print(str(causality(leaky, (80,), y=1)).splitlines()[0])
-lesson08.sounds(
+show.audio(
     {"leaky": mu_law_decode(leaky.sample(1, one, rng=seed(0)))[0]},
     rate=RATE,
     title="The best number of the lesson plays noise",

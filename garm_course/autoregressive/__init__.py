@@ -15,7 +15,9 @@ __getattr__, __dir__, __all__ = lazily(
         ),
         "pixelcnn": "GatedPixelCNN PixelCNN down_shift gated_activation",
         "pixelcnnpp": "PixelCNNPP",
-        "transformer": "CharTransformer",
+        "transformer": "CharTransformer PixelTransformer",
+        "ngram": "NGram",
+        "lstm": "TokenLSTM",
         "wavenet": "WaveNet",
     },
 )

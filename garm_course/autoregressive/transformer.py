@@ -12,17 +12,20 @@ are Unsupervised Multitask Learners"; So et al. (2021), "Primer", arXiv 2109.086
 et al. (2024), "modded-nanogpt" (the other choices together).
 """
 
+import math
 from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from garm_course.autoregressive.images import ImageModel
 from garm_course.autoregressive.layers.attention import CausalAttention, KeyValueCache, rotations
 from garm_course.autoregressive.sampling.loop import one_thread
 from garm_course.autoregressive.sequences import SequenceModel
 from garm_course.inputs import check_settings
 from garm_course.models import configured
+from garm_course.transforms import level_features
 
 
 class Block(nn.Module):
@@ -182,6 +185,137 @@ class CharTransformer(SequenceModel):
         return rows(state, h, i, m)
 
 
+class PixelTransformer(ImageModel):
+    """A transformer over the values of an image in raster order.
+
+    A position reads the values just before it (as many as there are colors, so that each value is read by the very next
+    position), and its neighbors above on the left, above, and above on the right. In attention, each head likes some
+    displacements better than others, wherever the position is.
+
+    Args:
+        shape: (C, H, W) of the images.
+        levels: number of gray levels of a pixel.
+        n_classes: 0, or the number of classes of a class-conditional model.
+        width: features of a position, divisible by the number of heads.
+        layers: number of blocks.
+        heads: number of heads of attention.
+        dropout: probability of dropping a feature of the inputs and of what a layer adds.
+        encoding: see `level_features`.
+
+    Raises:
+        ValueError: for widths, layers or heads out of range.
+
+    Source:
+        Chen et al. (2020), "Generative Pretraining from Pixels", ICML. Its inputs are the previous pixel alone, and its
+        places are learned; the bias by displacement is that of Shaw et al. (2018), arXiv 1803.02155, as one number.
+
+    Example:
+        >>> PixelTransformer((1, 4, 5), 3, width=8)(torch.zeros(2, 1, 4, 5, dtype=torch.long)).shape
+        torch.Size([2, 1, 4, 5, 3])
+    """
+
+    name = "pixel_transformer"
+
+    @configured
+    def __init__(
+        self, shape, levels, n_classes=0, *, width=64, layers=4, heads=4, dropout=0.0, encoding="thermometer"
+    ):  # fmt: skip
+        super().__init__(shape, levels, n_classes)
+        check_settings(1, whole=True, width=width, layers=layers)
+        self.looks_ahead = shape[2] * shape[0]  # a row
+        self.register_buffer("table", level_features(levels, encoding), persistent=False)
+        reads, displacements, different = geometry(shape)
+        self.register_buffer("reads", reads, persistent=False)
+        self.register_buffer("displacements", displacements, persistent=False)
+        self.enter = nn.Linear(reads.shape[1] * self.table.shape[1], width, bias=False)
+        self.places = nn.Parameter(torch.randn(self.positions, width) / math.sqrt(width))
+        self.classes = nn.Embedding(n_classes, width) if n_classes else None
+        self.blocks = nn.ModuleList(
+            Block(width, heads, window=None, turned=False, dropout=dropout) for _ in range(layers)
+        )
+        self.likes = nn.Parameter(torch.zeros(layers, heads, different))
+        self.norm = nn.RMSNorm(width)
+        self.out = zero_linear(width, self.head.n_params)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """See `Autoregressive.forward`."""
+        self.check_examples(x)
+        self.check_classes(y, len(x))
+        values = F.pad(self.to_sequence(self.table[x]), (0, 0, 0, 1))  # (B, D + 1, F): what lies outside is zero
+        h = self.enter(values[:, self.reads].flatten(2)) + self.places
+        h = h if y is None else h + self.classes(y).unsqueeze(1)
+        h = self.dropout(h)
+        for block, added in zip(self.blocks, self.likes[:, :, self.displacements], strict=True):
+            h = block(h, added)
+        return self.from_sequence(self.head.of(self.out(self.norm(h))))
+
+    # While an image is drawn
+
+    @torch.no_grad()
+    def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
+        """Empty caches for n images of classes y; see `step`."""
+        self.check_classes(y, n)
+        places = self.places.unsqueeze(1)  # (D, 1, width)
+        return SimpleNamespace(
+            values=self.places.new_zeros(self.positions + 1, n, self.table.shape[1]),  # the last one stays zero
+            places=places if y is None else places + self.classes(y),
+            enter=self.enter.weight.T.contiguous(),
+            likes=self.likes[:, :, self.displacements],  # (layers, heads, D, D)
+            **cached(self.blocks, self.norm, self.out, n, self.positions, self.looks_ahead),
+        )
+
+    def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
+        """See `Autoregressive.step`: each layer computes one row, and keeps its keys and values."""
+        n = state.values.shape[1]
+        return self.look_ahead(state, i, x_prev, torch.empty(0, n, dtype=torch.long, device=state.values.device))[0]
+
+    @torch.no_grad()
+    def look_ahead(self, state: SimpleNamespace, i: int, x_prev: Tensor | None, guesses: Tensor) -> Tensor:
+        """See `Autoregressive.look_ahead`: the positions of a row in one pass."""
+        m, n = guesses.shape
+        most = self.block_end(i) - i - 1
+        if m > most:
+            raise ValueError(f"expected at most {most} guesses, to the end of the row of position {i}, got {m}")
+        if i:
+            state.values[i - 1] = self.table[x_prev]
+        state.values[i : i + m] = self.table[guesses]
+        here, end = slice(i, i + m + 1), i + m + 1
+        with one_thread((m + 1) * n * 4 * self.norm.weight.numel()):
+            values = state.values[self.reads[here]].transpose(1, 2).flatten(2)  # (m + 1, n, reads * F)
+            h = (values @ state.enter + state.places[here]).flatten(0, 1)
+            params = rows(state, h, i, m + 1, [likes[:, here, :end] for likes in state.likes])
+            return self.head.of(params.unflatten(0, (m + 1, n)))
+
+
+def geometry(shape: tuple[int, int, int]) -> tuple[Tensor, Tensor, int]:
+    """What positions of an image in raster order read, and how they lie to each other.
+
+    Args:
+        shape: (C, H, W).
+
+    Returns:
+        reads: LongTensor (D, C + 3), the positions that each reads: the C before it, then above on the left, above, and
+            above on the right in its own color; D for one outside.
+        displacements: LongTensor (D, D), the number of the displacement from position j up to position i >= j, by rows,
+            columns and colors; 0 elsewhere.
+        different: how many numbers there are.
+    """
+    colors, height, width = shape
+    d = colors * height * width
+    i = torch.arange(d)
+    row, column, color = i // (width * colors), i // colors % width, i % colors
+    before = [torch.where(i >= back, i - back, d) for back in range(1, colors + 1)]
+    above = [
+        torch.where((row > 0) & (column + step >= 0) & (column + step < width), i + (step - width) * colors, d)
+        for step in (-1, 0, 1)
+    ]
+    down, right, later = (t[:, None] - t for t in (row, column, color))
+    number = (down * (2 * width - 1) + right + width - 1) * (2 * colors - 1) + later + colors - 1
+    number = number.where(i[:, None] >= i, 0)
+    return torch.stack([*before, *above], 1), number, height * (2 * width - 1) * (2 * colors - 1)
+
+
 def zero_linear(width: int, n: int) -> nn.Linear:
     """A linear layer without bias whose weights start at zero: at first all values are equally likely."""
     layer = nn.Linear(width, n, bias=False)
@@ -190,7 +324,7 @@ def zero_linear(width: int, n: int) -> nn.Linear:
 
 
 def cached(blocks: nn.ModuleList, norm: nn.RMSNorm, out: nn.Linear, n: int, length: int, block: int) -> dict:
-    """What `rows` needs: empty caches, angles, and the weights transposed, each with the gains of the norm before it."""
+    """What `rows` needs: empty caches, angles, and weights transposed, each with the gains of the norm before it."""
     layers = []
     for one in blocks:
         attention = one.attention

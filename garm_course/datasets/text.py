@@ -1,5 +1,7 @@
 """What every text is: characters as whole numbers, cut into windows of equal length."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -49,11 +51,23 @@ class Text(Dataset):
                 raise ValueError(f"windows of {split} do not overlap, so each character counts once; leave stride out")
         self.text, self.vocabulary = text, vocabulary
         self.tokens = self.encode(text)
-        self.overlap = stride is not None and stride < length
-        self.block = max(1, round(CHARACTERS_OF_A_BLOCK / (stride or length)))
-        x = self.tokens.unfold(0, length, stride or length)
-        y = torch.zeros(len(x), dtype=torch.long)
+        x, y = self._cut(length, stride or length)
         super().__init__(name, split, x, y, levels=len(vocabulary), n_classes=0, source=source, licence=licence)
+
+    def _cut(self, length: int, stride: int) -> tuple[Tensor, Tensor]:
+        """Windows at this distance, with what a likelihood over them has to know."""
+        self.overlap = stride < length
+        self.block = max(1, round(CHARACTERS_OF_A_BLOCK / stride))
+        x = self.tokens.unfold(0, length, stride)
+        return x, torch.zeros(len(x), dtype=torch.long)
+
+    @property
+    def apart(self) -> "Text":
+        """The same text in windows that do not overlap, on which a likelihood is evaluated."""
+        apart = copy(self)
+        apart.x, apart.y = apart._cut(self.shape[0], self.shape[0])
+        vars(apart).pop("fingerprint", None)  # of other windows
+        return apart
 
     def encode(self, text: str) -> Tensor:
         """Characters as tokens, LongTensor (characters,).

@@ -9,11 +9,13 @@ __getattr__, __dir__, __all__ = lazily(
             "Difference Likelihood bits_per_dim evaluate kl_to_model log_probs log_probs_in_context lower_bounds "
             "paired rate_distortion standard_error"
         ),
-        "baselines": "ClassMarginals PixelMarginals Uniform baselines",
+        "marginals": "ClassMarginals PixelMarginals Uniform baselines",
         "audits": "all_examples calibration causality normalization receptive_field",
+        "text": "compressors novelty repetition text_baselines",
         "samples": "bootstrap density_coverage frechet_distance kernel_distance mode_counts precision_recall",
         "sound": (
-            "autocorrelation harmonic_decay harmonic_share log_spectral_distance pitch real_time_factor semitones"
+            "autocorrelation harmonic_decay harmonic_share log_spectral_distance pitch real_time_factor semitones "
+            "sound_baselines"
         ),
         "features": "DigitClassifier accuracy class_shares classify",
     },

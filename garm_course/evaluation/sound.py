@@ -9,6 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from garm_course.autoregressive.ngram import NGram
+from garm_course.datasets.plucked import OnePeriod, Plucked
+from garm_course.evaluation.likelihood import Likelihood, evaluate
+from garm_course.evaluation.marginals import Uniform
 from garm_course.inputs import check_settings, check_sounds
 
 
@@ -237,3 +241,22 @@ def real_time_factor(seconds: float, samples: int, *, rate: float) -> float:
     check_settings(0, above=True, seconds=seconds, rate=rate)
     check_settings(1, whole=True, samples=samples)
     return seconds * rate / samples
+
+
+def sound_baselines(train: Plucked, data: Plucked) -> dict[str, Likelihood]:
+    """What a model of plucked strings that is told the note should beat, and whoever knows the string.
+
+    Args:
+        train: the notes that are counted.
+        data: the notes that are scored.
+
+    Returns:
+        In nats per note: "uniform"; "histogram" and "bigram", Witten-Bell tables of each note; and "one period of
+        memory", see `OnePeriod`.
+    """
+    tables = {
+        name: NGram(data.shape, train.levels, train.n_classes, order=order).fit_counts(train.x, train.y)
+        for name, order in (("histogram", 0), ("bigram", 1))
+    }
+    models = {"uniform": Uniform(train.levels), **tables, "one period of memory": OnePeriod(train)}
+    return {name: evaluate(model, data) for name, model in models.items()}

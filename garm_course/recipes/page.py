@@ -58,9 +58,9 @@ def page(results: dict[str, dict], studies: dict[str, dict]) -> str:
 
 
 def variant(entry: dict) -> dict:
-    """The options of an entry's data that change what they are: all but the number of examples."""
+    """The options of an entry's data that change what they are: all but the number of examples and their distance."""
     splits = entry["data_options"].values()
-    return {key: value for options in splits for key, value in options.items() if key != "n"}
+    return {key: value for options in splits for key, value in options.items() if key not in ("n", "stride")}
 
 
 def groups(results: dict[str, dict], kind: Kind) -> list[dict[str, dict]]:
@@ -190,7 +190,7 @@ def _errors(rows: Sequence[dict], kind: Kind) -> str:
         if there:
             counts = " or ".join(f"{n:,}" for n in sorted({figures["n"] for figures in there}))
             error = kind.number(max(figures["stderr"] for figures in there), digits)
-            said.append(f"{error}{kind.sign} ({split}, {counts} examples)")
+            said.append(f"{error}{kind.sign} ({split}, {counts} {kind.counted})")
     return f"Standard error because the split is finite: at most {join(said)}."
 
 

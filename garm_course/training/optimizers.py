@@ -36,14 +36,17 @@ def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
     return list(dict.fromkeys(inside))
 
 
-def optimizers(model: nn.Module, *, lr: float, weight_decay: float, muon: float | None) -> dict[str, Optimizer]:
+def optimizers(
+    model: nn.Module, *, lr: float, muon: float | None = None, weight_decay: float = 0.0, fused: bool = False
+) -> dict[str, Optimizer]:
     """The optimizers of all weights of a model, by name.
 
     Args:
         model: any network.
         lr: learning rate of AdamW.
-        weight_decay: decoupled, of both.
         muon: learning rate of Muon; None for AdamW alone, which is also what a torch before 2.9 gets, with a warning.
+        weight_decay: decoupled, of both.
+        fused: whether AdamW updates all weights in one pass.
 
     Returns:
         {"all": AdamW}, or {"hidden": Muon, "other": AdamW}.
@@ -51,7 +54,7 @@ def optimizers(model: nn.Module, *, lr: float, weight_decay: float, muon: float 
     Raises:
         ValueError: Muon is asked for and the model has no hidden matrices.
     """
-    adamw = {"lr": lr, "weight_decay": weight_decay, "betas": (0.9, 0.99)}
+    adamw = {"lr": lr, "weight_decay": weight_decay, "betas": (0.9, 0.99), "fused": fused}
     hidden = hidden_matrices(model) if muon is not None else []
     if muon is not None and not hidden:
         raise ValueError(
@@ -69,29 +72,3 @@ def optimizers(model: nn.Module, *, lr: float, weight_decay: float, muon: float 
         "hidden": torch.optim.Muon(hidden, lr=muon, weight_decay=weight_decay),
         "other": AdamW(other, **adamw),
     }
-
-
-class Together:
-    """Several optimizers that step as one, on one loss and with one norm of the gradient.
-
-    Args:
-        parts: the optimizers, of different weights.
-    """
-
-    def __init__(self, *parts: Optimizer):
-        self.parts = parts
-
-    @property
-    def param_groups(self) -> list[dict]:
-        """The groups of all."""
-        return [group for part in self.parts for group in part.param_groups]
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """As of one optimizer."""
-        for part in self.parts:
-            part.zero_grad(set_to_none)
-
-    def step(self) -> None:
-        """One step of each."""
-        for part in self.parts:
-            part.step()

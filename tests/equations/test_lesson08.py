@@ -9,11 +9,11 @@ import torch
 from small_models import small_model
 
 from garm_course.autoregressive.wavenet import WaveNet
-from garm_course.datasets.plucked import NOTES, Plucked, pluck
+from garm_course.datasets.plucked import NOTES, OnePeriod, Plucked, pluck
 from garm_course.evaluation.audits import dependence
 from garm_course.evaluation.sound import harmonic_decay, real_time_factor
 from garm_course.lessons.lesson08.causal_conv1d import causal_conv1d
-from garm_course.lessons.lesson08.physicist import borders, physicist
+from garm_course.lessons.lesson08.physicist import physicist
 from garm_course.lessons.lesson08.receptive_field import receptive_field
 from garm_course.lessons.lesson08.residual_stack import residual_stack
 from garm_course.transforms import mu_law_decode, mu_law_encode
@@ -154,21 +154,16 @@ def test_a_memory_of_few_samples_costs_more_the_longer_the_sound_and_the_excess_
 
 
 @pytest.mark.equation("8.7")
-def test_the_physicist_is_a_distribution_over_the_next_level():
-    low, high = borders()
-    assert torch.equal(low[1:], high[:-1])
-    assert (low[0].item(), high[-1].item()) == pytest.approx((-1, 1))
-    inside = (low + high) / 2
-    assert torch.equal(mu_law_encode(inside), torch.arange(256))
-    data = Plucked("test", notes="G4", length=100, n=1)
-    for t in (20, 21, 47):
-        every = data.x.repeat(256, 1)
-        every[:, t] = torch.arange(256)
-        mass = (-physicist(every, 20)[:, t]).exp().sum().item()
-        assert mass == pytest.approx(1, abs=1e-6)
-    nats = physicist(Plucked("test", notes="G4", length=400, n=20).x, 20)
-    assert nats.min() > -1e-9
-    assert nats[:, :20].sum(1).tolist() == pytest.approx([21 * math.log(2)] * 20)
+def test_the_physicist_pays_for_the_pluck_and_then_for_what_rounding_hides():
+    data = Plucked("test", notes=("A3", "D4", "G4"), length=400, n=30)
+    nats = physicist(data)
+    torch.testing.assert_close(nats.sum(1), -OnePeriod(data).log_prob(data.x, data.y))
+    for x, y in zip(nats, data.y, strict=True):
+        p = NOTES[data.notes[y]]
+        assert x[:p].sum() == pytest.approx((p + 1) * math.log(2))
+        assert 0.2 * (400 - p) < x[p:].sum() < (400 - p)
+    excess = nats.cumsum(1).mean(0) + data.log_prob(data.x, data.y).mean()
+    assert 0 < excess[200] < excess[-1]
 
 
 @pytest.mark.equation("8.8")

@@ -9,7 +9,6 @@ from small_models import TokenConv
 
 from garm_course import datasets
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
-from garm_course.evaluation.baselines import ClassMarginals, PixelMarginals, Uniform, baselines
 from garm_course.evaluation.likelihood import (
     Likelihood,
     bits_per_dim,
@@ -20,6 +19,7 @@ from garm_course.evaluation.likelihood import (
     paired,
     standard_error,
 )
+from garm_course.evaluation.marginals import ClassMarginals, PixelMarginals, Uniform, baselines
 
 
 def rng(seed=0):

@@ -11,7 +11,8 @@ from torch import nn
 from garm_course.autoregressive.sequences import SequenceModel
 from garm_course.training.checkpoints import Checkpoints
 from garm_course.training.likelihood import fit
-from garm_course.training.optimizers import Together, hidden_matrices, optimizers
+from garm_course.training.loop import NonFiniteLossError
+from garm_course.training.optimizers import hidden_matrices, optimizers
 
 X = torch.randint(5, (40, 12), generator=torch.Generator().manual_seed(0)).cumsum(1) % 5
 SETTINGS = {"steps": 11, "batch_size": 8, "lr": 4e-3, "muon": 0.02, "evaluate_every": 3}
@@ -63,9 +64,9 @@ def test_hidden_are_the_matrices_of_blocks_and_nothing_else():
 @needs_muon
 def test_every_weight_belongs_to_one_optimizer():
     model = build()
-    parts = optimizers(model, lr=1e-3, weight_decay=0.1, muon=0.02)
+    parts = optimizers(model, lr=1e-3, muon=0.02, weight_decay=0.1)
     assert [type(part).__name__ for part in parts.values()] == ["Muon", "AdamW"]
-    trained = [id(weight) for group in Together(*parts.values()).param_groups for weight in group["params"]]
+    trained = [id(weight) for part in parts.values() for group in part.param_groups for weight in group["params"]]
     assert sorted(trained) == sorted(map(id, model.parameters()))
     assert [(part.defaults["lr"], part.defaults["weight_decay"]) for part in parts.values()] == [
         (0.02, 0.1),
@@ -99,6 +100,17 @@ def test_one_norm_clips_the_gradients_of_both(monkeypatch):
     model = build()
     train(model, steps=2)
     assert seen == [len(list(model.parameters()))] * 2
+
+
+@needs_muon
+def test_a_loss_that_is_not_finite_moves_the_weights_of_neither():
+    def loss(model, x, y):
+        return -model.log_prob(x).mean() * math.inf
+
+    model = build()
+    with pytest.raises(NonFiniteLossError, match="loss became inf at step 1"):
+        train(model, loss=loss)
+    assert equal(model, build())
 
 
 @needs_muon
