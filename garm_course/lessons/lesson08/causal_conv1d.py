@@ -156,6 +156,10 @@ EXERCISE = Exercise(
             "The output is one step late: the shift by one is at the input of the model, not in every layer.",
         ),
         (
+            lambda x, w, d: causal_conv1d(x.flip(-1), w, d).flip(-1),
+            "Time runs backward: an output reads its own input and later ones. Only earlier ones may be read.",
+        ),
+        (
             _rolled,
             "torch.roll goes around, so the beginning reads the end. Before the first sample there are zeros.",
         ),

@@ -139,6 +139,10 @@ EXERCISE = Exercise(
             _levels(lambda y: 127.5 * y),
             "Levels run from 0 to 255, and yours from -128 to 128: add 1 to f before you scale it.",
         ),
+        (
+            _levels(lambda y: 127.5 * (1 - y)),
+            "The levels are upside down: amplitude 1 has level 255, and -1 has level 0.",
+        ),
         (_levels(lambda y: 127.5 * y + 1), "Add the 1 to f, before it is multiplied by 127.5."),
         (
             _levels(lambda y: 127 * (y + 1)),

@@ -85,6 +85,10 @@ EXERCISE = Exercise(
             "This holds for k = 2 and dilations 1, 2, 4, ... alone: add up the dilations that are given.",
         ),
         (
+            _of(lambda k, s, n: 1 + (k - 1) * (2**n - 1)),
+            "The dilations are taken for 1, 2, 4, ...: add up those that are given.",
+        ),
+        (
             _of(lambda k, s, n: (k - 1) * s + n),
             "The output's own place is counted once in each layer. It is one place for the whole stack.",
         ),

@@ -246,6 +246,18 @@ EXERCISE = Exercise(
             _variant(with_bias=lambda u, bias: u * (1 + bias.unsqueeze(-1))),
             "The bias multiplies the convolution: add it.",
         ),
+        (
+            _variant(after=lambda h, r, z: h - r @ z),
+            "The residual output is subtracted: add residual @ z to h.",
+        ),
+        (
+            _variant(after=lambda h, r, z: (h + r @ z) / 2**0.5),
+            "The stream is divided by the root of 2, as some implementations do: (8.4) adds and does not scale.",
+        ),
+        (
+            lambda h, layers: residual_stack(h, [(d, w, b, s, r) for d, w, b, r, s in layers]),
+            "`residual` and `skip` are exchanged: the tuple is (dilation, w, bias, residual, skip).",
+        ),
         (_in_place, "h is changed in place with +=: write h = h + residual @ z."),
         (
             lambda h, layers: residual_stack(h, layers[::-1]),
