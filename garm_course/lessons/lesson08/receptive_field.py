@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from math import prod
 
+from garm_course.autoregressive import wavenet
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
@@ -10,7 +11,7 @@ from garm_course.exercises.registry import Exercise, Speed, same
 
 def receptive_field(k: int, dilations: Sequence[int]) -> int:
     """Inputs that one output of a stack of causal convolutions depends on: 1 + (k - 1) (sum of the dilations)."""
-    return 1 + (k - 1) * sum(dilations)
+    return wavenet.receptive_field(k, tuple(dilations))
 
 
 def _of(formula: Callable[[int, int, int], int]):
