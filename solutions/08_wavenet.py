@@ -490,12 +490,13 @@ show.curves(
     ylabel="nats per sample",
     title="After the pluck, the longer memory is cheaper",
     alt="Nats per sample against time, averaged over test notes. The coin flips end after 36 samples, and the physicist "
-    "stays near half a nat. The networks rise to 3 or 4 nats after the pluck and fall slowly, reach 64 below reach 15.",
+    "stays near half a nat. The networks rise to about 3 nats near sample 250 and fall slowly, reach 64 below reach 15.",
 )
 
 # %% [markdown]
 # Both networks learn that a pluck is a choice between few levels.
-# After the pluck, both pay most while the wave is still loud and jagged, and the long network pays less.
+# Then the string's means create more and more different levels, and the cost rises until sample 250 or so; later the wave is smooth and easier to continue.
+# The long network pays less in every part of a note.
 # Neither comes near the physicist in so short a run.
 # (This is one seed. With two other seeds both numbers moved by less than 30 nats.)
 #
