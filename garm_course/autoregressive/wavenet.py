@@ -170,13 +170,14 @@ class WaveNet(SequenceModel):
         """Empty ring buffers for n sounds of classes y; see `step`."""
         self.check_classes(y, n)
         self.shape_of(length)
-        state = SimpleNamespace(n=n, inputs=self.inputs(), layers=[])  # a ring and its products a layer
-        skips = self.skips[0].weight.T.split(self.channels)
-        residuals = [layer.weight.T for layer in self.residuals] + [skips[0].new_zeros(2 * (self.channels,))]
-        for gate, bias, residual, skip in zip(self.gates, self.class_biases(y), residuals, skips, strict=True):
+        inputs = self.inputs()
+        state = SimpleNamespace(n=n, inputs=inputs, layers=[], said=inputs.new_zeros(n, self.skips[0].in_features))
+        residuals = [layer.weight.T for layer in self.residuals] + [None]  # nothing reads the stream after the last
+        places = state.said.split(self.channels, 1)  # of what each layer says
+        for gate, bias, residual, said in zip(self.gates, self.class_biases(y), residuals, places, strict=True):
             ring = RingBuffer(gate, n, block=self.looks_ahead)
             ring.bias = ring.bias if bias is None else ring.bias + bias  # (n, 2C)
-            state.layers.append((ring, torch.cat([residual, skip], 1)))  # (C, C + S): one product adds to both
+            state.layers.append((ring, residual, said))
         return state
 
     @torch.no_grad()
@@ -184,10 +185,13 @@ class WaveNet(SequenceModel):
         """See `Autoregressive.step`: the same lines as `forward`, for one sample."""
         with one_thread(state.n * self.channels):
             h = self._read(state, x_prev)
-            for ring, both in state.layers:
+            for ring, residual, said in state.layers:
                 ring.t = i
-                h = torch.addmm(h, gated_activation(ring.step(h[:, : self.channels])), both)
-            return self.read_out(h[:, self.channels :])
+                a, b = ring.step(h).chunk(2, 1)
+                torch.mul(a.tanh_(), b.sigmoid_(), out=said)
+                if residual is not None:
+                    h = torch.addmm(h, said, residual)
+            return self.read_out(self.skips[0](state.said))
 
     @torch.no_grad()
     def look_ahead(self, state: SimpleNamespace, i: int, x_prev: Tensor | None, guesses: Tensor) -> Tensor:
@@ -195,14 +199,14 @@ class WaveNet(SequenceModel):
         if len(guesses) >= self.looks_ahead:
             raise ValueError(f"expected at most {self.looks_ahead - 1} guesses, got {len(guesses)}")
         with one_thread(state.n * (len(guesses) + 1) * self.channels):
-            h = torch.cat([self._read(state, x_prev), self._read(state, guesses.flatten())])  # (m n + n, C + S)
-            for ring, both in state.layers:
+            h, said = torch.cat([self._read(state, x_prev), state.inputs[guesses.flatten()]]), []  # (m n + n, C)
+            for ring, residual, _ in state.layers:
                 ring.t = i
-                z = ring.row(h[:, : self.channels].unflatten(0, (-1, state.n)))
-                h = torch.addmm(h, gated_activation(z.flatten(0, 1)), both)
-            return self.read_out(h[:, self.channels :]).unflatten(0, (-1, state.n))
+                said.append(gated_activation(ring.row(h.unflatten(0, (-1, state.n))).flatten(0, 1)))
+                if residual is not None:
+                    h = torch.addmm(h, said[-1], residual)
+            return self.read_out(self.skips[0](torch.cat(said, 1))).unflatten(0, (-1, state.n))
 
     def _read(self, state: SimpleNamespace, x: Tensor | None) -> Tensor:
-        """Values (m,) as the stream and an output that is still empty, (m, C + S); None: the token before the first."""
-        h = state.inputs[-1:].expand(state.n, -1) if x is None else state.inputs[x]
-        return torch.cat([h, self.skips[0].bias.expand(len(h), -1)], 1)
+        """What the stack reads of values x (n,), or of the token before the first: (n, C)."""
+        return state.inputs[-1:].expand(state.n, -1) if x is None else state.inputs[x]

@@ -275,7 +275,7 @@ class OnePeriod(nn.Module):
         late, early = (low[:, 1:-period], high[:, 1:-period]), (low[:, : -period - 1], high[:, : -period - 1])
         cells = (2 / damping * edge[:, period + 1 :] for edge in (low, high))
         below, above = (_sum_of_uniforms(edge, late, early) for edge in cells)
-        return above - below
+        return (above - below).clamp(min=0)  # rounding
 
 
 def _sum_of_uniforms(z: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:

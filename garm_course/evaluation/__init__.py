@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazily(
             "paired rate_distortion standard_error"
         ),
         "marginals": "ClassMarginals PixelMarginals Uniform baselines",
-        "audits": "all_examples calibration causality normalization receptive_field",
+        "audits": "all_examples calibration causality forgets normalization receptive_field",
         "text": "compressors novelty repetition text_baselines",
         "samples": "bootstrap density_coverage frechet_distance kernel_distance mode_counts precision_recall",
         "sound": (

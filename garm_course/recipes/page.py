@@ -46,7 +46,7 @@ def page(results: dict[str, dict], studies: dict[str, dict]) -> str:
     for kind in KINDS.values():
         tables = [result_table(group, kind) for group in groups(of_kind[kind.name], kind)]
         if tables:
-            comparable = [not_published(results)] if kind.published else []
+            comparable = [not_published(of_kind[kind.name])] if kind.published else []
             parts += [f"## {kind.heading}", " ".join([kind.about, *filter(None, comparable)]), *tables]
     if studies:
         parts += ["## Studies", study_table(studies)]
@@ -166,7 +166,9 @@ def result_table(group: dict[str, dict], kind: Kind) -> str:
 def _heading(entry: dict) -> str:
     data, options = entry["data"], variant(entry)
     said = [VARIANTS[data]] if data in VARIANTS else []
-    said += [key if value is True else f"{key} {value}" for key, value in sorted(options.items())]
+    for key, value in sorted(options.items()):
+        words = ", ".join(value) if isinstance(value, list | tuple) else value
+        said.append(key if value is True else f"{key} {words}")
     return f"### `{data}`" + (f": {', '.join(said)}" if said else "")
 
 

@@ -77,14 +77,16 @@ def wav(x, rate):
         >>> len(wav(np.zeros(1000), 8000))  # 44 bytes say what follows
         2044
     """
-    (x,), _ = check_signals(x if np.ndim(x) == 1 else np.zeros((0, 0)), None)
+    x, _ = check_signals(x, None)
+    if len(x) != 1:
+        raise ValueError(f"expected one sound (T,), got {len(x)}; write a file for each, or join them")
     check_rate(rate, whole=True)
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes((32767 * x).round().clip(-32767, 32767).astype("<i2").tobytes())
+        file.writeframes((32767 * x[0]).round().clip(-32767, 32767).astype("<i2").tobytes())
     return buffer.getvalue()
 
 

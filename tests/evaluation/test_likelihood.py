@@ -281,6 +281,8 @@ def test_the_error_of_a_text_is_over_blocks_of_two_thousand_characters():
     found = evaluate(model, data)
     assert found.stderr == standard_error(nll, 100) != pytest.approx(standard_error(nll), rel=0.05)
     assert found.nats == pytest.approx(nll.mean().item(), rel=1e-12)
+    each = -log_probs_in_context(model, data, 10)
+    assert evaluate(model, data, context=10).stderr == standard_error(each, 2000)
 
 
 def test_a_paired_difference_is_that_of_the_same_examples():
