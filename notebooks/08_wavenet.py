@@ -45,7 +45,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from garm_course import budget, check, claims, fit, guess, load, report, seed, show
+from garm_course import budget, check, claims, fit, guess, load, load_pretrained, recorded, report, seed, show
 from garm_course.autoregressive import WaveNet
 from garm_course.datasets.plucked import pluck
 from garm_course.evaluation import causality, harmonic_decay, pitch, real_time_factor, semitones
@@ -111,28 +111,28 @@ report("entropy of a note, given which note it is", floor, claimed=19.87, tolera
 counts = torch.ones(256, 256).index_put_((train.x[:, :-1].flatten(), train.x[:, 1:].flatten()), torch.ones(()), True)
 table = (counts / counts.sum(1, keepdim=True)).double().log()
 bigram = -(table[test.x[:, :-1], test.x[:, 1:]].sum(1).mean().item() - math.log(4))  # the first sample: one of four
-report("bigram", bigram, claimed=3845, tolerance=25, unit="nats")
-x = test.x[:1, :1].repeat(3, 1)
+report("bigram", bigram, claimed=3866, tolerance=2, unit="nats")
+x = test.x[:1, :1]
 rng = seed(0)
 for _ in range(999):
     x = torch.cat([x, torch.multinomial(table[x[:, -1]].exp(), 1, generator=rng)], 1)
 show.audio(
-    {f"bigram {k + 1}": wave for k, wave in enumerate(mu_law_decode(x))},
+    {"drawn from the bigram table": mu_law_decode(x)[0]},
     rate=RATE,
     title="One sample of memory makes noise",
-    alt="Three sounds drawn from the bigram table: waves without any period, and spectra without harmonics. You hear "
+    alt="A sound drawn from the bigram table: a wave without any period, and a spectrum without harmonics. You hear "
     "crackling noise.",
 )
 
 # %% [markdown]
-# The table improves on the uniform distribution, which costs $1000 \ln 256 = 5{,}545$ nats, but it needs about 190 times the entropy, and no string is to be heard.
+# The table improves on the uniform distribution, which costs $1000 \ln 256 = 5{,}545$ nats, but it needs almost 200 times the entropy, and what it draws is crackling noise.
 # One sample of memory cannot hold a period of 20.
 #
 # ## 2 Uneven levels suit quiet sound
 #
 # The network will choose among 256 levels, so first we need levels.
 # Evenly spaced levels waste bits: they are as coarse for a whisper as for a shout, while our ears judge errors relative to loudness.
-# The telephone's answer is **mu-law**: bend the amplitude $x \in [-1, 1]$ by a logarithm, then round:
+# Digital telephony uses **mu-law**: bend the amplitude $x \in [-1, 1]$ by a logarithm, then round:
 #
 # $$f(x) = \operatorname{sgn}(x)\,\frac{\ln(1 + \mu |x|)}{\ln(1 + \mu)}, \qquad q = \operatorname{round}\Big(\frac{\mu}{2}\,\big(f(x) + 1\big)\Big), \qquad \mu = 255 \tag{8.1}$$
 
@@ -180,7 +180,7 @@ for loudness, linear_db, mu_db in ((0.01, 9.3, 33.7), (0.5, 43.2, 38.4)):
 
 # %%
 physicist = lesson08.physicist(test)  # (N, 1000): nats of every sample
-report("the physicist with one period of memory", physicist.sum(1).mean(), claimed=512, tolerance=6, unit="nats")
+report("the physicist with one period of memory", physicist.sum(1).mean(), claimed=512, tolerance=1, unit="nats")
 
 # %% [markdown]
 # So two things can be learned: the equation (worth thousands of nats), and that samples from earlier periods reveal what rounding hid (worth the rest, from about 510 down to 20).
@@ -199,7 +199,7 @@ report("the physicist with one period of memory", physicist.sum(1).mean(), claim
 # Move the slider until all three strings are reached:
 
 # %%
-lesson08.reach_tree(4)
+lesson08.reach_tree(5)
 
 # %% [markdown]
 # **Exercise 2 · `receptive_field`** · ●○○ · 3 minutes
@@ -416,7 +416,7 @@ def memory_floor(r: int) -> float:
     return sum(entropy(w) - (entropy(w[:, :-1]) if w.shape[1] > 1 else 0.0) for w in windows)
 
 
-for r, claimed in ((0, 755.4), (1, 319.6), (2, 87.5), (4, 50.4), (8, 20.8), (11, 6.93)):
+for r, claimed in ((0, 755.4), (1, 319.6), (2, 87.5), (4, 50.4), (11, 6.93)):
     report(f"floor with {r} samples of memory", memory_floor(r), claimed=claimed, tolerance=0.1, unit="nats")
 
 # %% [markdown]
@@ -474,15 +474,17 @@ show.curves(
     xlabel="sample",
     ylabel="nats per sample",
     title="After the pluck, the longer memory is cheaper",
-    alt="Nats per sample against time, averaged over test notes. The coin flips end after 36 samples, and the physicist "
-    "stays near half a nat. The networks rise to about 3 nats near sample 250 and fall slowly, reach 64 below reach 15.",
+    alt="Nats per sample against time, averaged over test notes. The coin flips end after 36 samples. The physicist "
+    "rises to 2 nats at sample 50 and stays below half a nat later. The networks rise to about 3 nats near sample 250 and "
+    "fall slowly, reach 64 below reach 15.",
 )
 
 # %% [markdown]
 # Both networks learn that a pluck is a choice between few levels.
 # Then the string's means create more and more different levels, and the cost rises until sample 250 or so; later the wave is smooth and easier to continue.
 # The long network pays less in every part of a note.
-# Neither comes near the physicist in so short a run.
+# Right after the pluck both even beat the physicist: they know that only a few levels occur there, and the physicist takes every level as a whole interval.
+# Over a whole note, neither comes near the physicist in so short a run.
 # (This is one seed. With two other seeds both numbers moved by less than 30 nats.)
 #
 # The gap is about a tenth of the nats.
@@ -507,21 +509,22 @@ y = torch.arange(3).repeat(budget(smoke=1, quick=12, full=40))
 played = {name: mu_law_decode(m.sample(len(y), y, rng=seed(1))) for name, m in
           (("reach 15", short), ("reach 64", long))}  # fmt: skip
 show.audio(
-    {f"{note}, {name}": wave[k] for name, wave in played.items() for k, note in enumerate(train.notes)},
+    {f"A3, {name}": wave[0] for name, wave in played.items()},
     rate=RATE,
-    title="The first three notes that each network plays",
-    alt="Six drawn sounds. Reach 15: waves that never repeat and do not fade, spectra without lines; you hear rumble. "
-    "Reach 64: waves that repeat and fade, lines of harmonics with noise between them; you hear a pitch, rougher than a "
-    "string.",
+    title="The first A3 that each network plays",
+    alt="Two drawn sounds. Reach 15: a wave that never repeats and does not fade, a spectrum without lines; you hear "
+    "rumble. Reach 64: a wave that repeats and fades, lines of harmonics with noise between them; you hear a pitch, "
+    "rougher than a string.",
+    window=128,
 )
 
 # %% [markdown]
 # ## 8 Does it sound right? Measure it
 #
 # **Pitch.** A wave of period $P$ resembles itself after a shift of $P$ samples, so its autocorrelation has a peak there.
-# Two details decide.
+# Two details matter.
 # The string's period is not $p$ but $p + \tfrac12$, because the mean of two samples delays the wave by half a sample; and a shift by two periods, $2p + 1$, fits *better* because it is an integer.
-# Whoever takes the highest peak therefore hears most notes an octave too low.
+# A judge that takes the highest peak therefore puts most notes an octave too low.
 # The library's [`pitch`](../garm_course/evaluation/sound.py) takes the first peak that is at least 80 % of the highest.
 # Judge the judge first, on real notes:
 
@@ -551,7 +554,7 @@ for name, claimed in (("reach 15", 0.02), ("reach 64", 0.97)):
 # $$g_m = g \cos\!\Big(\frac{\pi m}{p + \tfrac12}\Big) \tag{8.8}$$
 
 # %%
-period, harmonics = 20.5, 6  # G4
+period, harmonics = 20.5, 4  # G4
 formula = 0.98 * torch.cos(math.pi * torch.arange(1, harmonics + 1) / period)
 decay = {"real": harmonic_decay(test.waveform[test.y == 2], period=period, harmonics=harmonics, start=100)}
 decay["reach 64"] = harmonic_decay(played["reach 64"][y == 2], period=period, harmonics=harmonics, start=100)
@@ -563,7 +566,7 @@ show.curves(
     ylabel="factor per period",
     title="Real harmonics fade by the formula, drawn ones ring too long",
     alt="Factor by which each harmonic of G4 fades per period. Real notes lie on the curve of (8.8), which falls from 0.97 "
-    "to 0.59. Drawn notes stay above 0.9 for all six harmonics.",
+    "to 0.80. Drawn notes stay above 0.9 for all four harmonics.",
 )
 worst = (decay["real"] - formula)[:3].abs().max()
 report("real G4, largest difference from (8.8), harmonics 1 to 3", worst, claimed=0, tolerance=0.01)
@@ -572,13 +575,45 @@ report("harmonic 4 of G4, drawn", decay["reach 64"][3], claimed=0.94, tolerance=
 
 # %% [markdown]
 # Real harmonics obey (8.8).
+# (From the fifth on they are gone so soon that rounding noise hides them.)
 # The drawn notes are in tune, but their high harmonics fade too slowly.
 # A likely reason: every level that is drawn a little wrong acts as a small new pluck, which feeds high frequencies back into the string.
 # Pitch was learned, timbre was not.
 #
-# One judge is merciless, by the way: `test.log_prob` of every drawn sound is $-\infty$, because no string of the data set makes exactly these 1,000 levels.
+# ## 9 With ten times the training, the first harmonics fade as they should
 #
-# ## 9 Halfway between two notes there is no note
+# The library's recipe trains twelve layers, which reach 127 samples, on ten times as many notes (`garm train wavenet --data plucked --seed 0`, about five minutes of processor time).
+# Nothing is equal in this comparison: more layers, more reach, more steps, another optimizer, and one seed.
+# It shows how far the method goes, not which of the changes matters.
+
+# %%
+best = load_pretrained("wavenet-plucked")
+print(f"recorded, all 300 test notes: ≈ {recorded('wavenet-plucked')['test']['nats']:.0f} nats")
+report("recorded network, our 150 test notes", nats(best).sum(1).mean(), claimed=1093, tolerance=5, unit="nats")
+again = mu_law_decode(best.sample(len(y), y, rng=seed(1)))
+report("drawn notes with the right pitch, recorded", right(again, y).double().mean(), claimed=1, tolerance=0.06)
+fade = harmonic_decay(again[y == 2], period=period, harmonics=harmonics, start=100).median(0).values
+report("harmonic 3 of G4, recorded", fade[2], claimed=0.88, tolerance=0.03)
+report("harmonic 4 of G4, recorded", fade[3], claimed=0.86, tolerance=0.05)
+
+# %% tags=["exact"]
+show.audio(
+    {"1": again[2], "2": test.waveform[test.y == 2][0]},
+    rate=RATE,
+    title="One of these two notes is real",
+    alt="Two G4 notes, one real and one drawn from the recorded network: both have a burst, a wave that repeats and fades, "
+    "and a ladder of harmonics. You hear two plucked strings.",
+    window=128,
+)
+
+# %% [markdown]
+# <details><summary>Which one is real?</summary>The second one. In the spectrogram of the first there is noise between the harmonics.</details>
+#
+# The cost falls to less than half, every note is in tune, and the first three harmonics now fade as (8.8) says.
+# But 1,093 nats are still twice the physicist's 512, and 55 times the entropy.
+# One judge stays merciless: `test.log_prob` of a drawn sound is $-\infty$, because no string of the data set makes exactly these 1,000 levels.
+#
+# ## 10 Halfway between two notes there is no note
 #
 # The note enters as a bias in every gate.
 # Nothing stops us from asking for the mean of the biases of A3 and D4: the library accepts weights in place of a class.
@@ -596,7 +631,7 @@ between = ((periods > 30) & (periods < 34)).sum() * 40 / n
 one_note = (((periods - 36.5).abs() < 1) | ((periods - 27.5).abs() < 1)).sum() * 40 / n
 print("the first eight periods ≈", ", ≈ ".join(f"{p:.1f}" for p in periods[:8]))
 report("halfway sounds with a period between 30 and 34", between, claimed=0, tolerance=3)
-report("halfway sounds that play A3 or D4", one_note, claimed=27, tolerance=10)
+report("halfway sounds that play A3 or D4", one_note, claimed=28, tolerance=12)
 
 # %% [markdown]
 # It does not.
@@ -604,7 +639,7 @@ report("halfway sounds that play A3 or D4", one_note, claimed=27, tolerance=10)
 # If the network stored the period as a number, the mean would be a note in between.
 # It behaves as if it had three habits instead, each of copying from a certain distance, and one of them wins.
 #
-# ## 10 Break it
+# ## 11 Break it
 #
 # Forget the shift.
 # The network should read the sample *before* the one that it predicts; in `Leaky` it reads that sample itself.
@@ -628,16 +663,16 @@ drawn = leaky.sample(1, one, rng=seed(0))[0]
 report("different levels in a sound that the leaky network draws", len(drawn.unique()), claimed=1, tolerance=5)
 
 # %% [markdown]
-# Half a nat for a note whose coin flips alone cost 20.
+# The leaky network needs half a nat for a note whose coin flips alone cost 20.
 # And when it draws, it is silent: it repeats one level, because all that it has learned is to copy the sample that it sees.
 # There were three warnings.
-# A likelihood below the entropy is impossible for an honest model, and one below the physicist's should already make you suspicious.
+# A likelihood below the entropy is impossible for an honest model, and one below the physicist's deserves a second look.
 # The audit `causality` names the leak in a second.
-# And the sounds have nothing to do with the likelihood.
+# And what it plays is silence, whatever the likelihood says.
 # Where the entropy is unknown, as it is for speech, only the last two warnings remain.
 
 # %% [markdown]
-# ## 11 Check yourself
+# ## 12 Check yourself
 #
 # 1. You add a seventh layer with dilation 64 to the long network. What is its reach, and which of our three notes gains from it?
 #
@@ -670,10 +705,10 @@ report("different levels in a sound that the leaky network draws", len(drawn.uni
 # ## Your turn
 #
 # The physicist with one period of memory costs 512 nats a note on these test notes.
-# Train a network that gets below: more layers, more steps, longer reach.
-# The library's recipe has twelve layers and a reach of 127: `garm train wavenet --data plucked --seed 0`.
+# The recorded network needs 1,093.
+# Train a network that gets below 512: more layers, more steps, longer reach.
 # Choose on validation notes, look at the test notes once.
-# Or repair the timbre: what makes the high harmonics of drawn notes fade?
+# Or find out which of the changes in section 9 made the harmonics fade: train with one of them at a time.
 #
 # ## Where next
 #
