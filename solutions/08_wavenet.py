@@ -490,8 +490,8 @@ show.curves(
     ylabel="nats per sample",
     title="After the pluck, the longer memory is cheaper",
     alt="Nats per sample against time, averaged over test notes. The coin flips end after 36 samples. The physicist "
-    "rises to 2 nats at sample 50 and stays below half a nat later. The networks rise to about 3 nats near sample 250 and "
-    "fall slowly, reach 64 below reach 15.",
+    "rises to 2 nats at sample 50 and stays near half a nat later. The networks rise to about 3 nats near sample 250 "
+    "and fall slowly, reach 64 below reach 15.",
 )
 
 # %% [markdown]
@@ -580,8 +580,8 @@ show.curves(
     xlabel="harmonic",
     ylabel="factor per period",
     title="Real harmonics fade by the formula, drawn ones ring too long",
-    alt="Factor by which each harmonic of G4 fades per period. Real notes lie on the curve of (8.8), which falls from 0.97 "
-    "to 0.80. Drawn notes stay above 0.9 for all four harmonics.",
+    alt="Factor by which each harmonic of G4 fades per period. Real notes lie on the curve of (8.8), which falls from "
+    "0.97 to 0.80. Drawn notes stay above 0.9 for all four harmonics.",
 )
 worst = (decay["real"] - formula)[:3].abs().max()
 report("real G4, largest difference from (8.8), harmonics 1 to 3", worst, claimed=0, tolerance=0.01)
@@ -616,8 +616,8 @@ show.audio(
     {"1": again[2], "2": test.waveform[test.y == 2][0]},
     rate=RATE,
     title="One of these two notes is real",
-    alt="Two G4 notes, one real and one drawn from the recorded network: both have a burst, a wave that repeats and fades, "
-    "and a ladder of harmonics. You hear two plucked strings.",
+    alt="Two G4 notes, one real and one drawn from the recorded network: both have a burst, a wave that repeats and "
+    "fades, and a ladder of harmonics. You hear two plucked strings.",
     window=128,
 )
 
