@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from garm_course.autoregressive.any_order import AnyOrder
 from garm_course.autoregressive.sampling.loop import one_thread
+from garm_course.inputs import readable
 from garm_course.models import configured
 
 BLOCK = 28  # pixels at a time: within a block, every pixel sums over the others, so large blocks waste arithmetic
@@ -50,7 +51,7 @@ def nade_log_prob(x: Tensor, W: Tensor, V: Tensor, b: Tensor, c: Tensor) -> Tens
     if x.ndim != 2 or x.shape[1] != D or W.shape != (H, D) or b.shape != (D,) or c.shape != (H,):
         shapes = ", ".join(f"{k} {tuple(v.shape)}" for k, v in {"x": x, "W": W, "V": V, "b": b, "c": c}.items())
         raise ValueError(f"expected x (B, D), W (H, D), V (D, H), b (D,), c (H,), got {shapes}")
-    if not ((x == 0) | (x == 1)).all():
+    if readable(x) and not ((x == 0) | (x == 1)).all():
         raise ValueError("expected x of 0 and 1, got other values; threshold gray images first, (x > 127).long()")
     logits = nade_params(x.to(W).unsqueeze(-1), W.T.unsqueeze(1), V.unsqueeze(-1), c).squeeze(-1) + b  # (B, D)
     return -nn.functional.softplus(torch.where(x.bool(), -logits, logits)).sum(1)

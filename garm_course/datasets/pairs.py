@@ -63,14 +63,35 @@ def take(data: torch.utils.data.Dataset, indices: list[int]) -> tuple[Tensor, Te
     return collate(fetch(indices) if fetch else [data[i] for i in indices])
 
 
-def take_at_once(data: torch.utils.data.Dataset, indices: list[int]) -> tuple[Tensor, Tensor]:
-    """As `take`, from data that are known to understand a list in one piece, which is many times faster."""
-    inner = data
-    while isinstance(inner, Subset):
-        inner = inner.dataset
-    if isinstance(inner, Dataset) or (isinstance(inner, TensorDataset) and len(inner.tensors) == 2):
-        return _batch(data[indices])
-    return take(data, indices)
+def columns(data: torch.utils.data.Dataset) -> tuple[Tensor, Tensor] | None:
+    """All examples and their classes as two tensors, from which a batch is many times faster than from `take`.
+
+    Args:
+        data: what `as_pairs` returned.
+
+    Returns:
+        (x (N, ...), y (N,)), without copies where that can be; None for data that make an example when they are asked
+        for it.
+    """
+    if isinstance(data, Subset):
+        found, indices = columns(data.dataset), torch.as_tensor(data.indices, dtype=torch.long)
+        return None if found is None else tuple(t[indices] for t in found)
+    if type(data).__getitem__ is Dataset.__getitem__:
+        return data.x, data.y
+    if type(data) is TensorDataset and len(data.tensors) == 2:
+        return data.tensors
+    return None
+
+
+def narrow(x: Tensor) -> Tensor:
+    """Levels that fit into a byte as bytes, anything else as it is; `wide` undoes it."""
+    bytes_do = x.dtype == torch.long and x.numel() and x.min() >= 0 and x.max() <= 255
+    return x.to(torch.uint8) if bytes_do else x
+
+
+def wide(x: Tensor) -> Tensor:
+    """Whole numbers of any width, as data are stored, as LongTensor."""
+    return x if x.is_floating_point() or x.dtype == torch.long else x.long()
 
 
 def collate(examples: list) -> tuple[Tensor, Tensor]:
@@ -117,17 +138,12 @@ def _batch(batch: object) -> tuple[Tensor, Tensor]:
         raise TypeError
     if len(parts) > 2:
         raise ValueError(f"expected examples (x, y) or x, got {len(parts)} parts; leave out what is no image or class")
-    x = _levels(parts[0])
-    return x, _levels(parts[1]) if len(parts) == 2 else torch.zeros(len(x), dtype=torch.long)
+    x = wide(parts[0])
+    return x, wide(parts[1]) if len(parts) == 2 else torch.zeros(len(x), dtype=torch.long)
 
 
 def _number(part: object) -> object:
     return torch.as_tensor(part) if isinstance(part, Number | np.ndarray) else part
-
-
-def _levels(x: Tensor) -> Tensor:
-    """Whole numbers of any width, as data are stored, as LongTensor."""
-    return x if x.is_floating_point() or x.dtype == torch.long else x.long()
 
 
 def _tensor(x: Tensor | np.ndarray) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from garm_course.distributions.filters import below_one, draw
 from garm_course.distributions.logistic_mixture import DiscretizedLogisticMixture
+from garm_course.inputs import readable
 
 
 def at_least_float32(params: Tensor) -> Tensor:
@@ -222,7 +223,7 @@ def _real_parameters(params: Tensor, x: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def _check_finite(what: str, values: Tensor) -> None:
-    if not torch.isfinite(values).all():
+    if readable(values) and not torch.isfinite(values).all():
         bad = values[~torch.isfinite(values)][0].item()
         raise ValueError(f"expected finite {what}, got {bad}; look for a division by 0 or a run that diverged")
 
@@ -230,6 +231,8 @@ def _check_finite(what: str, values: Tensor) -> None:
 def _check_counts(rates: Tensor, k: Tensor) -> None:
     if k.shape != rates.shape:
         raise ValueError(f"expected one rate for each count, shape {_shape(k)}, got {_shape(rates)}; use rate.expand")
+    if not readable(k):
+        return
     bad = ~((k >= 0) & (k == k.floor() if k.is_floating_point() else True) & torch.isfinite(k))
     if bad.any():
         raise ValueError(f"expected counts 0, 1, 2, ..., got {k[bad][0].item():g}; a Poisson has no other values")
@@ -292,7 +295,7 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     if logits.shape != x.shape or logits.ndim < 2:
         raise ValueError(f"expected logits and x of one shape (B, ...), got {_shape(logits)} and {_shape(x)}")
     _check_finite("logits", logits)
-    if not ((x == 0) | (x == 1)).all():
+    if readable(x) and not ((x == 0) | (x == 1)).all():
         bad = x[(x != 0) & (x != 1)][0].item()
         raise ValueError(f"expected pixels 0 and 1, got {bad:g}; binarize them, for example with (x > 7).long()")
     return -Bernoulli().log_prob(logits, x).flatten(1).sum(1)
@@ -320,7 +323,7 @@ def poisson_nll(rate: Tensor, k: Tensor) -> Tensor:
     if rate.ndim < 2:
         raise ValueError(f"expected rates (B, ...) with one row for each example, got {_shape(rate)}")
     _check_finite("rates", rate)
-    if (rate < 0).any():
+    if readable(rate) and (rate < 0).any():
         raise ValueError(f"expected rates of at least 0, got {rate.min().item():g}; a network's output needs exp first")
     _check_counts(rate, k)
     k = k.to(rate.dtype)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from garm_course.distributions.heads import kl_diag_gaussian_per_dim
+from garm_course.inputs import readable
 
 
 class ELBO(NamedTuple):
@@ -72,9 +73,9 @@ def kl_poisson(rate: Tensor, prior_rate: Tensor | float) -> Tensor:
     prior_rate = torch.as_tensor(prior_rate, dtype=rate.dtype, device=rate.device)
     if rate.ndim != 2:
         raise ValueError(f"expected rates (B, Z), one row for each example, got {tuple(rate.shape)}")
-    if not (torch.isfinite(rate).all() and (rate >= 0).all()):
+    if readable(rate) and not (torch.isfinite(rate).all() and (rate >= 0).all()):
         raise ValueError("expected finite rates of at least 0; a network's output needs exp first")
-    if not (prior_rate > 0).all():
+    if readable(prior_rate) and not (prior_rate > 0).all():
         raise ValueError(f"expected prior rates above 0, got {prior_rate.min().item():g}; a rate of 0 allows no count")
     return (torch.xlogy(rate, rate / prior_rate) - rate + prior_rate).sum(-1)
 
@@ -110,11 +111,11 @@ def check_gaussian(mu: Tensor, logvar: Tensor) -> None:
     if mu.shape != logvar.shape:
         raise ValueError(f"expected mu and logvar of one shape, got {tuple(mu.shape)} and {tuple(logvar.shape)}")
     for name, values in (("mean mu", mu), ("log-variance logvar", logvar)):
-        if not torch.isfinite(values).all():
+        if readable(values) and not torch.isfinite(values).all():
             bad = values[~torch.isfinite(values)].flatten()[0].item()
             raise FloatingPointError(f"the posterior's {name} became {bad}; lower the learning rate")
     limit = math.log(torch.finfo(logvar.dtype).max)
-    if logvar.numel() and logvar.max() >= limit:
+    if logvar.numel() and readable(logvar) and logvar.max() >= limit:
         raise FloatingPointError(
             f"the posterior's variance exp(logvar) overflows: logvar is {logvar.max().item():g}, and {logvar.dtype} "
             f"ends at {limit:.1f}; lower the learning rate, or start the encoder's last layer near zero"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from garm_course.distributions.draws import normals, uniforms
 from garm_course.distributions.heads import Poisson, kl_diag_gaussian_per_dim
+from garm_course.inputs import readable
 from garm_course.latent.bounds import check_gaussian, reparameterize
 
 
@@ -123,7 +124,8 @@ class PoissonPosterior:
     LARGEST = 1000.0  # a relaxed count is a sum over so many arrivals
 
     def __init__(self, log_rate: Tensor, prior_rate: float, temperature: float):
-        if not torch.isfinite(log_rate).all() or (log_rate.numel() and log_rate.max() > math.log(self.LARGEST)):
+        fits = torch.isfinite(log_rate) & (log_rate <= math.log(self.LARGEST))
+        if readable(log_rate) and not fits.all():
             bad = log_rate.flatten()[torch.nan_to_num(log_rate, nan=math.inf).argmax()].item()
             raise FloatingPointError(
                 f"the posterior's rate exp(log_rate) is out of range: log_rate is {bad:g}, rates end at "
@@ -143,7 +145,7 @@ class PoissonPosterior:
         if not relaxed:
             u = uniforms(*size, rng=rng, like=self.mean)
             return Poisson().sample(self.log_rate.unsqueeze(1).expand(size), u).to(self.mean.dtype)
-        most = float(self.mean.detach().max())
+        most = float(self.mean.detach().max()) if readable(self.mean) else self.LARGEST
         arrivals = math.ceil(most + 6 * math.sqrt(most) + 12)  # more than come before time 1 but once in 1e8 draws
         gaps = -uniforms(*size, arrivals, rng=rng, like=self.mean).log().to(self.mean.dtype)
         times = gaps.cumsum(-1) / self.mean[:, None, :, None]

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.distributions.heads import at_least_float32
+from garm_course.inputs import readable
 
 
 def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ def quantize(z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"expected z (B, C, H, W) and a codebook (K, C), got {tuple(z.shape)} and {tuple(codebook.shape)}"
         )
-    if not torch.isfinite(z).all():
+    if readable(z) and not torch.isfinite(z).all():
         raise FloatingPointError("the encoder's output became NaN or infinite; lower the learning rate")
     vectors = z.detach().movedim(1, -1)  # (B, H, W, C)
     index = nearest_code(vectors.flatten(0, 2), codebook.detach()).unflatten(0, vectors.shape[:3])
@@ -152,6 +153,8 @@ def check_codes(index: Tensor, n_codes: int) -> None:
         raise TypeError(f"expected codes as a LongTensor of 0..{n_codes - 1}, got {got}; use index.long()")
     if index.numel() == 0:
         raise ValueError(f"expected codes 0..{n_codes - 1}, got an empty tensor")
+    if not readable(index):
+        return
     low, high = index.aminmax()
     if low < 0 or high >= n_codes:
         raise ValueError(
@@ -222,22 +225,20 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _move(self, vectors: Tensor, index: Tensor) -> None:
-        if not self.counts.any():  # the first batch: start the codebook on the data
-            self._start(torch.arange(self.n_codes, device=vectors.device), vectors)
+        if readable(self.counts) and not self.counts.any():  # the first batch: start the codebook on the data
+            self._start(torch.ones_like(self.counts, dtype=torch.bool), vectors)
             index = nearest_code(vectors, at_least_float32(self.codebook))
         counts, sums, codes = ema_update(self.counts, self.sums, index, vectors, self.decay)
         self.counts.copy_(counts)
         self.sums.copy_(sums)
         self.codebook.copy_(torch.where(counts.unsqueeze(1) > 0, codes, self.codebook))
         if self.restart:
-            self._start((counts < self.restart * counts.mean()).nonzero().flatten(), vectors)
+            self._start(counts < self.restart * counts.mean(), vectors)
 
     def _start(self, which: Tensor, vectors: Tensor) -> None:
-        """Put these codes on random vectors of the batch, with the count of an equal share."""
-        if not len(which):
-            return
-        at = torch.randint(len(vectors), (len(which),)).to(vectors.device)
+        """Put these codes (K,), True, on random vectors of the batch, with the count of an equal share."""
+        random = vectors[torch.randint(len(vectors), (self.n_codes,)).to(vectors.device)].to(self.codebook)
         share = len(vectors) / self.n_codes
-        self.codebook[which] = vectors[at].to(self.codebook)
-        self.counts[which] = share
-        self.sums[which] = share * vectors[at].to(self.sums)
+        self.codebook.copy_(torch.where(which[:, None], random, self.codebook))
+        self.counts.masked_fill_(which, share)
+        self.sums.copy_(torch.where(which[:, None], share * random, self.sums))

@@ -28,7 +28,7 @@ from garm_course.distributions.heads import (
     output_head,
 )
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_classes, check_levels, check_numbers, check_shape
+from garm_course.inputs import check_classes, check_levels, check_numbers, check_shape, readable
 from garm_course.latent.bounds import ELBO, free_bits, iwae_bound
 from garm_course.latent.priors import PoissonPrior, StandardNormal
 from garm_course.models import configured
@@ -169,7 +169,7 @@ class VAE(nn.Module):
         z = posterior.sample(1, rng, relaxed=self.training)
         reconstruction, kl = self.log_likelihood(x, z, y).squeeze(1), posterior.kl()
         for name, term in (("reconstruction", reconstruction), ("kl", kl)):
-            if not torch.isfinite(term).all():
+            if readable(term) and not torch.isfinite(term).all():
                 bad = term[~torch.isfinite(term)].flatten()[0].item()
                 raise FloatingPointError(f"the ELBO's {name} term became {bad}; lower the learning rate")
         return reconstruction, kl

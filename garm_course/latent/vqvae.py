@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from garm_course.distributions.heads import Categorical, as_weights, at_least_float32, ordered_logits, output_head
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_classes, check_levels
+from garm_course.inputs import check_classes, check_levels, readable
 from garm_course.latent.bounds import ELBO
 from garm_course.latent.quantizer import Quantized, VectorQuantizer, check_codes
 from garm_course.models import configured
@@ -103,7 +103,7 @@ class VQVAE(nn.Module):
         z_q, _, loss = self.quantized(x)
         reconstruction = self.head.log_prob(self.decode_vectors(z_q), x).flatten(1).sum(1)
         for name, term in (("reconstruction", reconstruction), ("codebook", loss)):
-            if not torch.isfinite(term).all():
+            if readable(term) and not torch.isfinite(term).all():
                 raise FloatingPointError(f"the VQ-VAE's {name} term is not finite; lower the learning rate")
         return reconstruction, loss
 

@@ -1,4 +1,8 @@
-"""The order in which training examples are seen: shuffled each epoch, shared among processes, and resumable."""
+"""The order in which training examples are seen: shuffled each epoch, shared among processes, and resumable.
+
+Examples that are tensors move to the device of the training once, levels as bytes. What is larger, or made anew each
+time it is asked for, is sent batch by batch.
+"""
 
 from collections.abc import Iterator
 
@@ -6,7 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
-from garm_course.datasets.pairs import as_pairs, take
+from garm_course.datasets.pairs import as_pairs, columns, narrow, take, wide
+from garm_course.training.processes import Processes
+
+FITS = 2**31  # bytes of examples that move to another device as a whole
 
 
 class Batches:
@@ -19,8 +26,7 @@ class Batches:
         data: examples (x, y), see `datasets.pairs.as_pairs`.
         batch_size: examples of a batch over all processes; at most all of `data`.
         order: source of the order.
-        rank: which part of each batch is this process's.
-        processes: which part of each batch is this process's.
+        team: the processes that share each batch, and the device of this one; None for one process, on the CPU.
 
     Raises:
         ValueError: for an empty data set, or if a batch cannot be divided equally.
@@ -31,9 +37,8 @@ class Batches:
         taken: batches taken from this epoch.
     """
 
-    def __init__(
-        self, data: Dataset, batch_size: int, order: torch.Generator, *, rank: int = 0, processes: int = 1
-    ):  # fmt: skip
+    def __init__(self, data: Dataset, batch_size: int, order: torch.Generator, *, team: Processes | None = None):
+        rank, processes, self.device = (team.rank, team.count, team.device) if team else (0, 1, torch.device("cpu"))
         data = as_pairs(data)
         if len(data) == 0:
             raise ValueError("expected training data, got an empty data set")
@@ -43,8 +48,16 @@ class Batches:
                 f"expected a batch size divisible by {processes} processes, got {self.size}; "
                 f"{self.size // processes * processes or processes} would do"
             )
-        self._generator = order
+        self._generator, self._held = order, self._hold()
         self._begin()
+
+    def _hold(self) -> tuple[Tensor, Tensor] | None:
+        """All examples and their classes on the device, or None if they are to be sent batch by batch."""
+        found = columns(self.data)
+        if found is None or self.device.type == "cpu":
+            return found
+        found = tuple(map(narrow, found))
+        return tuple(t.to(self.device) for t in found) if sum(t.nbytes for t in found) <= FITS else None
 
     def _begin(self) -> None:
         """Draw the order of an epoch."""
@@ -66,12 +79,22 @@ class Batches:
             self._begin()
         share = self.size // self.processes
         start = self.taken * self.size + self.rank * share
-        indices = self._order[start : start + share].tolist()
+        indices = self._order[start : start + share]
         self.taken += 1
         return self._fetch(indices)
 
-    def _fetch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        return take(self.data, indices)
+    def _fetch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The examples at these numbers, on the device."""
+        if self._held is not None:
+            indices = self._sent(indices)
+            return tuple(wide(t[indices]) for t in self._held)
+        return tuple(map(self._sent, take(self.data, indices.tolist())))
+
+    def _sent(self, t: Tensor) -> Tensor:
+        """A tensor on the device; nothing waits for the copy where the memory allows that."""
+        if self.device.type == "cuda" and t.device.type == "cpu":
+            t = t.pin_memory()
+        return t.to(self.device, non_blocking=True)
 
     def state(self) -> dict[str, Tensor]:
         """Where it stands, as tensors; for data that are drawn afresh, the state of their draws as well."""

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from garm_course.adversarial.game import Game
-from garm_course.datasets.pairs import take_at_once
 from garm_course.inputs import check_classes, check_scaled, check_settings
 from garm_course.training.batches import Batches
 from garm_course.training.checkpoints import load_random_states, random_states
-from garm_course.training.loop import Plan, Record, check_trainable, descend, plain_number, run
+from garm_course.training.loop import Descent, Plan, Record, check_trainable, fusible, plain_number, run
 from garm_course.training.processes import Processes
 from garm_course.transforms import scale
 
@@ -86,7 +85,7 @@ def fit_game(
     data = data if isinstance(data, tuple) else (data,)
     if len(data) != len(game.levels):
         raise ValueError(f"expected data sets for this game: {len(game.levels)}, got {len(data)}; pass a tuple of them")
-    team, history = Processes(), AdversarialHistory()
+    descent, history = Descent(team := Processes()), AdversarialHistory()
     torch.manual_seed(plan.seed)
     orders = [torch.Generator().manual_seed(len(data) * plan.seed + k) for k in range(len(data))]
     n_classes = getattr(game.model, "n_classes", 0)
@@ -99,7 +98,7 @@ def fit_game(
             player.parameters(),
             lr=critic_lr if name.startswith("critic") else lr,
             betas=betas,
-            fused=team.device.type in ("cpu", "cuda"),  # one call for all weights
+            fused=fusible(player, team.device),
         )
         for name, player in game.players.items()
     }
@@ -112,13 +111,14 @@ def fit_game(
 
     def step(number: int) -> dict[str, Tensor]:
         terms = game.step(
-            batch, draw, lambda **losses: descend([(optimizers[name], loss) for name, loss in losses.items()], team)
+            batch, draw, lambda **losses: descent({name: ([optimizers[name]], loss) for name, loss in losses.items()})
         )
         return {f"{name} loss": value for name, value in terms.items()}
 
     def look(number: int, means: dict[str, float]) -> dict[str, float]:
         figures = {}
-        for name, value in ((name.removesuffix(" loss"), value) for name, value in means.items()):
+        losses = {name.removesuffix(" loss"): mean for name, mean in means.items() if name.endswith(" loss")}
+        for name, value in losses.items():
             history.terms.setdefault(name, []).append((number, value))
             figures[f"losses/{name}"] = value
         if watch is not None:
@@ -133,7 +133,7 @@ def fit_game(
 
     run(
         step, game.model, plan, history, averaged=game.averaged, optimizers=optimizers, look=look, every=watch_every,
-        rate=lambda done: 1 - done / plan.steps if decay else 1.0, team=team,
+        rate=lambda done: 1 - done / plan.steps if decay else 1.0, descent=descent,
         state={**{f"data{k}": stream for k, stream in enumerate(streams)}, **game.begin(plan.seed, team.device)},
         settings={**game.rules, "lr": lr, "critic_lr": critic_lr, "betas": betas, "decay": decay,
                   "watch_every": watch_every, "examples": [len(one.data) for one in streams]},
@@ -150,7 +150,7 @@ class ScaledBatches(Batches):
         order: source of the order of the examples.
         levels: of LongTensor images.
         n_classes: classes that y must be one of; 0 where nobody looks at y.
-        team: the processes that share each batch, and the device of this one; None for one process, on the CPU.
+        team: see `Batches`.
 
     Raises:
         ValueError: for an empty data set, images outside of [-1, 1], a first batch of images without a negative number,
@@ -162,14 +162,14 @@ class ScaledBatches(Batches):
         self, data: Dataset, size: int, order: torch.Generator, *, levels: int | None, n_classes: int = 0,
         team: Processes | None = None,
     ):  # fmt: skip
-        self.levels, self.n_classes, self.device, self._first = levels, n_classes, team.device if team else None, True
-        super().__init__(data, size, order, rank=team.rank if team else 0, processes=team.count if team else 1)
+        self.levels, self.n_classes, self._first = levels, n_classes, True
+        super().__init__(data, size, order, team=team)
 
     def _seed_of_workers(self) -> None:
         torch.empty((), dtype=torch.int64).random_()  # of a DataLoader without a generator: from the global one
 
-    def _fetch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        x, y = take_at_once(self.data, indices)
+    def _fetch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = super()._fetch(indices)
         if not x.is_floating_point():
             if self.levels is None:
                 raise TypeError(f"expected floating-point examples, got {x.dtype}; build the model with levels")
@@ -181,7 +181,7 @@ class ScaledBatches(Batches):
         if self.n_classes:
             check_classes(y, len(x), self.n_classes)
         self._first = False
-        return x.to(self.device), y.to(self.device)
+        return x, y
 
 
 def _check_centered(x: Tensor) -> None:

@@ -19,7 +19,7 @@ from garm_course.evaluation.likelihood import check_scores, evaluate
 from garm_course.inputs import check_settings
 from garm_course.training.batches import Batches
 from garm_course.training.checkpoints import Part
-from garm_course.training.loop import Plan, Record, check_trainable, check_weights, descend, plain_number, run
+from garm_course.training.loop import Descent, Plan, Record, check_trainable, check_weights, fusible, plain_number, run
 from garm_course.training.processes import Processes
 
 
@@ -114,23 +114,25 @@ def fit(
     if validation is not None:
         check_scores(model, "log_prob", "elbo")
         _check_validation(as_pairs(validation))
-    team = Processes()
+    descent = Descent(team := Processes())
     order = torch.Generator().manual_seed(plan.seed)
-    batches = Batches(data, plan.batch_size, order, rank=team.rank, processes=team.count)
+    batches = Batches(data, plan.batch_size, order, team=team)
     torch.manual_seed(plan.seed + 1_000_003 * team.rank)  # of dropout: another one in each process
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99), fused=fusible(model, team.device)
+    )
     history, best, warmup = History(), {}, max(1, plan.steps // 20)
 
     def rate(done: int) -> float:
         return min((done + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * done / plan.steps))
 
     def step(number: int) -> dict[str, Tensor]:
-        x, y = (t.to(team.device) for t in next(batches))
+        x, y = next(batches)
         if hasattr(loss, "progress"):
             loss.progress = (number - 1) / plan.steps
         value = loss(model, x, y)
-        norm = descend([(optimizer, value)], team, clip)
-        return {"loss": value} if norm is None else {"loss": value, "gradient's norm": norm}
+        descent({"model": ([optimizer], value)}, clip)
+        return {"loss": value}
 
     def look(number: int, means: dict[str, float]) -> dict[str, float]:
         history.train.append((number, means["loss"]))
@@ -155,7 +157,7 @@ def fit(
     try:
         run(
             step, model, plan, history, averaged=model, optimizers={"all": optimizer}, rate=rate, look=look,
-            every=evaluate_every, state={"batches": batches, "best": Part(best.copy, go_on)}, team=team,
+            every=evaluate_every, state={"batches": batches, "best": Part(best.copy, go_on)}, descent=descent,
             settings={"lr": lr, "weight_decay": weight_decay, "clip": clip, "evaluate_every": evaluate_every,
                       "patience": patience, "examples": len(data)},
         )  # fmt: skip

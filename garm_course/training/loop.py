@@ -5,6 +5,9 @@ or beside the networks of a game. Here is what makes a run dependable: averaged 
 with a reason when a loss is no longer finite, progress, Ctrl-C, and checkpoints from which a run that was killed goes
 on as if nothing had happened.
 
+A program that reads a number of a device waits until the device has done all its work. So losses are read together, at
+each look; that something is not finite is decided on the device, and from then on nothing moves (`Descent`).
+
 In several processes each takes its part of every batch, and gradients are averaged after `backward`: the losses are
 those of one process. Accelerate's wrapper for data parallel is not used, since penalties differentiate twice. What is
 no weight (a codebook, the statistics of a batch normalization) is the first process's after each step.
@@ -12,8 +15,8 @@ no weight (a codebook, the statistics of a batch normalization) is the first pro
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from numbers import Integral
@@ -22,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from garm_course.inputs import check_settings
+from garm_course.inputs import check_settings, looked_at
 from garm_course.training.checkpoints import (
     Checkpoints,
     Part,
@@ -153,16 +156,37 @@ class Average:
     def __init__(self, network: nn.Module, ema: float):
         self.network, self.ema = network, ema
         self.weights = {name: weight.detach().clone() for name, weight in network.state_dict().items()}
+        parameters = dict(network.named_parameters(remove_duplicate=False))
+        self._pairs: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}  # parameters move together, by type
+        for name in self.weights.keys() & parameters.keys():
+            for side, weight in zip(
+                self._pairs.setdefault(parameters[name].dtype, ([], [])),
+                (self.weights[name], parameters[name].detach()),
+                strict=True,
+            ):
+                side.append(weight)
+        self._buffers = [  # where they are, since a module may replace one
+            (self.weights[f"{prefix}{name}"], module, name)
+            for prefix, module in ((f"{p}." if p else "", m) for p, m in network.named_modules(remove_duplicate=False))
+            for name in module._buffers
+            if f"{prefix}{name}" in self.weights
+        ]
 
     @torch.no_grad()
-    def follow(self, step: int) -> None:
-        """Move towards the weights after a step; a young average forgets the random start."""
+    def follow(self, step: int, failed: Tensor) -> None:
+        """Move towards the weights after a step; a young average forgets the random start.
+
+        Args:
+            step: its number.
+            failed: a scalar, 0; or 1, and the average stays as it is.
+        """
         rate = 1 - min(self.ema, step / (step + 10)) if self.ema else 1.0
-        for name, weight in self.network.state_dict().items():
-            if weight.is_floating_point() and rate < 1:
-                self.weights[name].lerp_(weight, rate)
-            else:  # a counter, such as that of a batch normalization
-                self.weights[name].copy_(weight)
+        for dtype, (averages, weights) in self._pairs.items():
+            _lerp(averages, weights, (1 - failed.to(dtype)) * rate)
+        for average, module, name in self._buffers:
+            buffer = module._buffers[name]  # a counter, such as that of a batch normalization, is copied
+            moved = average.lerp(buffer, rate) if buffer.is_floating_point() and rate < 1 else buffer
+            average.copy_(torch.where(failed > 0, average, moved))
 
     @contextmanager
     def lent(self) -> Iterator[None]:
@@ -187,6 +211,15 @@ class Average:
         check_weights(state, self.weights)
         for name, weight in self.weights.items():
             weight.copy_(state[name])
+
+
+def _lerp(averages: list[Tensor], weights: list[Tensor], rate: Tensor) -> None:
+    """Move each average towards its weight by a rate in [0, 1], a scalar: at 0 and 1 exactly."""
+    if hasattr(torch, "_foreach_lerp_"):  # in one call
+        torch._foreach_lerp_(averages, weights, [rate] * len(weights))
+        return
+    for average, weight in zip(averages, weights, strict=True):
+        average.lerp_(weight, rate)
 
 
 def check_weights(state: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
@@ -214,12 +247,13 @@ def run(
     every: int,
     state: dict[str, Part],
     settings: dict,
-    team: Processes,
+    descent: "Descent",
 ) -> None:
     """Take the steps of a plan; on return the model is on its own device, in evaluation mode, with averaged weights.
 
     Args:
-        step: takes the step of a number 1..steps, with the model in training mode; returns scalars by name.
+        step: takes the step of a number 1..steps by `descent`, with the model in training mode; returns scalars by
+            name, which stay on the device.
         model: all that is trained.
         plan: see `Plan`.
         history: it gets the number of steps, the time and the reason of the end.
@@ -231,16 +265,17 @@ def run(
         every: steps between looks, and between checkpoints that do not say how often.
         state: further parts of the run that are saved with it, by name.
         settings: what a checkpoint must have in common with this run, besides the plan and the model.
-        team: the processes of the run.
+        descent: by which the steps descend; it knows the processes of the run.
 
     Raises:
-        NonFiniteLossError: a loss became NaN or infinite.
+        NonFiniteLossError: a loss or a gradient became NaN or infinite. It is found at the next look, and the weights
+            are those of before.
         ValueError: a checkpoint is damaged or belongs to other settings.
         OSError: a checkpoint cannot be written.
     """
     from garm_course.progress_bar import progress
 
-    checkpoints = plan.checkpoints
+    checkpoints, team = plan.checkpoints, descent.team
     settings = {**settings, **plan.settings(), "processes": team.count, "model": description(model)}
     settings = {name: plain_number(value) for name, value in settings.items()}
     home = next(model.parameters()).device
@@ -260,13 +295,30 @@ def run(
     }  # fmt: skip
     if checkpoints and plan.resume:
         checkpoints.resume(settings, state)
+    unread: list[dict[str, Tensor]] = []  # the losses of the last steps, on the device
     spent, began = (history.seconds, history.cpu_seconds), (time.perf_counter(), time.process_time())
 
     def clock() -> None:
         history.seconds = spent[0] + time.perf_counter() - began[0]
         history.cpu_seconds = spent[1] + time.process_time() - began[1]
 
+    def read() -> None:
+        """Wait for the device: add the losses of the last steps to `sums`, or raise at the first that is not finite."""
+        scalars = [value.reshape(()) for losses in unread for value in losses.values()]
+        values = iter(torch.stack(scalars).tolist() if scalars else ())
+        for number, losses in enumerate(unread, history.steps - len(unread) + 1):
+            for name, value in zip(losses, values, strict=False):
+                if not math.isfinite(value):
+                    raise NonFiniteLossError(
+                        f"the {name} became {value} at step {number}; {history.kept()}. "
+                        "Lower the learning rate, or look at the data"
+                    )
+                sums[name] = sums.get(name, 0.0) + value
+            sums["steps"] = sums.get("steps", 0.0) + 1
+        unread.clear()
+
     model.train()
+    first = history.steps + 1
     try:
         with (
             progress(
@@ -274,29 +326,27 @@ def run(
             ) as bar,
             deferred_interrupt(enabled=checkpoints is not None and team.count == 1) as interrupt,
         ):
-            for number in range(history.steps + 1, plan.steps + 1):
+            for number in range(first, plan.steps + 1):
                 for name, optimizer in optimizers.items():
                     for group in optimizer.param_groups:
                         group["lr"] = peaks[name] * rate(number - 1)
                 try:
-                    with team.autocast(plan.precision):
+                    with team.autocast(plan.precision), nullcontext() if number == first else looked_at():
                         losses = step(number)
                 except FloatingPointError as error:  # the model has seen which term is not finite
+                    read()
                     raise NonFiniteLossError(f"at step {number}: {error}; {history.kept()}") from None
-                losses = {name: team.mean(value).item() for name, value in losses.items()}
-                for name, value in losses.items():
-                    if not math.isfinite(value):
-                        raise NonFiniteLossError(
-                            f"the {name} became {value} at step {number}; {history.kept()}. "
-                            "Lower the learning rate, or look at the data"
-                        )
+                except Exception:
+                    read()  # what went wrong before may be the reason
+                    raise
+                unread.append({name: team.mean(value) for name, value in losses.items()} | descent.figures)
+                descent.figures = {}
                 team.agree(model.buffers())
-                average.follow(number)
+                average.follow(number, descent.failed)
                 history.steps = number
-                for name, value in {**losses, "steps": 1}.items():
-                    sums[name] = sums.get(name, 0.0) + value
                 bar.update(1)
                 if number % every == 0 or number == plan.steps:
+                    read()
                     since = sums.pop("steps")
                     means = {name: total / since for name, total in sums.items()}
                     sums.clear()
@@ -311,6 +361,7 @@ def run(
                         break
                 often = checkpoints and (checkpoints.every or every)
                 if checkpoints and (number % often == 0 or number == plan.steps or interrupt.came):
+                    read()
                     clock()
                     now = {name: part.state() for name, part in state.items()}
                     if team.main:
@@ -344,39 +395,70 @@ def check_trainable(**networks: nn.Module) -> None:
             )
 
 
-def descend(
-    losses: list[tuple[torch.optim.Optimizer, Tensor]], team: Processes, clip: float | None = None
-) -> Tensor | None:
-    """One step of gradient descent of each optimizer on its own loss; what is not finite moves nothing.
+def fusible(network: nn.Module, device: torch.device) -> bool:
+    """Whether PyTorch's fused optimizers, one pass over all weights, know this device and these weights."""
+    known = device.type in ("cpu", "cuda", "mps", "xpu")
+    return known and all(weight.is_floating_point() for weight in network.parameters())
 
-    Of several losses each is differentiated in the weights of its own optimizer only, before any of them moves.
+
+class Descent:
+    """Steps of gradient descent, until something is not finite: from then on no weight moves, and nothing waits.
 
     Args:
-        losses: pairs of an optimizer and a scalar, of this process's part of the batch.
         team: the processes over which losses and gradients are averaged.
-        clip: largest norm of each gradient, or None.
 
-    Returns:
-        The norm of the last gradient before it was clipped; None without `clip`, or if a loss is not finite.
+    Attributes:
+        failed: a scalar on the device: 0, and 1 since a loss or the norm of a gradient was not finite.
+        figures: the losses and norms of the gradients of this step, by name, for `run` to read at the next look.
     """
-    norm = None
-    if not all(torch.isfinite(team.mean(loss)) for _, loss in losses):
-        return norm
-    for k, (optimizer, loss) in enumerate(losses, start=1):
+
+    def __init__(self, team: Processes):
+        self.team, self.figures = team, {}
+        self.failed = torch.zeros((), device=team.device)
+
+    def __call__(
+        self, losses: dict[str, tuple[Sequence[torch.optim.Optimizer], Tensor]], clip: float = math.inf
+    ) -> None:
+        """One step of each player on its own loss.
+
+        Of several losses each is differentiated in the weights of its own player only, before any of them moves.
+
+        Args:
+            losses: name of a player -> its optimizers, and a scalar of this process's part of the batch.
+            clip: largest norm of each player's gradient.
+        """
+        for k, (name, (optimizers, loss)) in enumerate(losses.items(), start=1):
+            weights = [weight for one in optimizers for group in one.param_groups for weight in group["params"]]
+            for optimizer in optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            with self.team.autocast("no"):
+                own = [weight for weight in weights if weight.requires_grad] if len(losses) > 1 else None
+                loss.backward(inputs=own, retain_graph=k < len(losses))
+            self.team.average_gradients(weights)
+            self._note(f"{name}'s objective", self.team.mean(loss))
+            self._note(f"{name}'s gradient's norm", nn.utils.clip_grad_norm_(weights, clip))
+        for optimizers, _ in losses.values():
+            for optimizer in optimizers:
+                self._move(optimizer)
+        torch.clear_autocast_cache()  # of the weights in 16 bits, which have moved
+
+    def _note(self, name: str, value: Tensor) -> None:
+        """Remember a figure, and whether it is finite; a player that moves twice in a step has the sum of both."""
+        value = value.detach().reshape(())
+        self.failed = torch.where(torch.isfinite(value), self.failed, 1.0)
+        self.figures[name] = self.figures[name] + value if name in self.figures else value
+
+    @torch.no_grad()
+    def _move(self, optimizer: torch.optim.Optimizer) -> None:
+        if all(group.get("fused") for group in optimizer.param_groups):
+            optimizer.found_inf = self.failed  # as `torch.amp.GradScaler` tells it: 1 moves nothing
+            optimizer.step()
+            return
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        optimizer.zero_grad(set_to_none=True)
-        with team.autocast("no"):
-            own = [weight for weight in weights if weight.requires_grad] if len(losses) > 1 else None
-            loss.backward(inputs=own, retain_graph=k < len(losses))
-        team.average_gradients(weights)
-        if clip is not None:
-            norm = nn.utils.clip_grad_norm_(weights, clip)
-            if not torch.isfinite(norm):
-                return norm
-    for optimizer, _ in losses:
+        before = [weight.clone() for weight in weights]
         optimizer.step()
-    torch.clear_autocast_cache()  # of the weights in 16 bits, which have moved
-    return norm
+        for weight, old in zip(weights, before, strict=True):
+            weight.copy_(torch.where(self.failed > 0, old, weight))
 
 
 def _random_states(team: Processes) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ number; here is what the training loops need beyond that.
 
 import atexit
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -52,9 +53,13 @@ class Processes:
                 if weight.grad is not None:
                     weight.grad = self.accelerator.reduce(weight.grad, "mean")
 
-    def autocast(self, precision: str) -> torch.autocast:
+    def autocast(self, precision: str) -> AbstractContextManager:
         """A context in which matrix products and convolutions have 16 bits, if precision is "bf16"."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16")
+        enabled = precision == "bf16"
+        kind = self.device.type
+        if not (enabled or (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind))):
+            return nullcontext()
+        return torch.autocast(kind, torch.bfloat16, enabled=enabled)
 
     def of_the_first(self, figure: Callable[[], object]) -> object:
         """What the first process computes, known to all."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -39,6 +40,11 @@ def build(seed=0, data=BARS, **options):
 
 def rng(seed):
     return torch.Generator().manual_seed(seed)
+
+
+def team(rank, count):
+    """One of several processes on the CPU."""
+    return SimpleNamespace(rank=rank, count=count, device=torch.device("cpu"))
 
 
 def weights(model):
@@ -401,11 +407,11 @@ def test_processes_share_each_batch_equally():
 
     data = TensorDataset(torch.arange(22), torch.arange(22))
     whole = Batches(data, 6, rng(1))
-    parts = [Batches(data, 6, rng(1), rank=rank, processes=3) for rank in range(3)]
+    parts = [Batches(data, 6, rng(1), team=team(rank, 3)) for rank in range(3)]
     for _ in range(10):
         assert torch.cat([next(part)[0] for part in parts]).tolist() == next(whole)[0].tolist()
     with pytest.raises(ValueError, match="divisible by 4 processes, got 6; 4 would do"):
-        Batches(data, 6, rng(1), processes=4)
+        Batches(data, 6, rng(1), team=team(0, 4))
 
 
 TWO = """
