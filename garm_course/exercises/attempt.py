@@ -32,11 +32,13 @@ class Refused(Exception):
     Args:
         cause: what was seen.
         hint: what to think of, if the probe recognizes the mistake.
+        alike: the pairs (known mistake, hint) among which it was recognized by one case; what the answer does in the
+            other probes has to agree. Empty if the probe is sure of the hint.
     """
 
-    def __init__(self, cause: str, hint: str = "") -> None:
+    def __init__(self, cause: str, hint: str = "", alike: tuple = ()) -> None:
         super().__init__(cause)
-        self.hint = hint
+        self.hint, self.alike = hint, alike
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Outcome:
     value: Any = None
     want: Any = None  # what the reference returned
     gradients: tuple = ()
+    slopes: tuple = ()  # of values that are right: name, gradient and expected gradient of each argument that has one
+    names: tuple[str, ...] = ()  # of the parts of the result
     networks: dict | None = None  # the state in which the call left each network that it was given
     changed: str = ""  # the name of an argument that the call changed
     clear: bool = False  # what is wrong says what to do: the rule of the task is not needed
@@ -74,6 +78,14 @@ class Outcome:
     def kept(self) -> "Outcome":
         """A copy that no later call can change."""
         return replace(self, value=snapshot(self.value), gradients=snapshot(self.gradients))
+
+    def related(self) -> list[tuple[Any, Any, tuple]]:
+        """What was returned and expected, and the same of the gradients, with the arguments; for `pattern`."""
+        value, want = self.value, self.want
+        if self.names and isinstance(value, (list, tuple)) and len(value) == len(want) == len(self.names):
+            value, want = (dict(zip(self.names, parts, strict=True)) for parts in (value, want))
+        got, asked = ({f"the gradient at {slope[0]}": slope[k] for slope in self.slopes} for k in (1, 2))
+        return [] if self.error else [(value, want, self.call.args), (got, asked, self.call.args)]
 
 
 class Attempt:
@@ -299,6 +311,7 @@ class Attempt:
             leaves = [name for name, a in zip(names, args, strict=True)
                       if isinstance(a, Tensor) and a.is_floating_point()]  # fmt: skip
             pairs = [*zip(leaves, got.gradients, want.gradients, strict=True)]
+            got.slopes = tuple(triple for triple in pairs if triple[2] is not None)
             unreached = [name for name, g, w in pairs if w is not None and g is None]
             if unreached:
                 return (
@@ -307,8 +320,8 @@ class Attempt:
                     f"detached (.detach(), .data, .item(), .numpy(), no_grad). The call: {call}."
                 ), True
             options |= dict(axes=(), like=None)
-            causes = [(name, difference(g, w, **options)) for name, g, w in pairs if w is not None]
-            for name, cause in causes:
+            for name, g, w in got.slopes:
+                cause = difference(g, w, **options)
                 if cause:
                     return f"The values are right, but not the gradient at {name}: {cause}. The call: {call}.", False
         return "", False

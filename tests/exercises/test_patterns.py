@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from garm_course.exercises import grade, same
+from garm_course.exercises.edges import plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.patterns import pattern
 
@@ -33,6 +34,8 @@ RELATIONS = {
         lambda x: right(x) / x.shape[-1]
     ),
     f"{EVERY}the square of the expected one.": lambda x: right(x) ** 2,
+    f"{EVERY}rounded to 1 decimals: return all digits.": lambda x: right(x).round(decimals=1),
+    "Every number has lost its fraction (by int, //, floor or trunc): return all digits.": lambda x: right(x).floor(),
     f"{EVERY}the absolute value of the expected one.": lambda x: right(x).abs(),
     f"{EVERY}the exponential of the expected one.": lambda x: right(x).exp(),
     f"{EVERY}0.25 below the expected one.": lambda x: right(x) - 0.25,
@@ -62,9 +65,47 @@ def test_no_relation_is_made_up():
     ones = torch.ones(3)
     assert pattern([(2 * ones, ones, (ones,))]) == "", "of equal numbers anything could be said"
     both = [((2 * table(x), -table(x)), (table(x), table(x)), (x,)) for x in (X, Y)]
-    assert pattern(both) == "", "two parts are wrong, each in its own way"
+    own_ways = "Every number of element 0 is 2 times the expected one. Every number of element 1 has the wrong sign."
+    assert pattern(both) == own_ways
+    lost = [((2 * table(x), x), (table(x), table(x)), (x,)) for x in (X, Y)]
+    assert pattern(lost) == "", "of one part no relation is known"
     one = [((2 * table(x), table(x)), (table(x), table(x)), (x,)) for x in (X, Y)]
     assert pattern(one) == "Every number of element 0 is 2 times the expected one."
+
+
+def test_parts_that_share_a_relation_are_told_at_once(make):
+    def pair(x):
+        return {"loss": table(x).sum(), "gradients of D": [table(x), -x]}
+
+    make(pair, [same(X), same(Y), same(-X)])
+    for factors, sentence in [
+        ((3, 3, 3), "Every number is 3 times the expected one."),
+        ((1, 3, 3), "Every number of the gradients of D is 3 times the expected one."),
+        ((1, 1, 3), "Every number of element 1 of the gradients of D is 3 times the expected one."),
+    ]:
+
+        def wrong(x, factors=factors):
+            a, b, c = factors
+            return {"loss": a * table(x).sum(), "gradients of D": [b * table(x), -c * x]}
+
+        assert grade("pair", wrong).hint == sentence
+
+
+def test_gradients_alone_are_related_too(make):
+    make(table, [same(X, grad=True), same(Y, grad=True)])
+    result = grade("table", lambda x: 2 * right(x) - right(x).detach())
+    assert result.hint == "Every number of the gradient at x is 2 times the expected one."
+    assert result.detail.startswith("The values are right, but not the gradient at x: expected ")
+
+
+def test_one_case_alone_does_not_tell_a_mistake(make):
+    def smaller(x):
+        return x.min()
+
+    half = torch.tensor([[2.0, 6.0, 1.0]]), torch.tensor([[7.0, 1.0, 3.0]]), torch.tensor([[5.0, 2.0, 4.0]])
+    make(smaller, [plain(half[0]), *map(same, half[1:])], mistakes=[(lambda x: x[0, 0], "The first, or worse.")])
+    assert grade("smaller", lambda x: x[0, :1].sum()).hint == "The first, or worse."
+    assert grade("smaller", lambda x: x.median()).hint.startswith("Expected 1, got 2.")
 
 
 def test_an_own_judgment_is_not_overruled(make):

@@ -58,9 +58,8 @@ def _as_law(probe: Callable):
             probe(attempt)
         except Refused as refused:
             compared = not (attempt.outcomes[-1].error or attempt.outcomes[-1].changed)
-            raise Refused(
-                f"In log_softmax of the result: {refused}" if compared else str(refused), refused.hint
-            ) from refused
+            cause = f"In log_softmax of the result: {refused}" if compared else str(refused)
+            raise Refused(cause, refused.hint, refused.alike) from refused
 
     return named
 
