@@ -433,7 +433,17 @@ def _remedy(error: str) -> str:
     """What to do about an error whose own text does not say it."""
     if "converted to Python scalars" in error or "cannot be converted to Scalar" in error:
         return " The functions of `math` and float() take single numbers: use those of torch for whole tensors."
+    if "backward through the graph a second time" in error:
+        return " The first backward frees the graph that the others need as well: retain_graph=True keeps it."
     return ""
+
+
+def _short(text: str, most: int = 200) -> str:
+    """As many whole sentences as fit, without the last full stop; or words, if the first sentence is too long."""
+    if len(text) > most:
+        end = text.rfind(". ", 0, most)
+        text = text[:end] if end > 0 else text[:most].rpartition(" ")[0] + " ..."
+    return text.rstrip(".")
 
 
 def without_addresses(text: str) -> str:
@@ -442,11 +452,11 @@ def without_addresses(text: str) -> str:
 
 
 def readable(error: BaseException) -> str:
-    """Type and first line of an exception, at most 200 characters."""
+    """Type and first line of an exception, at most 200 characters of it."""
     if isinstance(error, SystemExit):
         return "SystemExit: it calls exit()"
     try:
-        message = str(error).strip().split("\n")[0][:200].rstrip(".")
+        message = _short(str(error).strip().split("\n")[0])
     except Exception:
         message = ""
     name = type(error).__name__

@@ -85,11 +85,11 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
         hint = _of_known_mistake(attempt, runs, wrong, refused.alike)
     if hint:
         return Result(NOT_YET, hint, detail=cause, **seen)
-    if outcome.clear:
-        return Result(NOT_YET, cause, **seen)
     calls = [case for run in runs for one in run for case in one.related()]
-    relation = "" if outcome.error else pattern(calls, exercise.axes)
-    return Result(NOT_YET, relation or _with_the_task(cause, exercise), detail=relation and cause, **seen)
+    relation = "" if outcome.error or outcome.changed else pattern(calls, exercise.axes)
+    if relation:
+        return Result(NOT_YET, relation, detail=cause, **seen)
+    return Result(NOT_YET, cause if outcome.clear else _with_the_task(cause, exercise), **seen)
 
 
 def _of_known_mistake(attempt: Attempt, runs: list[list[Outcome]], wrong: list[int], alike: tuple) -> str:

@@ -11,6 +11,13 @@ import torch
 from torch import Tensor
 
 Pair = tuple[Tensor, Tensor]  # what the answer returned and what was expected, of one shape
+AXES: dict[str, Callable[[int], tuple[int, ...]]] = {  # of a tensor with n axes
+    "the first axis": lambda n: (0,),
+    "the last axis": lambda n: (-1,),
+    "axis 1": lambda n: (1,) if n > 1 else (),
+    "all axes but the first": lambda n: tuple(range(1, n)),
+    "all axes": lambda n: tuple(range(n)),
+}
 Case = tuple[Tensor, Tensor, tuple]  # and the arguments of the call
 EVERY = "Every number{} "
 
@@ -55,6 +62,8 @@ def pattern(calls: list[tuple[Any, Any, tuple]], axes: tuple[str, ...] = ()) -> 
 def _relation(cases: list[Case], axes: tuple[str, ...]) -> str:
     """One sentence on all these cases, with {} where the part of the result is named, or ""."""
     pairs = [(g, w) for g, w, _ in cases if w.numel()]
+    if any(g.shape != w.shape for g, w in pairs):
+        return _shape(pairs)
     numbers = torch.cat([w.flatten() for _, w in pairs] or [torch.zeros(0)])
     if len(numbers[numbers.isfinite()].unique()) < 3:  # two numbers are related in many ways
         return ""
@@ -80,7 +89,7 @@ def _parts(got: Any, want: Any, part: tuple = ()) -> Iterator[tuple[tuple, Tenso
             yield from _parts(got[key], want[key], (*part, key if key.startswith("the ") else f"the {key}"))
     elif type(want) in (int, float) and type(got) in (int, float):
         yield part, torch.tensor(got, dtype=torch.float64), torch.tensor(want, dtype=torch.float64)
-    elif type(want) is type(got) is Tensor and want.shape == got.shape and not got.is_complex():
+    elif type(want) is type(got) is Tensor and got.layout == torch.strided and not got.is_complex():
         yield part, got.detach().cpu().double(), want.detach().cpu().double()
 
 
@@ -92,7 +101,7 @@ def _of(parts: Iterable[tuple]) -> str:
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, rtol=RTOL, atol=1e-9, equal_nan=True)
+    return a.shape == b.shape and torch.allclose(a, b, rtol=RTOL, atol=1e-9, equal_nan=True)
 
 
 def _all(pairs: list[Pair], change: Callable[[Tensor], Tensor]) -> bool:
@@ -108,6 +117,28 @@ def _ratio(got: Tensor, want: Tensor) -> float:
     return float(got.flatten()[at] / want.flatten()[at])
 
 
+def _shape(pairs: list[Pair]) -> str:
+    """The right numbers, but reduced too far or not far enough."""
+    pairs = [(g, w) for g, w in pairs if not _equal(g, w)]
+    if not any(w.any() for _, w in pairs):
+        return ""
+    if all(g.numel() == w.numel() and g.ndim > w.ndim and _equal(g.flatten(), w.flatten()) for g, w in pairs):
+        return "The numbers{} are right, but an axis of size 1 is left over, as by keepdim=True."
+    if all(w.ndim == 1 and g.shape == (len(w), len(w)) and _equal(g.diagonal(), w) for g, w in pairs):
+        return "Every example meets every other{}, as (B, 1) and (B,) combine to (B, B): only the diagonal is right."
+    for axes, dims in AXES.items():
+        for done, reduce in (("summed", torch.sum), ("averaged", torch.mean)):
+
+            def reduced(t: Tensor, reduce=reduce, dims=dims) -> Tensor:
+                return reduce(t, dims(t.ndim)) if t.ndim and dims(t.ndim) else t
+
+            if all(_equal(g, reduced(w)) for g, w in pairs):
+                return f"The numbers{{}} are right, but {done} over {axes}, which should stay."
+            if all(_equal(reduced(g), w) for g, w in pairs):
+                return f"The numbers{{}} are not yet {done} over {axes}: then they are right."
+    return ""
+
+
 def _factor(pairs: list[Pair]) -> str:
     c = next((c for c in (_ratio(*pair) for pair in pairs) if c == c), math.nan)
     if not c or not math.isfinite(c) or not _all(pairs, lambda w: c * w):
@@ -120,7 +151,7 @@ def _factor(pairs: list[Pair]) -> str:
 
 def _count(cases: list[Case]) -> str:
     """A factor that is a size of the arguments: the sum where the mean is asked for, or the other way round."""
-    cases = [case for case in cases if any(isinstance(a, Tensor) and a.ndim for a in case[2])]
+    cases = [(g, w, args) for g, w, args in cases if any(isinstance(a, Tensor) and a.ndim for a in args) and w.any()]
     ratios = [_ratio(g, w) for g, w, _ in cases]
     if not all(_equal(g, c * w) for c, (g, w, _) in zip(ratios, cases, strict=True)):
         return ""
@@ -204,7 +235,7 @@ def _limit(pairs: list[Pair]) -> str:
     got, want = (torch.cat([pair[k].flatten() for pair in pairs]) for k in (0, 1))
     wrong = ~torch.isclose(got, want, rtol=RTOL, atol=1e-9, equal_nan=True)
     limits = got[wrong].unique()
-    if len(limits) != 1 or wrong.all() or wrong.sum() < 2 or not limits.isfinite():
+    if len(limits) != 1 or len(got[~wrong].unique()) < 2 or wrong.sum() < 2 or not limits.isfinite():
         return ""
     limit = float(limits)
     for side, beyond in (("above", want > limit), ("below", want < limit)):

@@ -190,6 +190,14 @@ EXERCISE = Exercise(
             "1 - accepted is taken value by value. Any refused guess leads to a draw: 1 - sum of accepted.",
         ),
         (
+            _corrects(lambda p, q, r: (1 - torch.minimum(p, q).sum(0)) * _excess(p, q) / _excess(p, q).sum(0)),
+            "Both sums run over the rows, the first axis: each row is a distribution of its own, .sum(-1).",
+        ),
+        (
+            _corrects(lambda p, q, r: (1 - torch.minimum(p, q).sum()) * _excess(p, q) / _excess(p, q).sum()),
+            "Both sums run over all rows: each row is a distribution of its own, .sum(-1).",
+        ),
+        (
             _corrects(lambda p, q, r: (1 - torch.minimum(p, q).sum()) * _normalized(_excess(p, q))),
             "The probability of a refusal sums over all rows: each row is a distribution of its own, .sum(-1).",
         ),

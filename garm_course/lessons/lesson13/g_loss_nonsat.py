@@ -37,11 +37,11 @@ EXERCISE = Exercise(
     probes=[
         plain(2 * random(5, seed=1)),
         same(2 * random(5, seed=1), grad=True),
+        certain(torch.tensor([-900.0, 900.0, 3.0]).double()),
+        certain(torch.tensor([-4000.0, 4000.0]).double()),
         same(random(7, seed=2) - 15, grad=True),  # D wins: the gradient must not vanish
         same(random(1, seed=4), grad=True),
         same(random(4, seed=3).float(), grad=True),
-        certain(torch.tensor([-900.0, 900.0, 3.0]).double()),
-        certain(torch.tensor([-4000.0, 4000.0]).double()),
         same(torch.tensor([0.0, -50.0])),
     ],
     mistakes=[

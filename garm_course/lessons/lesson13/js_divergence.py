@@ -71,6 +71,8 @@ EXERCISE = Exercise(
     mistakes=[
         (_of(lambda a, b: a), "Only KL(p || m) is there: g's half is missing, and so is the symmetry."),
         (_of(lambda a, b: a / 2), "Only half of it: ½ KL(g || m) is missing."),
+        (_of(lambda a, b: a + b), "The two factors ½ are missing."),
+        (_of(lambda a, b: a + b / 2), "Only the second term is halved: ½ KL(p || m) + ½ KL(g || m)."),
         (_of(lambda a, b: a / 2 + b), "Only the first term is halved: ½ KL(p || m) + ½ KL(g || m)."),
         (_of(lambda a, b: b), "Only KL(g || m) is there: p's half is missing."),
         (_of(middle=lambda p, g: p + g), "m is the sum p + g: it is their mean, and sums to 1."),

@@ -65,7 +65,7 @@ EXERCISE = Exercise(
     mistakes=[
         (lambda W, u, n: W.norm(), "This is the Frobenius norm, the root of the sum of all σ²."),
         (_rounds(of_v=_as_it_is), "v is not normalized: uᵀ W v is σ² then, or grows with |u|."),
-        (_rounds(of_u=_as_it_is), "u is not normalized: uᵀ W v is σ² then."),
+        (_rounds(of_u=_as_it_is), "This is σ²: it was squared, or u was not normalized, which makes uᵀ W v = |W v|²."),
         (_rounds(of_v=_as_it_is, of_u=_as_it_is), "Nothing is normalized: the vectors grow like a power of σ."),
         (
             _rounds(of_v=normalize, of_u=normalize),

@@ -191,6 +191,10 @@ EXERCISE = Exercise(
         (_with(_e, lambda p, r, g, c: c * r + g), "The decoder minimizes gan, and so helps the critic: -gan."),
         (_with(_e, _d, lambda p, r, g, c: -g), "The discriminator raises its own loss: gan is minimized by it."),
         (_to(lambda e, d, c: [[]] * 3), "No weight has a gradient: backward is missing, or they are thrown away."),
+        (
+            lambda model, losses, gamma: (route(model, losses, gamma), losses(model))[1],
+            "The gradients are right, but (prior, rec, gan) are returned: the three losses of (15.3) are asked for.",
+        ),
         (_with(returned=lambda totals: None), "The gradients are right, but nothing is returned: the three losses."),
         (_to(lambda e, d, c: (e, [], [])), "Only the encoder has gradients: one call for each player."),
         (_to(lambda e, d, c: ([], [], c)), "Only the critic has gradients: they are cleared, or there is one call."),

@@ -98,6 +98,7 @@ EXERCISE = Exercise(
             _of(_difference, lambda a, b: 2 * torch.cat([a, b]).mean()),
             "Both directions are averaged together, so the larger batch weighs more: take the mean of each by itself.",
         ),
+        (_of(join=torch.maximum), "Only the larger of the two means counts: add them."),
         (_of(join=torch.sub), "The directions are subtracted, so one may be bad if the other is: add them."),
         (
             lambda G, F, x, y: _of()(G, F, x, y) + _l1(G(y), y) + _l1(F(x), x),

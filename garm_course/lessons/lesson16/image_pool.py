@@ -143,6 +143,10 @@ EXERCISE = Exercise(
             "The order of the pool changes: the new image goes to the slot of the old one, not to the end.",
         ),
         (
+            _filled(tails=lambda hist, new, slot: (hist, hist[slot])),
+            "Tails gives out the old image: the new one passes.",
+        ),
+        (
             _filled(tails=lambda hist, new, slot: (_put(hist, new, slot), new)),
             "Tails stores the new image as well: it only passes, and the pool stays.",
         ),
