@@ -79,11 +79,17 @@ class Outcome:
         """A copy that no later call can change."""
         return replace(self, value=snapshot(self.value), gradients=snapshot(self.gradients))
 
-    def related(self) -> list[tuple[Any, Any, tuple]]:
-        """What was returned and expected, and the same of the gradients, with the arguments; for `pattern`."""
-        value, want = self.value, self.want
-        if self.names and isinstance(value, (list, tuple)) and len(value) == len(want) == len(self.names):
-            value, want = (dict(zip(self.names, parts, strict=True)) for parts in (value, want))
+    def related(self, names: tuple[str, ...]) -> list[tuple[Any, Any, tuple]]:
+        """What was returned and expected, and the same of the gradients, with the arguments; for `pattern`.
+
+        Args:
+            names: of the parts of a result, if this one has none of its own.
+        """
+        value, want, names = self.value, self.want, self.names or names
+        if type(value) is type(want) is dict:
+            value, want = ({f"the {key}".replace("the the ", "the "): v for key, v in d.items()} for d in (value, want))
+        elif {type(value), type(want)} <= {list, tuple} and len(value) == len(want) == len(names):
+            value, want = (dict(zip(names, parts, strict=True)) for parts in (value, want))
         got, asked = ({f"the gradient at {slope[0]}": slope[k] for slope in self.slopes} for k in (1, 2))
         return [] if self.error else [(value, want, self.call.args), (got, asked, self.call.args)]
 

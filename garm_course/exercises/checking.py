@@ -85,7 +85,8 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
         hint = _of_known_mistake(attempt, runs, wrong, refused.alike)
     if hint:
         return Result(NOT_YET, hint, detail=cause, **seen)
-    calls = [case for run in runs for one in run for case in one.related()]
+    names = next((one.names for run in runs for one in run if one.names), ())
+    calls = [case for run in runs for one in run for case in one.related(names)]
     relation = "" if outcome.error or outcome.changed else pattern(calls, exercise.axes)
     if relation:
         return Result(NOT_YET, relation, detail=cause, **seen)

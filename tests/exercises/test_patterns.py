@@ -27,10 +27,10 @@ RELATIONS = {
     f"{EVERY}3 times the expected one.": lambda x: 3 * right(x),
     f"{EVERY}-0.5 times the expected one.": lambda x: -right(x) / 2,
     f"{EVERY}0.6931 times the expected one (ln 2: nats and bits are exchanged).": lambda x: math.log(2) * right(x),
-    f"{EVERY}multiplied by the number of examples: a sum stands where a mean is asked for.": (
+    f"{EVERY}multiplied by the number of rows of the first tensor: a sum stands where a mean is asked for.": (
         lambda x: right(x) * len(x)
     ),
-    f"{EVERY}divided by the number of entries of the last axis: a mean stands where a sum is asked for.": (
+    f"{EVERY}divided by the number of columns of the first tensor: a mean stands where a sum is asked for.": (
         lambda x: right(x) / x.shape[-1]
     ),
     f"{EVERY}the square of the expected one.": lambda x: right(x) ** 2,
@@ -39,6 +39,13 @@ RELATIONS = {
     f"{EVERY}the absolute value of the expected one.": lambda x: right(x).abs(),
     f"{EVERY}the exponential of the expected one.": lambda x: right(x).exp(),
     f"{EVERY}0.25 below the expected one.": lambda x: right(x) - 0.25,
+    f"{EVERY}2.5 minus the expected one.": lambda x: 2.5 - right(x),
+    f"{EVERY}nearly right, to three digits: an epsilon, a clamp, an approximation, rounding or float32 "
+    "changes the others.": lambda x: right(x) + 1e-4 * right(x) ** 2 * right(x).abs().clamp(max=1),
+    f"{RIGHT}but summed over the first axis, which should stay.": lambda x: right(x).sum(0),
+    f"{RIGHT}but averaged over all axes, which should stay.": lambda x: right(x).mean(),
+    f"{RIGHT}but axes 0 and 1 are exchanged.": lambda x: right(x).T,
+    f"{RIGHT}but an axis of size 1 is left over, as by keepdim=True.": lambda x: right(x)[:, None],
     f"{RIGHT}but in reverse order along the axis of the row.": lambda x: right(x).flip(0),
     f"{RIGHT}but one place too far along the axis of the column.": lambda x: right(x).roll(1, 1),
     "All examples get the result of the first one.": lambda x: right(x)[:1].expand_as(x).clone(),
@@ -68,9 +75,34 @@ def test_no_relation_is_made_up():
     own_ways = "Every number of element 0 is 2 times the expected one. Every number of element 1 has the wrong sign."
     assert pattern(both) == own_ways
     lost = [((2 * table(x), x), (table(x), table(x)), (x,)) for x in (X, Y)]
-    assert pattern(lost) == "", "of one part no relation is known"
+    assert pattern(lost) == "Every number of element 0 is 2 times the expected one."
+    assert pattern([((a, b), (c, d), x) for (b, a), (d, c), x in lost]) == "", "what is wrong first has no relation"
     one = [((2 * table(x), table(x)), (table(x), table(x)), (x,)) for x in (X, Y)]
     assert pattern(one) == "Every number of element 0 is 2 times the expected one."
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wrong"),
+    [
+        ("The numbers are not yet summed over the last axis: then they are right.", lambda x: right(x)),
+        (
+            "The numbers are right, but averaged over the first axis, which should stay.",
+            lambda x: right(x).sum(1).mean(),
+        ),
+        (
+            "Every example meets every other, as (B, 1) and (B,) combine to (B, B): only the diagonal is right.",
+            lambda x: right(x).sum(1) + torch.zeros(len(x), 1),
+        ),
+    ],
+)
+def test_a_reduction_too_few_or_too_many(make, sentence, wrong):
+    def total(x):
+        return right(x).sum(1)
+
+    make(total, [same(X), same(Y)])
+    result = grade("total", wrong)
+    assert result.hint == sentence
+    assert result.detail.startswith("Expected the shape (4,), got (")
 
 
 def test_parts_that_share_a_relation_are_told_at_once(make):

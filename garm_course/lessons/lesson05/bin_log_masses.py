@@ -26,11 +26,11 @@ NARROW = (
 
 
 # bells so wide that a bin is a small part of them; in float32
-WIDE = torch.tensor([3, 200, 128]), torch.tensor([0.2, -0.4, 0.1]), torch.tensor([7.0, 8.0, 13.0]), 256
+WIDE = torch.tensor([3, 200, 128]), torch.tensor([0.2, -0.4, 0.1]), torch.tensor([7.0, 8.0, 9.0]), 256
 
 DIGITS = (
-    "Right except for wide bells in float32, where e^(a - b) is almost 1, so that 1 - e^(a - b) loses its digits and "
-    "becomes 0: -torch.expm1(a - b) keeps them."
+    "Right except for wide bells in float32, where e^(a - b) is almost 1, so that 1 - e^(a - b) loses its "
+    "digits: -torch.expm1(a - b) keeps them."
 )
 UNDERFLOW = (
     "Right on paper. Far from the mean both sigmoids round to the same float32 and the logarithm of 0 is -inf. Use "
@@ -188,6 +188,14 @@ EXERCISE = Exercise(
         (
             _by(inner=lambda a, b: F.logsigmoid(b) + F.logsigmoid(a) + torch.log(-torch.expm1(a - b))),
             "A minus is missing: the second factor of (5.3) is σ(-a), not σ(a).",
+        ),
+        (
+            _by(
+                inner=lambda a, b: (
+                    _inner(a, b) + F.logsigmoid(a) + F.logsigmoid(-b) - F.logsigmoid(b) - F.logsigmoid(-a)
+                )
+            ),
+            "a and b are exchanged in the first two factors of (5.3): σ(b) σ(-a), of the upper and of the lower edge.",
         ),
         (
             _switch,

@@ -265,10 +265,6 @@ EXERCISE = Exercise(
             _then(lambda accepted, corrected: torch.stack([accepted, corrected])),
             "The values are right, but stacked to one tensor: return the pair, `return accepted, corrected`.",
         ),
-        (
-            _then(lambda accepted, corrected: (accepted.sum(-1), corrected.sum(-1))),
-            "These are the probabilities of keeping and of refusing: do not sum over the values.",
-        ),
         (_corrects(lambda p, q, r: r * _excess(p, q) / _total(_excess(p, q))), EQUAL),
         (_keeps(lambda p, q: q * (p / q).clamp(max=1)), ZERO),
         (

@@ -84,10 +84,6 @@ EXERCISE = Exercise(
     mistakes=[
         (lambda mu, l: (mu**2 + l.exp() - 1 - l).sum(-1), "The factor ½ is missing."),
         (
-            _then(lambda t: t.mean(-1)),
-            "The dimensions are averaged: sum them. The KL of independent dimensions is the sum of theirs.",
-        ),
-        (
             _half(lambda mu, l: mu**2 + (2 * l).exp() - 1 - l),
             "e^{2 logvar}: logvar is ln sigma², not ln sigma, so that the variance is e^logvar.",
         ),
@@ -139,15 +135,8 @@ EXERCISE = Exercise(
             "The factor ½ belongs to all terms, mu² included: mind the parentheses.",
         ),
         (_then(lambda t: t.mean()), "This is one number, the mean over all: sum over dimensions and return (B,)."),
-        (_then(lambda t: t.sum()), "This is one number, summed over the batch too: sum over the last axis, (B,)."),
-        (
-            _then(lambda t: t.sum(-1).mean()),
-            "This is one number, the mean over the batch: return (B,), averaging is left to the training loop.",
-        ),
         (_then(lambda t: -t.sum()), "Two faults: one number, summed over the batch too, and the sign. Return (B,)."),
         (_then(lambda t: t.sum(0)), "The sum runs over the examples (axis 0): sum over the dimensions, the last axis."),
-        (_then(lambda t: t), "This is one value for each dimension: sum over the last axis."),
-        (_then(lambda t: t.sum(-1, keepdim=True)), "The shape is (B, 1): without keepdim it is (B,)."),
         (_then(lambda t: t.sum(-1).squeeze()), ONE),
         (
             _half(lambda mu, l: mu**2 + l.exp().detach() - 1 - l),

@@ -53,6 +53,7 @@ EXERCISE = Exercise(
         (_mean(lambda s: -torch.sigmoid(s)), "There is no logarithm: -σ(fake) saturates at both ends."),
         (_mean(lambda s: 1 - torch.sigmoid(s)), "This is the probability of a fake, without a log: it saturates."),
         (_mean(lambda s: -s), "This is the generator's loss of Wasserstein and hinge GANs: -log σ(fake) is asked for."),
+        (_mean(lambda s: F.relu(1 - s)), "This is a hinge: -log σ(fake) is asked for, which has no margin."),
         (_mean(lambda s: (s - 1) ** 2), "This is a least-squares loss with the target 1: -log σ(fake) is asked for."),
         (lambda s: F.softplus(-s), "One number for each example: take the mean."),
         (lambda s: F.softplus(-s.mean()), "The mean is inside of the logarithm: average -log σ, not the logits."),

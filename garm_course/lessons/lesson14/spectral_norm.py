@@ -83,6 +83,7 @@ EXERCISE = Exercise(
         (lambda W, u, n: torch.linalg.svdvals(W)[0], "This is the exact value: after n steps it is smaller."),
         (lambda W, u, n: torch.linalg.svdvals(W)[-1], "This is the smallest singular value."),
         (_rounds(lambda W, u, v, old: W / (u @ W @ v)), "This is W / σ, the normalized weight: σ itself is asked for."),
+        (_rounds(lambda W, u, v, old: (W.T @ u).norm()), "This is |Wᵀu| with the new u, half a step on: uᵀ W v."),
         (_rounds(lambda W, u, v, old: v), "This is the singular vector v: return uᵀ W v."),
         (_rounds(lambda W, u, v, old: u), "This is the singular vector u: return uᵀ W v."),
         (_rounds(lambda W, u, v, old: u * (W @ v)), "The products are not added up: u @ W @ v is one number."),

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.adversarial.vaegan import vaegan_losses
+from garm_course.exercises.arguments import snapshot
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
@@ -58,9 +59,8 @@ def _played(answer: Callable, _model, losses: _Losses, gamma: float, see: Callab
     totals = answer(model, losses, gamma)
     if see:
         return see(model)
-    given = list(totals) if isinstance(totals, (tuple, list)) else [totals]
-    given = [t.detach() if isinstance(t, Tensor) else t for t in [*given, None, None][:3]]
-    found = {f"returned loss of the {name}": t for name, t in zip(PLAYERS, given, strict=True)}
+    given = list(totals) if isinstance(totals, (tuple, list)) else totals
+    found = {"returned losses": snapshot(given)}
     for name, own in zip(PLAYERS, _weights(model), strict=True):
         found[f"gradients of the {name}"] = [torch.zeros_like(w) if w.grad is None else w.grad for w in own]
     return found

@@ -76,6 +76,7 @@ EXERCISE = Exercise(
         (lambda G, F, x, y: _l1(G(F(x)), x) + _l1(F(G(y)), y), "Both cycles run the wrong way: G reads x, F(G(x))."),
         (lambda G, F, x, y: _l1(G(F(x)), x) + _l1(G(F(y)), y), "The first cycle begins with F: G reads x, F(G(x))."),
         (lambda G, F, x, y: _l1(F(G(x)), x) + _l1(F(G(y)), y), "The second cycle begins with G: F reads y, G(F(y))."),
+        (lambda G, F, x, y: _l1(G(G(x)), x) + _l1(F(F(y)), y), "Each translator is applied twice: F(G(x)), G(F(y))."),
         (lambda G, F, x, y: _l1(G(y), y) + _l1(F(x), x), "This is the identity loss: a cycle passes through both."),
         (lambda G, F, x, y: _l1(G(x), x) + _l1(F(y), y), "Only one translator is used: G(x) goes back through F."),
         (

@@ -131,6 +131,10 @@ EXERCISE = Exercise(
             "The slot is one too small: slots are counted from 0, as in hist[slot].",
         ),
         (
+            _filled(lambda hist, new, slot: (_put(hist, new, (slot + 1) % len(hist)), hist[(slot + 1) % len(hist)])),
+            "The slot is one too large: slots are counted from 0, as in hist[slot].",
+        ),
+        (
             _filled(lambda hist, new, slot: (_put(hist, new, slot), hist[slot]) if slot else (hist, new)),
             "Slot 0 counts as none: test the coin alone, since 0 is False in Python.",
         ),
