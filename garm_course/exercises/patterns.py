@@ -123,8 +123,8 @@ def _ratio(got: Tensor, want: Tensor) -> float:
 def _shape(pairs: list[Pair]) -> str:
     """The right numbers, but reduced too far or not far enough."""
     pairs = [(g, w) for g, w in pairs if not _equal(g, w)]
-    if not any(w.any() for _, w in pairs):
-        return ""
+    if not any(w.any() for _, w in pairs) or all(g.numel() == w.numel() and g.ndim < w.ndim for g, w in pairs):
+        return ""  # an axis of size 1 is missing: the shapes say it
     ndim = pairs[0][0].ndim
     for i, j in combinations(range(ndim), 2):
         if all(g.ndim == ndim and _equal(g.transpose(i, j), w) for g, w in pairs):

@@ -208,6 +208,10 @@ EXERCISE = Exercise(
         (_table(b=0), "The bias b[i] of the pixel is missing in its logit."),
         (_table(c=0), "The hidden bias is missing: a starts at c, not at 0."),
         (
+            _table(lambda terms: -terms.sum(1)),
+            "This is the negative log-likelihood: return log p(x), which is never positive here.",
+        ),
+        (
             _table(term=lambda logit, x: _terms(logit, x).exp()),
             "The probabilities of the pixels are added: it is their logarithms that add up.",
         ),
