@@ -6,6 +6,7 @@ from torch.utils.data import TensorDataset
 
 from garm_course.adversarial.gan import GAN
 from garm_course.adversarial.vaegan import VAEGAN
+from garm_course.autoregressive.sequences import SequenceModel
 from garm_course.evaluation.likelihood import evaluate
 from garm_course.models import CLASSES, model_class
 
@@ -13,8 +14,13 @@ SHAPE, LEVELS = (1, 8, 8), 3
 SMALL = {
     "pixel_gru": {"hidden": 8}, "row_lstm": {"channels": 4}, "diagonal_bilstm": {"channels": 4},
     "pixelcnn": {"channels": 4, "layers": 1}, "gated_pixelcnn": {"channels": 4, "layers": 1},
-    "pixelcnnpp": {"channels": 4, "blocks": 1},
+    "pixelcnnpp": {"channels": 4, "blocks": 1}, "token_lstm": {"hidden": 8},
 }  # fmt: skip
+
+
+def shape_of(name):
+    """Of an example: models of sequences read the pixels of an image one after the other."""
+    return (SHAPE[1] * SHAPE[2],) if issubclass(model_class(name), SequenceModel) else SHAPE
 
 
 def build(name):
@@ -25,7 +31,7 @@ def build(name):
         return model_class(name)(model_class("vqvae")(SHAPE, LEVELS, n_codes=8, dim=4, channels=4), prior)
     if name == "cyclegan":
         return model_class(name)(SHAPE, SHAPE, width=4, critic_width=4)
-    return model_class(name)(SHAPE, LEVELS, **SMALL.get(name, {}))
+    return model_class(name)(shape_of(name), LEVELS, **SMALL.get(name, {}))
 
 
 def figures(model, x, y):
@@ -46,9 +52,10 @@ def figures(model, x, y):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "half"])
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", [name for name in CLASSES if name != "ngram"])  # which has no weights
 def test_cast_weights_work(name, dtype):
-    x = torch.randint(LEVELS, (4, *SHAPE), generator=torch.Generator().manual_seed(0))
+    shape = shape_of(name)
+    x = torch.randint(LEVELS, (4, *shape), generator=torch.Generator().manual_seed(0))
     y = torch.zeros(4, dtype=torch.long)
     model, full = build(name).to(dtype).eval(), build(name).eval()
     value = figures(model, x, y)
@@ -61,7 +68,7 @@ def test_cast_weights_work(name, dtype):
     assert {w.dtype for w in model.parameters()} == {dtype}
     if hasattr(model, "sample"):
         drawn = model.sample(2, rng=torch.Generator().manual_seed(0))
-        assert drawn.shape == (2, *SHAPE)
+        assert drawn.shape == (2, *shape)
         assert torch.isfinite(drawn.float()).all()
     if hasattr(model, "log_prob") or hasattr(model, "elbo"):
         data = TensorDataset(x, y)

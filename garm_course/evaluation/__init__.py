@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazily(
             "ClassMarginals Likelihood PixelMarginals Uniform baselines bits_per_dim evaluate kl_to_model "
             "log_probs lower_bounds rate_distortion"
         ),
-        "audits": "all_examples calibration causality normalization receptive_field",
+        "audits": "all_examples calibration causality forgets normalization receptive_field",
         "samples": "bootstrap density_coverage frechet_distance kernel_distance mode_counts precision_recall",
         "features": "DigitClassifier accuracy class_shares classify",
     },

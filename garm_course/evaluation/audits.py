@@ -73,6 +73,21 @@ class Calibration:
         )
 
 
+@dataclass(frozen=True)
+class Forgetting:
+    """Result of `forgets`. `position` is the first at which it does not hold, or None."""
+
+    ok: bool
+    position: int | None
+    message: str
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        return self.message
+
+
 def dependence(
     fn: Function, shape: tuple[int, ...], levels: int, *, y: int | None = None, examples: int = 3, seed: int = 0
 ) -> Tensor:
@@ -195,6 +210,57 @@ def receptive_field(
         raise ValueError(f"expected a position inside {shape}, got position {position}, channel {channel}")
     change = dependence(fn, shape, levels, y=y, examples=examples, seed=seed)[raster[at]]
     return from_raster(change[None], shape)[0]
+
+
+@torch.inference_mode()
+def forgets(model: nn.Module, *, y: int | None = None, examples: int = 3, seed: int = 0) -> Forgetting:
+    """Find out whether a model of sequences forgets what lies further back than its `reach`, reading and drawing.
+
+    Two texts that are alike from some value on must have the same predictions from `reach` values later on; and steps
+    with a state that holds no more than the reach must give what the full pass gives, over three times the reach.
+
+    Args:
+        model: a `SequenceModel`; it is audited in float64.
+        y: class to condition on.
+        examples: random texts on which it is tried.
+        seed: of these texts.
+
+    Returns:
+        Forgetting; if it does not hold, `position` and the message name the first position where it does not.
+
+    Raises:
+        TypeError: for a model without a reach. ValueError: for one whose reach is unbounded.
+    """
+    if not hasattr(model, "reach"):
+        raise TypeError(f"expected a model of sequences with a `reach`, got a {type(model).__name__}")
+    if model.reach is None:
+        raise ValueError("this model sees its whole past (reach is None), so that it must forget nothing")
+    model = copy.deepcopy(model).double().cpu().eval()
+    reach, length, n = model.reach, 3 * model.reach + 3, examples
+    rng, classes = torch.Generator().manual_seed(seed), None if y is None else torch.full((n,), y)
+    x = torch.randint(model.levels, (n, length), generator=rng)
+    alike = length - reach - 2 - reach // 2  # from this value on
+    other = x.clone()
+    other[:, :alike] = (x[:, :alike] + torch.randint(1, model.levels, (n, alike), generator=rng)) % model.levels
+    params, changed = model(x, classes), model(other, classes)
+    tolerance = 1e-10 * params.abs().amax().clamp(min=1)
+    far = slice(alike + reach, None)
+    if (found := _first(changed[:, far], params[:, far], tolerance)) is not None:
+        at = alike + reach + found
+        return Forgetting(False, at, f"the prediction at {model.place(at)} depends on values more than {reach} back; "
+                                     "is there a mask, or a state, that does not end?")  # fmt: skip
+    state = model.start(n, classes, length=length)
+    steps = torch.stack([model.step(state, i, x[:, i - 1] if i else None) for i in range(length)], 1)
+    if (at := _first(steps, params, tolerance)) is not None:
+        return Forgetting(False, at, f"from {model.place(at)} on, steps and the full pass differ; "
+                                     "is a slot of the state written over too early, or read too late?")  # fmt: skip
+    return Forgetting(True, None, f"forgets: what lies more than {reach} back changes nothing, cached or not")
+
+
+def _first(a: Tensor, b: Tensor, tolerance: Tensor) -> int | None:
+    """The first position at which a and b (n, T, ...) differ by more than a tolerance."""
+    differs = ((a - b).abs() > tolerance).movedim(1, 0).flatten(1).any(1).nonzero()
+    return int(differs[0]) if len(differs) else None
 
 
 def all_examples(shape: tuple[int, ...], levels: int, *, limit: int = 2**20) -> Tensor:

@@ -7,10 +7,11 @@ import torch
 from small_models import SEQUENCES, TokenConv, small_model
 
 from garm_course.autoregressive.base import Autoregressive
+from garm_course.autoregressive.lstm import TokenLSTM
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.autoregressive.sampling import loop, speculative
 from garm_course.autoregressive.sampling.compression import compress, decompress
-from garm_course.evaluation.audits import calibration, causality, dependence, normalization, receptive_field
+from garm_course.evaluation.audits import calibration, causality, dependence, forgets, normalization, receptive_field
 
 EACH = pytest.mark.parametrize("cls", SEQUENCES, ids=lambda cls: cls.name)
 CASES = pytest.mark.parametrize(("levels", "n_classes"), [(5, 0), (2, 0), (3, 2)])
@@ -75,6 +76,31 @@ def test_a_prediction_sees_what_is_in_reach_and_nothing_else(cls):
     expected = past if model.reach is None else past.triu(-model.reach)
     assert torch.equal(dependence(model, (12,), 5, examples=6) > 0, expected.bool())
     assert torch.equal(receptive_field(model, 7, examples=6) > 0, expected[7].bool())
+
+
+@pytest.mark.parametrize("cls", [cls for cls in SEQUENCES if small_model(cls, (4,), 3).reach is not None])
+def test_what_is_out_of_reach_is_forgotten(cls):
+    for n_classes in (0, 2):
+        result = forgets(small_model(cls, (4,), 5, n_classes), y=1 if n_classes else None)
+        assert result, str(result)
+
+
+def test_what_is_not_forgotten_is_named():
+    model = small_model(TokenConv, (6,), 5)
+    model.reach = 2  # it reads 4
+    result = forgets(model)
+    assert not result
+    assert f"the prediction at position {result.position} depends on values more than 2 back" in str(result)
+    model = small_model(TokenConv, (6,), 5)
+    model.looks_ahead = 0
+    model.step = lambda state, i, x_prev: type(model).step(model, state, i, x_prev if i != 9 else 0 * x_prev)
+    result = forgets(model)
+    assert result.position == 9
+    assert "from position 9 on, steps and the full pass differ" in str(result)
+    with pytest.raises(ValueError, match="sees its whole past"):
+        forgets(small_model(TokenLSTM, (6,), 5))
+    with pytest.raises(TypeError, match="a model of sequences with a `reach`, got a GatedPixelCNN"):
+        forgets(small_model(GatedPixelCNN, (1, 3, 4), 5))
 
 
 def test_a_leak_is_named_in_the_words_of_a_sequence():
@@ -183,7 +209,7 @@ def test_speculation_with_itself_is_never_refused_and_any_draft_leaves_the_law_o
         found = speculative.sample(target, target, 4, length=length, rng=rng())
         assert found.x.shape == (4, length or 3)
         assert found.accepted > 0.999
-        assert found.passes == math.ceil((length or 3) / target.looks_ahead)
+        assert found.passes == math.ceil((length or 3) / min(target.looks_ahead, 12))
     many = speculative.sample(target, draft, 6, length=20, block=1, rng=rng())
     assert many.passes == 20
     for n, block, length in [(6, 3, 20), (2, 100, 20), (1, 2, 13)]:

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
         "loop": "position_uniforms sample",
+        "constraints": "Automaton Constrained",
         "compression": "Compressed compress decompress",
         "arithmetic_coding": "Decoder Encoder",
     },

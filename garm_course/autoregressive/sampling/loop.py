@@ -9,6 +9,7 @@ uniforms.
 Source: caching for convolutions: Ramachandran et al. (2017), arXiv 1704.06001.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from garm_course.autoregressive.sampling.constraints import Automaton, Constrained
 from garm_course.distributions.filters import check_filters, draw, filter_logits
 from garm_course.evaluation_mode import evaluation_mode
 
@@ -33,9 +35,10 @@ def sample(
     top_p: float | None = None,
     min_p: float | None = None,
     rng: torch.Generator | None = None,
+    allowed: Automaton | None = None,
     naive: bool = False,
     progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
-) -> Tensor:
+) -> Tensor | Constrained:
     """Draw n examples from the model.
 
     With `given` and `mask` the marked values are kept and the others drawn in the model's order, each from its
@@ -54,14 +57,17 @@ def sample(
         top_p: see `filter_logits`.
         min_p: see `filter_logits`.
         rng: source of the uniforms, see `position_uniforms`. None takes torch's global generator.
+        allowed: a grammar that every example must obey, also its prompt: an `Automaton`, or what has the same methods.
+            Filters act on what it allows. It cannot be combined with a mask.
         naive: recompute the whole example for each position, instead of `step`.
         progress: wraps the loop over positions in a progress bar (`tqdm`, or `garm_course.show.progress`).
 
     Returns:
-        LongTensor (n, *shape).
+        LongTensor (n, *shape); `Constrained` with a grammar.
 
     Raises:
-        TypeError, ValueError: for arguments outside these ranges, or a model with weights that are not finite.
+        TypeError, ValueError: for arguments outside these ranges, a model with weights that are not finite, or a
+            grammar that allows nothing of this length, or not the prompt.
     """
     check_count(n, rng)
     filters = active_filters(temperature, top_k, top_p, min_p)
@@ -73,6 +79,7 @@ def sample(
     known = known.to(first.device).T.contiguous() if known is not None else None
     keep = keep.to(first.device).T.contiguous() if keep is not None else None
     (u,) = position_uniforms(model, n, d, rng, first)
+    grammar = None if allowed is None else _Grammar(allowed, model, n, d, known, keep)
     x = torch.zeros(d, n, dtype=torch.long, device=first.device)  # one row for each position
     positions = range(d)
     with torch.inference_mode(), evaluation_mode(model):
@@ -86,10 +93,42 @@ def sample(
                 params = model.to_sequence(model(model.from_sequence(x.T), y))[:, i]
             else:
                 params = model.step(state, i, x[i - 1] if i else None)
-            value = draw_value(model, params, u[i], filters)
+            value = grammar.draw(params, u[i], d - i, filters) if grammar else draw_value(model, params, u[i], filters)
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
     # copied outside the block: an ordinary tensor, fit for autograd and for editing
-    return model.from_sequence(x.T).clone(memory_format=torch.contiguous_format)
+    x = model.from_sequence(x.T).clone(memory_format=torch.contiguous_format)
+    return Constrained(x, grammar.log_mass.clone()) if grammar else x
+
+
+class _Grammar:
+    """A grammar while n examples are drawn: in which state each is, and what was left out so far."""
+
+    def __init__(self, allowed: Automaton, model: nn.Module, n: int, d: int, known: Tensor | None, keep: Tensor | None):
+        if keep is not None:
+            raise ValueError("a grammar (`allowed`) and a mask cannot be combined; give what comes first as a prompt")
+        if allowed.levels != model.levels:
+            raise ValueError(
+                f"expected a grammar of {model.levels} values, as the model has, got one of {allowed.levels}"
+            )
+        self.allowed, self.model, self.state, self.log_mass = allowed, model, allowed.start(n), 0.0
+        prompt = () if known is None else known.to(self.state.device)
+        for i, x in enumerate(prompt):
+            if not allowed.mask(self.state, d - i).gather(1, x[:, None]).all():
+                raise ValueError(
+                    f"the grammar does not allow value {i} of the prompt, or no way from there to an end at length {d}"
+                )
+            self.state = allowed.advance(self.state, x)
+        if not allowed.mask(self.state, d - len(prompt)).any(1).all():
+            raise ValueError(f"the grammar allows no example of length {d}; change the length or the grammar")
+
+    def draw(self, params: Tensor, u: Tensor, left: int, filters: dict) -> Tensor:
+        """The value (n,) at uniforms u (n,), among those that are allowed where `left` are still to come."""
+        mask = self.allowed.mask(self.state, left).to(params.device)
+        logits = self.model.head.logits(params).log_softmax(-1).masked_fill(~mask, -math.inf)
+        self.log_mass = self.log_mass + logits.logsumexp(-1)
+        value = draw((filter_logits(logits, **filters) if filters else logits).log_softmax(-1), u)
+        self.state = self.allowed.advance(self.state, value.to(self.state.device))
+        return value
 
 
 def initial_state(model: nn.Module, n: int, y: Tensor | None, d: int) -> object:
@@ -176,13 +215,13 @@ def one_thread(elements: int) -> Iterator[None]:
 
 
 def check_weights(model: nn.Module) -> Tensor:
-    """The model's first parameter, after making sure that all are finite."""
+    """The model's first parameter, or buffer if it has none, after making sure that all parameters are finite."""
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise ValueError(
                 f"the model's weight {name!r} holds NaN or infinity: its training diverged; train it again"
             )
-    return next(model.parameters())
+    return next(itertools.chain(model.parameters(), model.buffers()))
 
 
 def _completion(
