@@ -250,12 +250,13 @@ class Texts(Kind):
     name, heading = "text", "Text"
     about = (
         "Negative log-likelihood in nats per character, with bits per character and perplexity, over windows that do "
-        f"not overlap: the length of a window belongs to the figure, since its first characters are guessed from "
+        "not overlap: the length of a window belongs to the figure, since its first characters are guessed from "
         f"nothing. In context: of the same text, every character after at least {CONTEXT} others. Standard errors are "
-        "over blocks of 2,000 characters."
+        "over blocks of 2,000 characters. Of the baselines, tables of counts score the same windows, and compressors "
+        "the whole split at once. `pydoc` is the text of one version of Python; another one has other figures."
     )
     key, unit, column, digits = "nats", "nats per character", "nats per character", 3
-    counted, position, suffix = "characters", "character", ".txt"
+    counted, position, suffix, published = "characters", "character", ".txt", True
     columns = (
         Column("bits", "bits per character", 3, splits=True),
         Column("perplexity", "perplexity", 2),

@@ -46,7 +46,7 @@ def page(results: dict[str, dict], studies: dict[str, dict]) -> str:
     for kind in KINDS.values():
         tables = [result_table(group, kind) for group in groups(of_kind[kind.name], kind)]
         if tables:
-            comparable = [not_published(results)] if kind.published else []
+            comparable = [not_published(of_kind[kind.name])] if kind.published else []
             parts += [f"## {kind.heading}", " ".join([kind.about, *filter(None, comparable)]), *tables]
     if studies:
         parts += ["## Studies", study_table(studies)]
