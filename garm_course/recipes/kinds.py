@@ -151,11 +151,14 @@ class Kind(ABC):
         Example:
             >>> Likelihoods().headline({"nats": 90.6, "stderr": 0.8, "bound": "ELBO"}).text
             '≤ 90.60 ± 0.80'
+            >>> Texts().headline({"nats": 1.217}).text
+            '1.217'
             >>> Classifiers().headline({"accuracy": 0.975, "stderr": 0.01}).text
             '97.5 ± 1.0 %'
         """
-        value, error = figures[self.key], figures["stderr"]
-        text = f"{bound(figures)}{self.number(value)} ± {self.number(error)}{self.sign}"
+        value, error = figures[self.key], figures.get("stderr", math.nan)  # a file has a size and no error
+        spread = "" if math.isnan(error) else f" ± {self.number(error)}"
+        text = f"{bound(figures)}{self.number(value)}{spread}{self.sign}"
         return Headline(value, error, text, self.best * value)
 
     def figure(self, figures: dict | None) -> str:
