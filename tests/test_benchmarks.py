@@ -21,6 +21,7 @@ import sampling  # noqa: E402
 import speculative  # noqa: E402
 import startup  # noqa: E402
 import training  # noqa: E402
+import transformer  # noqa: E402
 
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN  # noqa: E402
 from garm_course.autoregressive.pixelcnnpp import PixelCNNPP  # noqa: E402
@@ -375,3 +376,28 @@ def test_the_bare_loop_learns_and_repeats_itself():
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     start = recipe.build(0)
     assert one.log_prob(data.x).mean() > start.log_prob(data.x).mean()
+
+
+def test_the_transformer_draws_many_times_as_fast_as_with_full_passes():
+    row = transformer.measure_sampling(8, length=256, repeats=1, positions=4)
+    assert row["ratio_naive"] >= 4, row
+    assert "8 x 256 characters" in transformer.describe(row)
+
+
+def test_a_training_step_is_compared_with_one_that_learns_as_well():
+    row = transformer.measure_training(2, length=8, steps=1, repeats=1)
+    assert {"seconds_a_step", "seconds_a_step_nanogpt", "ratio_nanogpt"} < row.keys()
+    assert "nanoGPT" in transformer.describe(row)
+    torch.manual_seed(0)
+    other = transformer.NanoGPT(9, 4, width=8, layers=1, heads=2)
+    x = torch.arange(8) % 4 + torch.zeros(2, 8, dtype=torch.long)
+    optimizer = torch.optim.AdamW(other.parameters(), lr=0.05)
+    for _ in range(40):
+        optimizer.zero_grad()
+        other.loss(x).backward()
+        optimizer.step()
+    assert other.loss(x) < 0.3
+    changed = x.clone()
+    changed[:, 5] = (x[:, 5] + 1) % 4
+    hidden = [other.norm(other.blocks(other.tokens(t) + other.places(torch.arange(8)))) for t in (x, changed)]
+    assert torch.equal(hidden[0][:, :5], hidden[1][:, :5]), "it sees no future"
