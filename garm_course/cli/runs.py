@@ -114,7 +114,7 @@ def evaluate(
 
 def sample(
     run: Annotated[str, typer.Argument(help="Folder of a run, or the name of a pretrained model.")],
-    out: Annotated[Path, typer.Option(help="PNG file to write.")],
+    out: Annotated[Path, typer.Option(help="File to write: .png, of text .txt.")],
     n: Annotated[int, typer.Option("--n", "-n", min=1, max=1024, help="Number of samples.")] = 16,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the draws.")] = 0,
     label: Annotated[
@@ -126,20 +126,24 @@ def sample(
     top_k: Annotated[int | None, typer.Option(help="Keep the k most probable levels of each pixel.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Keep the most probable levels up to this mass.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Keep levels with this share of the largest probability.")] = None,
+    length: Annotated[int | None, typer.Option(min=1, help="Length of a text [that of the training].")] = None,
 ) -> None:
-    """Draw samples from a run and write them as a grid."""
+    """Draw samples from a run and write them: images as a grid, texts one after another."""
     import torch
 
     from garm_course.progress_bar import progress
-    from garm_course.show import panels_figure, png
+    from garm_course.recipes import kind_of
     from garm_course.weights.files import write_atomically
 
     model = _model(run)
-    if out.suffix.lower() != ".png":
-        raise ValueError(f"expected a file name that ends in .png, got {out}; for example --out {out.stem}.png")
+    kind = kind_of(model.record)
+    if out.suffix.lower() != kind.suffix:
+        raise ValueError(
+            f"expected a file name that ends in {kind.suffix}, got {out}; for example --out {out.stem}{kind.suffix}"
+        )
     if not out.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {out.parent}; create it or choose another --out")
-    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "length": length}
     options = {name: value for name, value in filters.items() if value is not None}
     refused = [name for name in options if name not in model.sampling_options]
     if refused:
@@ -152,12 +156,9 @@ def sample(
     if model.n_classes:
         y = torch.arange(n) % model.n_classes if label is None else torch.full((n,), label)
     if "progress" in model.sampling_options:
-        options["progress"] = partial(progress, label="sampling", unit="pixel")
-    images = model.levels_of(model.sample(n, y, rng=torch.Generator().manual_seed(seed), **options))
-    columns = min(n, 8)
-    title = f"{n} samples of {model.name}, seed {seed}"
-    figure = panels_figure([(title, images)], levels=model.levels, cols=columns, rows=-(-n // columns))
-    write_atomically(out, png(figure))
+        options["progress"] = partial(progress, label="sampling", unit=kind.position)
+    samples = model.levels_of(model.sample(n, y, rng=torch.Generator().manual_seed(seed), **options))
+    write_atomically(out, kind.file(model, samples, f"{n} samples of {model.name}, seed {seed}"))
     typer.echo(f"written: {out}")
 
 

@@ -1,9 +1,13 @@
 """What every text is: characters as whole numbers, cut into windows of equal length."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
 from garm_course.datasets.base import Dataset, check_integer
+
+CHARACTERS_OF_A_BLOCK = 2000  # about a page: what stands nearer together in a text is not independent
 
 
 class Text(Dataset):
@@ -27,12 +31,14 @@ class Text(Dataset):
         text: the characters of the split.
         tokens: LongTensor (characters,), the whole split.
         vocabulary: its characters in the order of their tokens; `levels` is their number.
+        block: windows in CHARACTERS_OF_A_BLOCK characters.
 
     Raises:
         ValueError: an option out of range, a text shorter than one window, or with a character out of the vocabulary.
     """
 
     called = "windows"
+    unit, position = "window", "character"
 
     def __init__(
         self, name: str, split: str, text: str, *, vocabulary: str, length: int, stride: int | None, source: str,
@@ -45,9 +51,23 @@ class Text(Dataset):
                 raise ValueError(f"windows of {split} do not overlap, so each character counts once; leave stride out")
         self.text, self.vocabulary = text, vocabulary
         self.tokens = self.encode(text)
-        x = self.tokens.unfold(0, length, stride or length)
-        y = torch.zeros(len(x), dtype=torch.long)
+        x, y = self._cut(length, stride or length)
         super().__init__(name, split, x, y, levels=len(vocabulary), n_classes=0, source=source, licence=licence)
+
+    def _cut(self, length: int, stride: int) -> tuple[Tensor, Tensor]:
+        """Windows at this distance, with what a likelihood over them has to know."""
+        self.overlap = stride < length
+        self.block = max(1, round(CHARACTERS_OF_A_BLOCK / stride))
+        x = self.tokens.unfold(0, length, stride)
+        return x, torch.zeros(len(x), dtype=torch.long)
+
+    @property
+    def apart(self) -> "Text":
+        """The same text in windows that do not overlap, on which a likelihood is evaluated."""
+        apart = copy(self)
+        apart.x, apart.y = apart._cut(self.shape[0], self.shape[0])
+        vars(apart).pop("fingerprint", None)  # of other windows
+        return apart
 
     def encode(self, text: str) -> Tensor:
         """Characters as tokens, LongTensor (characters,).

@@ -14,9 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
+from garm_course.datasets import load
 from garm_course.datasets.base import Dataset
 from garm_course.datasets.coloring import colored, shade, unpaired
-from garm_course.evaluation import Likelihood, baselines, bits_per_dim, evaluate, kl_to_model, rate_distortion
+from garm_course.datasets.text import Text
+from garm_course.evaluation import (
+    Likelihood,
+    baselines,
+    bits_per_dim,
+    compressors,
+    evaluate,
+    kl_to_model,
+    rate_distortion,
+    text_baselines,
+)
 from garm_course.evaluation.features import DigitClassifier, accuracy, class_shares, classify, features
 from garm_course.evaluation.samples import (
     bootstrap,
@@ -29,6 +40,7 @@ from garm_course.transforms import scale, unscale
 from garm_course.weights import load_pretrained
 
 IMPORTANCE_SAMPLES = 500  # of the bound that is recorded for held-out data; the training data get the ELBO
+CONTEXT = 32  # characters before each one that is scored in context
 TRAINING_EXAMPLES = 12_000  # of larger training data only the first ones are measured
 
 
@@ -93,11 +105,15 @@ class Kind(ABC):
         sign: what stands behind it then.
         best: 1 where lower is better, -1 where higher is.
         published: whether papers publish such figures, which compare on the same data.
+        counted: what "n" counts, in the plural.
+        position: what a model draws one after another.
+        suffix: of a file of samples.
         columns: further figures, in the order of the tables.
     """
 
     name = heading = about = key = unit = column = sign = ""
-    digits, factor, best, published = 2, 1, 1, False
+    digits, factor, best, published, counted = 2, 1, 1, False, "examples"
+    position, suffix = "pixel", ".png"
     columns: Sequence[Column] = ()
 
     @abstractmethod
@@ -111,6 +127,15 @@ class Kind(ABC):
     def floor(self, train: Dataset) -> dict | None:
         """The figures that no model can beat on average, where they are known."""
         return None
+
+    def file(self, model: nn.Module, samples: Tensor, title: str) -> bytes:
+        """A file of samples of a model, as levels: a grid of images as PNG."""
+        from garm_course.show import panels_figure, png
+
+        columns = min(len(samples), 8)
+        return png(
+            panels_figure([(title, samples)], levels=model.levels, cols=columns, rows=-(-len(samples) // columns))
+        )
 
     def decimals(self, figures: dict) -> int:
         """Decimals of the main figure in RESULTS.md."""
@@ -126,11 +151,14 @@ class Kind(ABC):
         Example:
             >>> Likelihoods().headline({"nats": 90.6, "stderr": 0.8, "bound": "ELBO"}).text
             '≤ 90.60 ± 0.80'
+            >>> Texts().headline({"nats": 1.217}).text
+            '1.217'
             >>> Classifiers().headline({"accuracy": 0.975, "stderr": 0.01}).text
             '97.5 ± 1.0 %'
         """
-        value, error = figures[self.key], figures["stderr"]
-        text = f"{bound(figures)}{self.number(value)} ± {self.number(error)}{self.sign}"
+        value, error = figures[self.key], figures.get("stderr", math.nan)  # a file has a size and no error
+        spread = "" if math.isnan(error) else f" ± {self.number(error)}"
+        text = f"{bound(figures)}{self.number(value)}{spread}{self.sign}"
         return Headline(value, error, text, self.best * value)
 
     def figure(self, figures: dict | None) -> str:
@@ -156,7 +184,7 @@ class Kind(ABC):
         """Figures for a terminal, in aligned columns: a line of headings, then one for each row of figures."""
         columns = {
             f"{self.column or self.unit}{self.sign}": [self.number(figures[self.key]) for figures in rows],
-            "±": [self.number(figures["stderr"]) for figures in rows],
+            "±": [self.number(figures["stderr"]) if "stderr" in figures else "" for figures in rows],
             **{column.heading: [column.text(figures) for figures in rows] for column in self.columns},
         }
         shown = [[heading, *cells] for heading, cells in columns.items() if any(cells)]
@@ -195,7 +223,7 @@ class Likelihoods(Kind):
         return figures
 
     def baselines(self, train: Dataset, validation: Dataset) -> dict[str, dict]:
-        """Uniform and marginal distributions: see `evaluation.likelihood.baselines`."""
+        """Uniform and marginal distributions: see `evaluation.marginals.baselines`."""
         return {name: self._figures(found) for name, found in baselines(train, validation).items()}
 
     def floor(self, train: Dataset) -> dict | None:
@@ -217,6 +245,57 @@ class Likelihoods(Kind):
     def _figures(found: Likelihood) -> dict:
         figures = {"nats": found.nats, "stderr": found.stderr, "bits_per_dim": found.bits_per_dim, "n": found.n}
         return {**figures, "bound": found.bound} if found.bound else figures
+
+
+class Texts(Kind):
+    """Nats per character of the windows of a text, in bits and as perplexity, and with characters before each."""
+
+    name, heading = "text", "Text"
+    about = (
+        "Negative log-likelihood in nats per character, with bits per character and perplexity, over windows that do "
+        "not overlap: the length of a window belongs to the figure, since its first characters are guessed from "
+        f"nothing. In context: of the same text, every character after at least {CONTEXT} others. Standard errors are "
+        "over blocks of 2,000 characters. Of the baselines, tables of counts score the same windows, and compressors "
+        "the whole split at once. `pydoc` is the text of one version of Python; another one has other figures."
+    )
+    key, unit, column, digits = "nats", "nats per character", "nats per character", 3
+    counted, position, suffix, published = "characters", "character", ".txt", True
+    columns = (
+        Column("bits", "bits per character", 3, splits=True),
+        Column("perplexity", "perplexity", 2),
+        Column("in_context", "in context", 3, splits=True),
+    )
+
+    def measure(self, model: nn.Module, data: Text, split: str) -> dict:
+        """Mean over the characters of a split; of held-out data also in context."""
+        text = data.apart
+        figures = self._figures(evaluate(model, text).per_position)
+        return figures if split == "train" else figures | {"in_context": evaluate(model, text, context=CONTEXT).nats}
+
+    def baselines(self, train: Text, validation: Text) -> dict[str, dict]:
+        """Tables of counts, see `text_baselines`, and compressors alone and after the training text."""
+        found = {name: self._figures(figure) for name, figure in text_baselines(train, validation).items()}
+        for after, words in (("", ""), (train.text, " after the training text")):
+            for name, bits in compressors(validation.text, after).items():
+                nats = bits * math.log(2)
+                found[name + words] = {
+                    "nats": nats,
+                    "bits": bits,
+                    "perplexity": math.exp(nats),
+                    "n": len(validation.text),
+                }
+        return found
+
+    def file(self, model: nn.Module, samples: Tensor, title: str) -> bytes:
+        """Texts one after another, each below a line with its number."""
+        text = load(model.record["data"], "validation")
+        parts = [f"--- {title}: {k} ---\n{text.decode(one)}\n" for k, one in enumerate(samples, start=1)]
+        return "".join(parts).encode()
+
+    @staticmethod
+    def _figures(found: Likelihood) -> dict:
+        figures = {"nats": found.nats, "stderr": found.stderr, "bits": found.bits_per_dim, "n": found.n}
+        return {**figures, "perplexity": found.perplexity}
 
 
 class Samples(Kind):
@@ -373,7 +452,7 @@ class Classifiers(Kind):
         return {"most frequent class": {"accuracy": right, "stderr": 0.0, "n": len(validation)}}
 
 
-KINDS = {kind.name: kind for kind in (Likelihoods(), Samples(), Translations(), Classifiers())}
+KINDS = {kind.name: kind for kind in (Likelihoods(), Texts(), Samples(), Translations(), Classifiers())}
 
 
 def find_kind(name: str) -> Kind:

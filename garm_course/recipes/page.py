@@ -46,7 +46,7 @@ def page(results: dict[str, dict], studies: dict[str, dict]) -> str:
     for kind in KINDS.values():
         tables = [result_table(group, kind) for group in groups(of_kind[kind.name], kind)]
         if tables:
-            comparable = [not_published(results)] if kind.published else []
+            comparable = [not_published(of_kind[kind.name])] if kind.published else []
             parts += [f"## {kind.heading}", " ".join([kind.about, *filter(None, comparable)]), *tables]
     if studies:
         parts += ["## Studies", study_table(studies)]
@@ -58,9 +58,9 @@ def page(results: dict[str, dict], studies: dict[str, dict]) -> str:
 
 
 def variant(entry: dict) -> dict:
-    """The options of an entry's data that change what they are: all but the number of examples."""
+    """The options of an entry's data that change what they are: all but the number of examples and their distance."""
     splits = entry["data_options"].values()
-    return {key: value for options in splits for key, value in options.items() if key != "n"}
+    return {key: value for options in splits for key, value in options.items() if key not in ("n", "stride")}
 
 
 def groups(results: dict[str, dict], kind: Kind) -> list[dict[str, dict]]:
@@ -190,7 +190,7 @@ def _errors(rows: Sequence[dict], kind: Kind) -> str:
         if there:
             counts = " or ".join(f"{n:,}" for n in sorted({figures["n"] for figures in there}))
             error = kind.number(max(figures["stderr"] for figures in there), digits)
-            said.append(f"{error}{kind.sign} ({split}, {counts} examples)")
+            said.append(f"{error}{kind.sign} ({split}, {counts} {kind.counted})")
     return f"Standard error because the split is finite: at most {join(said)}."
 
 

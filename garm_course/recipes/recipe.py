@@ -126,6 +126,20 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class TextRecipe(Recipe):
+    """A model of a text: trained on windows at every character, evaluated on windows that do not overlap.
+
+    `data_options` has their "length".
+    """
+
+    kind: ClassVar[str] = "text"
+
+    def options(self, split: str) -> dict:
+        """Options with which `load` is called for this split."""
+        return {**super().options(split), **({"stride": 1} if split == "train" else {})}
+
+
+@dataclass(frozen=True)
 class TwoStageRecipe(Recipe):
     """A VQ-VAE, and then a prior over its codes.
 

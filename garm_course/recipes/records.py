@@ -6,6 +6,8 @@ from garm_course.models import MODELS
 from garm_course.paths import results_folder
 from garm_course.recipes.kinds import find_kind, kind_of
 
+AS_IS = {"n", "length", "stride"}  # options that make no other data of a data set
+
 
 def recorded(name: str) -> dict:
     """The recorded result of a recipe, from `results/`: figures averaged over seeds, and each seed's own.
@@ -42,7 +44,7 @@ def recorded_on(data: str, lesson: int | None = None, *, kind: str = "likelihood
     """
     wanted = find_kind(kind)
     every = [result for result in map(recorded, recorded_names()) if kind_of(result) is wanted]
-    found = [result for result in every if result["data"] == data and set(result["data_options"]["train"]) <= {"n"}]
+    found = [result for result in every if result["data"] == data and set(result["data_options"]["train"]) <= AS_IS]
     if not found:
         there = ", ".join(sorted({result["data"] for result in every})) or "no data set"
         raise ValueError(f"nothing is recorded on {data!r}; there are results on {there}")

@@ -5,6 +5,7 @@ import inspect
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -190,6 +191,13 @@ def test_every_pretrained_model_can_be_sampled_and_refuses_what_it_does_not_take
     cls = model_class(RECIPES[name].model)
     if not hasattr(cls, "sample") and name != "vqvae-glyphs":  # whose samples are those of the pair with its prior
         assert "has no samples to draw" in fails("sample", name, "--out", out, "--n", 2)
+        return
+    if RECIPES[name].kind == "text":
+        assert fails("sample", name, "--out", out).endswith(f"ends in .txt, got {out}; for example --out a.txt")
+        code, _, err = garm("sample", name, "--out", out.with_suffix(".txt"), "--n", 2, "--length", 20)
+        assert code == 0, err
+        _, *samples = re.split("--- .* ---\n", out.with_suffix(".txt").read_text())
+        assert [len(sample) for sample in samples] == [21, 21], "twenty characters and the end of a line"
         return
     code, _, err = garm("sample", name, "--out", out, "--n", 2)
     assert code == 0, err

@@ -139,6 +139,40 @@ def test_every_recipe_fits_its_data(name, few_mnist):
     assert torch.isfinite(numbers).all()
 
 
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory):
+    os.environ["GARM_PROGRESS"] = "0"
+    folder = tmp_path_factory.mktemp("runs") / "text"
+    model, result = train(RECIPES["char_transformer-pydoc"], folder, budget="smoke")
+    return folder, model, result
+
+
+def test_a_text_is_trained_at_every_character_and_measured_once_a_character(text_run):
+    folder, model, result = text_run
+    text = datasets.load("pydoc", "validation", length=128)
+    assert result["data_options"] == {
+        "train": {"length": 128, "stride": 1}, "validation": {"length": 128}, "test": {"length": 128},
+    }  # fmt: skip
+    figures = result["validation"]
+    assert figures["nats"] == pytest.approx(evaluate(model, text).nats / 128)
+    assert figures["bits"] == pytest.approx(figures["nats"] / math.log(2))
+    assert figures["perplexity"] == pytest.approx(math.exp(figures["nats"]))
+    assert figures["in_context"] == pytest.approx(evaluate(model, text, context=32).nats)
+    assert figures["n"] == len(text) * 128
+    assert result["train"]["n"] == len(datasets.load("pydoc", length=128)) * 128, "each character counts once"
+    assert result["training"]["muon"] == 0.02
+    names = ["uniform", "unigram", "bigram", "trigram", "4-gram", "5-gram", "zlib", "bz2", "lzma"]
+    assert list(result["baselines"]) == [*names, *(f"{name} after the training text" for name in names[-3:])]
+    assert evaluate_run(folder, "validation")["validation"] == figures
+    assert KINDS["text"].lines(list(result["baselines"].values()))[1].split()[:2] == ["4.564", "0.000"]
+
+
+def test_samples_of_a_text_are_text(text_run):
+    model = load_model(text_run[0] / "model.safetensors")
+    x = torch.stack([datasets.load("pydoc", "validation", length=9).encode(one) for one in ("import os", "a = [1]  ")])
+    assert KINDS["text"].file(model, x, "two").decode() == "--- two: 1 ---\nimport os\n--- two: 2 ---\na = [1]  \n"
+
+
 def test_the_seed_of_a_recipe_fixes_its_random_start():
     def start(seed):
         return BARS.build(seed).state_dict()
@@ -418,7 +452,7 @@ def test_every_model_of_a_recipe_is_in_the_list_and_the_list_has_no_other():
     """But the classes that only variants or pairs are built of."""
     trained = {recipe.model for recipe in RECIPES.values()}
     assert trained <= set(MODELS)
-    assert set(MODELS) - trained == {"dcgan", "two_stage"}
+    assert set(MODELS) - trained == {"dcgan", "two_stage", "ngram"}  # the last one is counted
     assert len({model.words for model in MODELS.values()}) == len(MODELS)
     for name in MODELS:
         cls = model_class(name)
@@ -458,7 +492,7 @@ def test_a_kind_says_all_that_tables_need(kind):
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones(copy):
-    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, samples, translation, class"):
+    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, text, samples, translation, c"):
         recorded_on("digits", kind="audio")
     write_result(copy, {**read_result(copy), "kind": "audio"})
     with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood"):

@@ -66,7 +66,9 @@ def near(shown, cell):
     return pytest.approx(shown, abs=0.5001 * 10 ** -len(digits))
 
 
-MAIN = {"likelihood": ("validation, nats", "test, nats"), "samples": ("validation, Fréchet", "test, Fréchet"),
+MAIN = {"likelihood": ("validation, nats", "test, nats"),
+        "text": ("validation, nats per character", "test, nats per character"),
+        "samples": ("validation, Fréchet", "test, Fréchet"),
         "translation": ("validation, square error", "test, square error"),
         "classifier": ("validation", "test")}  # fmt: skip
 
@@ -222,7 +224,7 @@ def test_every_published_figure_names_its_variant_and_its_source():
 
 
 def test_an_unknown_kind_of_result_is_refused_and_not_left_out(one):
-    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, samples, translation, class"):
+    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, text, samples, translation, c"):
         page({"a": {**one, "kind": "audio"}}, {})
 
 
