@@ -111,6 +111,28 @@ def check_scaled(x: Tensor) -> None:
         raise ValueError(f"expected {expected}, got values {low:g}..{high:g}; use scale(x, levels) on levels")
 
 
+def check_sounds(x: Tensor, rate: float) -> None:
+    """Refuse what are not sounds as numbers in [-1, 1] with a rate.
+
+    Args:
+        x: should be a float tensor (B, T), B and T at least 1.
+        rate: should be a number above 0, the samples per second.
+
+    Raises:
+        TypeError: for another type or dtype. ValueError: for another shape, numbers outside of [-1, 1], NaN, or a rate
+            that is no number above 0.
+    """
+    expected = "sounds as floats (B, T) in [-1, 1]"
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise TypeError(f"expected {expected}, got {_kind(x)}; decode mu-law levels first: mu_law_decode(x)")
+    if x.ndim != 2 or not x.numel():
+        raise ValueError(f"expected {expected}, got shape {tuple(x.shape)}; add an axis to a single sound: x[None]")
+    low, high = (float(v) for v in x.aminmax())
+    if not (low >= -1 and high <= 1):  # NaN compares false
+        raise ValueError(f"expected {expected}, got values {low:g}..{high:g}; divide by the largest absolute value")
+    check_settings(0, above=True, rate=rate)
+
+
 def check_classes(y: Tensor | None, n: int, n_classes: int) -> None:
     """Refuse classes that do not fit a model.
 

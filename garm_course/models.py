@@ -41,6 +41,7 @@ MODELS = {
     "pixel_transformer": Model("autoregressive.transformer:PixelTransformer", "Transformer over pixels", 7),
     "ngram": Model("autoregressive.ngram:NGram", "n-gram (Witten-Bell)", 7),
     "token_lstm": Model("autoregressive.lstm:TokenLSTM", "LSTM over tokens", 7),
+    "wavenet": Model("autoregressive.wavenet:WaveNet", "WaveNet", 8),
     "vae": Model("latent.vae:MLPVAE", "VAE", 10),
     "conditional_vae": Model("vae", "VAE, given the class", 10),
     "poisson_vae": Model("vae", "VAE with Poisson latents", 10),

@@ -84,6 +84,7 @@ def small_options(cls, colors):
         "pixel_transformer": {"width": 8, "layers": 2, "heads": 2},
         "ngram": {},
         "token_lstm": {"hidden": 8},
+        "wavenet": {"channels": 6, "skip": 5, "dilations": (1, 2, 1)},
     }[cls.name]
 
 

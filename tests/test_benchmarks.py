@@ -22,9 +22,11 @@ import speculative  # noqa: E402
 import startup  # noqa: E402
 import training  # noqa: E402
 import transformer  # noqa: E402
+import wavenet  # noqa: E402
 
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN  # noqa: E402
 from garm_course.autoregressive.pixelcnnpp import PixelCNNPP  # noqa: E402
+from garm_course.autoregressive.wavenet import WaveNet  # noqa: E402
 
 sys.path.remove(str(BENCHMARKS))
 
@@ -324,6 +326,29 @@ def test_a_cache_needs_no_more_than_the_activations_of_a_pass(cls, shape):
         for i in range(model.positions):
             model.step(state, i, torch.zeros(4, dtype=torch.long) if i else None)
     assert 0 < sampling.cache_bytes(state) <= sampling.forward_bytes(model, 4)
+
+
+def test_both_sides_of_the_benchmark_of_wavenet_draw_the_same(monkeypatch, capsys):
+    job = (WaveNet, (30,), 256, {"channels": 4, "skip": 4, "dilations": (1, 2)}, 8000)
+    monkeypatch.setattr(wavenet, "JOBS", {"tiny": job})
+    wavenet.main(["--json", "--positions", "7", "--repeats", "2", "--sequences", "1", "3"])
+    found = rows(capsys)
+    assert [row["sequences"] for row in found] == [1, 3]
+    for row in found:
+        assert (row["same_values"], row["positions_timed"], row["length"]) == (True, 7, 30)
+        assert 0 < row["max_logit_difference"] < 1e-5
+        assert row["real_time_factor"] == pytest.approx(row["seconds_cached"] * 8000 / 30, rel=0.05, abs=0.03)
+    wavenet.main(["--positions", "7", "--repeats", "1", "--sequences", "1"])
+    assert "times faster" in (said := capsys.readouterr().out)
+    assert "within its reach" in said
+
+
+def test_a_difference_of_the_benchmark_of_wavenet_is_reported(monkeypatch):
+    job = (WaveNet, (30,), 256, {"channels": 4, "skip": 4, "dilations": (1, 2)}, 8000)
+    monkeypatch.setattr(wavenet, "JOBS", {"tiny": job})
+    cached = wavenet.cached_logits
+    monkeypatch.setattr(wavenet, "cached_logits", lambda model, x: cached(model, 255 - x))
+    assert wavenet.measure("tiny", 2, positions=7, repeats=1)["max_logit_difference"] > 1e-3
 
 
 def test_an_enlarged_model_keeps_its_law():

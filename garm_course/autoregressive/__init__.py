@@ -19,5 +19,6 @@ __getattr__, __dir__, __all__ = lazily(
         "transformer": "CharTransformer PixelTransformer",
         "ngram": "NGram",
         "lstm": "TokenLSTM",
+        "wavenet": "WaveNet",
     },
 )

@@ -114,7 +114,7 @@ def evaluate(
 
 def sample(
     run: Annotated[str, typer.Argument(help="Folder of a run, or the name of a pretrained model.")],
-    out: Annotated[Path, typer.Option(help="File to write: .png, of text .txt.")],
+    out: Annotated[Path, typer.Option(help="File to write: .png, of text .txt, of sound .wav.")],
     n: Annotated[int, typer.Option("--n", "-n", min=1, max=1024, help="Number of samples.")] = 16,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the draws.")] = 0,
     label: Annotated[
@@ -126,9 +126,9 @@ def sample(
     top_k: Annotated[int | None, typer.Option(help="Keep the k most probable levels of each pixel.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Keep the most probable levels up to this mass.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Keep levels with this share of the largest probability.")] = None,
-    length: Annotated[int | None, typer.Option(min=1, help="Length of a text [that of the training].")] = None,
+    length: Annotated[int | None, typer.Option(min=1, help="Length of a text or a sound [as trained].")] = None,
 ) -> None:
-    """Draw samples from a run and write them: images as a grid, texts one after another."""
+    """Draw samples from a run and write them: images as a grid, texts and sounds one after another."""
     import torch
 
     from garm_course.progress_bar import progress

@@ -14,7 +14,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from garm_course.datasets.base import MOST, SPLITS, Dataset, Entropy, check_classes, check_integer, check_split
 from garm_course.transforms import mu_law_decode, mu_law_encode
@@ -205,10 +205,14 @@ class Plucked(Dataset):
             total[rows[heard]] = -p * math.log(2) - math.log(choices)
         return total.to(x.device)
 
-    def entropy(self) -> Entropy:
-        """The entropy in nats per note, exact: ln(number of choices) + (mean period) ln 2."""
+    def entropy(self, *, given_class: bool = False) -> Entropy:
+        """The entropy in nats per note, exact: ln(number of choices) + (mean period) ln 2.
+
+        `given_class`: of a note whose name is known, which leaves the choice of loudness and damping; equation (8.6).
+        """
         periods = sum(choice.period for choice in self._plucks) / len(self._plucks)
-        return Entropy(math.log(len(self._plucks)) + periods * math.log(2), 0.0)
+        choices = len(self._plucks) / (len(self.notes) if given_class else 1)
+        return Entropy(math.log(choices) + periods * math.log(2), 0.0)
 
     def _play(self, choice: Pluck, signs: Tensor) -> Tensor:
         return mu_law_encode(pluck(signs, choice.loudness, choice.damping, self._length))
@@ -224,6 +228,63 @@ class Plucked(Dataset):
             if len(rows):
                 x[rows] = self._play(choice, torch.where(u[rows, 1 : 1 + choice.period] < 0.5, -1, 1))
         return x, chosen
+
+
+class OnePeriod(nn.Module):
+    """Who knows the string's equation, its period and its damping, and remembers one period of mu-law levels.
+
+    A level is a cell of amplitudes, of which each is taken to be as likely as any other in it, independently of all
+    other samples. The next sample is then damping / 2 times a sum of two uniforms, and its level has the share of this
+    law that lies in its cell. The pluck is known to be ±loudness. It is no bound on what a model can reach: older
+    periods tell more about where in its cell a sample lies.
+
+    Args:
+        data: the notes; they have one damping.
+
+    Attributes:
+        n_classes: number of notes.
+
+    Raises:
+        ValueError: for notes of several dampings.
+    """
+
+    def __init__(self, data: Plucked):
+        super().__init__()
+        self.plucks, self.n_classes = data._plucks, data.n_classes
+        if len({choice.damping for choice in self.plucks}) > 1:
+            raise ValueError("expected notes of one damping, got several; load Plucked with one")
+        y = (2 * torch.arange(257, dtype=torch.float64) - 1) / 255 - 1  # where one level ends and the next begins
+        y = y.clamp(-1, 1)
+        self.edges = y.sign() * torch.expm1(y.abs() * math.log(256)) / 255
+
+    def log_prob(self, x: Tensor, y: Tensor) -> Tensor:
+        """log p(x | y) of x LongTensor (B, T) of levels and their notes y LongTensor (B,): float64 (B,) in nats."""
+        total = torch.full((len(x),), -math.inf, dtype=torch.float64)
+        for choice in self.plucks:
+            rows = (y == choice.note).nonzero()[:, 0]
+            loud = mu_law_encode(torch.tensor([-choice.loudness, choice.loudness], dtype=torch.float64))
+            rows = rows[torch.isin(x[rows, : choice.period], loud).all(1)]
+            total[rows] = self.rows(x[rows], choice.period, choice.damping).log().sum(1)
+        alike = sum(choice.note == 0 for choice in self.plucks)  # the first sign tells the loudness as well
+        return total - math.log(alike) - torch.tensor([p.period for p in self.plucks[::alike]])[y] * math.log(2)
+
+    def rows(self, x: Tensor, period: int, damping: float) -> Tensor:
+        """(B, T) -> (B, T - period): the probability of each sample after the pluck, given one period before it."""
+        low, high = self.edges[x], self.edges[x + 1]
+        low, high = (torch.cat([torch.zeros(len(x), 1), edge], 1) for edge in (low, high))  # y_{-1} is 0, and certain
+        late, early = (low[:, 1:-period], high[:, 1:-period]), (low[:, : -period - 1], high[:, : -period - 1])
+        cells = (2 / damping * edge[:, period + 1 :] for edge in (low, high))
+        below, above = (_sum_of_uniforms(edge, late, early) for edge in cells)
+        return (above - below).clamp(min=0)  # rounding
+
+
+def _sum_of_uniforms(z: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
+    """P(U + V <= z) of independent uniforms between the ends `first` and `second`; V may be a single number."""
+    (a, b), (c, d) = first, second
+    ramp = lambda v: v.clamp(min=0).square() / 2  # noqa: E731
+    both = (ramp(z - a - c) - ramp(z - b - c) - ramp(z - a - d) + ramp(z - b - d)) / ((b - a) * (d - c))
+    one = ((z - c - a) / (b - a)).clamp(0, 1)
+    return torch.where(d > c, both, one)
 
 
 def numbers(name: str, values, low: float, high: float) -> tuple[float, ...]:

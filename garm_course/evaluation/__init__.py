@@ -13,6 +13,10 @@ __getattr__, __dir__, __all__ = lazily(
         "audits": "all_examples calibration causality forgets normalization receptive_field",
         "text": "compressors novelty repetition text_baselines",
         "samples": "bootstrap density_coverage frechet_distance kernel_distance mode_counts precision_recall",
+        "sound": (
+            "autocorrelation harmonic_decay harmonic_share log_spectral_distance pitch real_time_factor semitones "
+            "sound_baselines"
+        ),
         "features": "DigitClassifier accuracy class_shares classify",
     },
 )

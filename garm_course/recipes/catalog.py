@@ -9,6 +9,7 @@ from garm_course.recipes.recipe import (
     AdversarialRecipe,
     ClassifierRecipe,
     Recipe,
+    SoundRecipe,
     TextRecipe,
     TranslationRecipe,
     TwoStageRecipe,
@@ -88,6 +89,10 @@ RECIPES = {
         TextRecipe("token_lstm", "pydoc", {"hidden": 256},  # as many steps and characters as lesson 07 trains live
                    {"steps": 1000, "batch_size": 16, "lr": 4e-3, "evaluate_every": 100}, {"steps": 4000},
                    data_options={"length": 64}),
+        SoundRecipe("wavenet", "plucked", {},
+                    {"steps": 4000, "batch_size": 2, "lr": 4e-3, "muon": 0.02, "clip": 1e4, "evaluate_every": 400},
+                    {"steps": 20_000, "batch_size": 8, "evaluate_every": 1000},
+                    data_options={"notes": ("A3", "D4", "G4"), "length": 1000}),
         Recipe("vae", "digits", _VAE, _VAE_FIT, {"steps": 6000}, loss=_ANNEALED),
         Recipe("conditional_vae", "digits", {**_VAE, "hidden": (128, 128)}, _VAE_FIT, {"steps": 6000},
                conditional=True, loss=_ANNEALED),

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
-from garm_course.datasets import load
+from garm_course.datasets import dataset_class, load
 from garm_course.datasets.base import Dataset
 from garm_course.datasets.coloring import colored, shade, unpaired
 from garm_course.datasets.text import Text
@@ -26,6 +27,7 @@ from garm_course.evaluation import (
     evaluate,
     kl_to_model,
     rate_distortion,
+    sound_baselines,
     text_baselines,
 )
 from garm_course.evaluation.features import DigitClassifier, accuracy, class_shares, classify, features
@@ -36,7 +38,7 @@ from garm_course.evaluation.samples import (
     kernel_distance,
     precision_recall,
 )
-from garm_course.transforms import scale, unscale
+from garm_course.transforms import mu_law_decode, scale, unscale
 from garm_course.weights import load_pretrained
 
 IMPORTANCE_SAMPLES = 500  # of the bound that is recorded for held-out data; the training data get the ELBO
@@ -298,6 +300,45 @@ class Texts(Kind):
         return {**figures, "perplexity": found.perplexity}
 
 
+class Sounds(Kind):
+    """Nats per note, given the note, beside tables of counts and who knows how the sound is made."""
+
+    name, heading = "sound", "Sound"
+    about = (
+        "Negative log-likelihood in nats per note and in bits per sample, of a model that is told the note; lower is "
+        'better. "One period of memory" knows the equation of the string, its period and its damping, but of the '
+        "sound only the two quantized samples that its equation names. The floor is the entropy of a note whose name "
+        "is known."
+    )
+    key, unit, column = "nats", "nats per note", "nats per note"
+    counted, position, suffix = "notes", "sample", ".wav"
+    columns = (Column("bits_per_dim", "bits per sample", 3, splits=True),)
+
+    def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:
+        """Mean over the notes of a split."""
+        return Likelihoods._figures(evaluate(model, data))
+
+    def baselines(self, train: Dataset, validation: Dataset) -> dict[str, dict]:
+        """See `evaluation.sound.sound_baselines`."""
+        return {name: Likelihoods._figures(found) for name, found in sound_baselines(train, validation).items()}
+
+    def floor(self, train: Dataset) -> dict:
+        """The entropy given the note."""
+        nats, stderr = train.entropy(given_class=True)
+        return {"nats": nats, "stderr": stderr, "bits_per_dim": bits_per_dim(nats, math.prod(train.shape))}
+
+    def baseline(self, figures: dict) -> str:
+        """What RESULTS.md says of a baseline."""
+        return f"{self.figure(figures)} nats"
+
+    def file(self, model: nn.Module, samples: Tensor, title: str) -> bytes:
+        """A WAV file of all sounds, a tenth of a second of silence after each; `title` has no place in it."""
+        from garm_course.show import wav
+
+        rate = dataset_class(model.record["data"]).rate
+        return wav(F.pad(mu_law_decode(samples, model.levels - 1), (0, rate // 10)).flatten(), rate)
+
+
 class Samples(Kind):
     """Distances between as many samples as there are examples, and these, in a classifier's features."""
 
@@ -452,7 +493,7 @@ class Classifiers(Kind):
         return {"most frequent class": {"accuracy": right, "stderr": 0.0, "n": len(validation)}}
 
 
-KINDS = {kind.name: kind for kind in (Likelihoods(), Texts(), Samples(), Translations(), Classifiers())}
+KINDS = {kind.name: kind for kind in (Likelihoods(), Texts(), Sounds(), Samples(), Translations(), Classifiers())}
 
 
 def find_kind(name: str) -> Kind:

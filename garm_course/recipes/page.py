@@ -166,7 +166,9 @@ def result_table(group: dict[str, dict], kind: Kind) -> str:
 def _heading(entry: dict) -> str:
     data, options = entry["data"], variant(entry)
     said = [VARIANTS[data]] if data in VARIANTS else []
-    said += [key if value is True else f"{key} {value}" for key, value in sorted(options.items())]
+    for key, value in sorted(options.items()):
+        words = ", ".join(value) if isinstance(value, list | tuple) else value
+        said.append(key if value is True else f"{key} {words}")
     return f"### `{data}`" + (f": {', '.join(said)}" if said else "")
 
 

@@ -140,6 +140,14 @@ class TextRecipe(Recipe):
 
 
 @dataclass(frozen=True)
+class SoundRecipe(Recipe):
+    """A model of sound, which is told the class."""
+
+    kind: ClassVar[str] = "sound"
+    conditional: bool = True
+
+
+@dataclass(frozen=True)
 class TwoStageRecipe(Recipe):
     """A VQ-VAE, and then a prior over its codes.
 

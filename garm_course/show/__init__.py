@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazily(
         "receptive_fields": "field fields fields_figure masks masks_figure",
         "scatter": "points points_figure",
         "waveforms": "waves waves_figure",
+        "sounds": "audio sounds_figure wav",
         "bar_charts": "distribution distribution_figure",
         "densities": "density_fit histograms histograms_figure",
         "tables": "ladder",

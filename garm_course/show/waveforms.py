@@ -46,9 +46,8 @@ def waves(signals, *, rate, alt, title=None, labels=None, zoom=None, display_id=
 
 def waves_figure(signals, *, rate, title=None, labels=None, zoom=None):
     """The figure that `waves` shows; arguments as there."""
-    x, labels = _check(signals, labels)
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
-        raise ValueError(f"expected a rate above 0, got {rate!r}; it is the number of samples per second, such as 8000")
+    x, labels = check_signals(signals, labels)
+    check_rate(rate)
     count, length = x.shape
     if zoom is not None and not (
         len(zoom) == 2 and all(isinstance(at, int) for at in zoom) and 0 <= zoom[0] <= zoom[1] - 2 <= length - 2
@@ -101,6 +100,14 @@ def waves_figure(signals, *, rate, title=None, labels=None, zoom=None):
     return fig
 
 
+def check_rate(rate, whole=False):
+    """Refuse a rate that is no number above 0, or no whole one where a player needs that (ValueError)."""
+    numbers = int if whole else (int, float)
+    if isinstance(rate, bool) or not isinstance(rate, numbers) or not 0 < rate < math.inf:
+        kind = "a whole rate" if whole else "a rate"
+        raise ValueError(f"expected {kind} above 0, got {rate!r}; it is the number of samples per second, such as 8000")
+
+
 def _top(x):
     """The end of the axis of the amplitude: 1, 0.5, 0.2, ... whichever is just enough."""
     peak = np.abs(x).max()
@@ -150,7 +157,7 @@ def _ticks(start, stop, inches):
     return [places[k] for k in kept], [labels[k] for k in kept]
 
 
-def _check(signals, labels):
+def check_signals(signals, labels):
     """Signals as an array (N, T) of floats, and their labels."""
     if isinstance(signals, Mapping):
         if labels is not None:

@@ -199,6 +199,12 @@ def test_every_pretrained_model_can_be_sampled_and_refuses_what_it_does_not_take
         _, *samples = re.split("--- .* ---\n", out.with_suffix(".txt").read_text())
         assert [len(sample) for sample in samples] == [21, 21], "twenty characters and the end of a line"
         return
+    if RECIPES[name].kind == "sound":
+        assert fails("sample", name, "--out", out).endswith(f"ends in .wav, got {out}; for example --out a.wav")
+        code, _, err = garm("sample", name, "--out", out.with_suffix(".wav"), "--n", 2, "--length", 20, "--class", 1)
+        assert code == 0, err
+        assert out.with_suffix(".wav").stat().st_size == 44 + 2 * 2 * (20 + 800)
+        return
     code, _, err = garm("sample", name, "--out", out, "--n", 2)
     assert code == 0, err
     assert pixels(out).std() > 0

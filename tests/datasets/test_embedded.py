@@ -11,7 +11,7 @@ from garm_course.datasets import load
 from garm_course.datasets.gaussian_mixture import GRAIN
 from garm_course.datasets.moving_digits import bounce
 from garm_course.datasets.patches import TILE, TILES, _photographs, tile_split
-from garm_course.datasets.plucked import NOTES, RATE, pluck
+from garm_course.datasets.plucked import NOTES, RATE, OnePeriod, pluck
 from garm_course.datasets.pydoc import VOCABULARY, paragraphs
 from garm_course.transforms import mu_law_encode
 
@@ -172,6 +172,49 @@ def test_a_note_has_its_pitch(note):
     assert found == pytest.approx(pitch, rel=0.004)
     semitone = {"A3": 57, "C4": 60, "D4": 62, "E4": 64, "G4": 67}[note]
     assert abs(12 * math.log2(found / 440) + 69 - semitone) < 0.25
+
+
+def test_the_entropy_of_a_note_whose_name_is_known_is_that_of_its_probability():
+    data = load("plucked", "test", notes=("A3", "D4", "G4"), length=100)
+    given = data.log_prob(data.x, data.y)
+    periods = torch.tensor([NOTES[name] for name in data.notes], dtype=torch.float64)
+    assert torch.allclose(given, -(1 + periods[data.y]) * math.log(2), rtol=0, atol=1e-12)
+    each = -(1 + periods) * math.log(2)  # the loudness, and a sign for each sample of the pluck
+    assert data.entropy(given_class=True).nats == pytest.approx(-each.mean().item())
+    assert data.entropy().nats == pytest.approx(data.entropy(given_class=True).nats + math.log(3))
+
+
+def test_who_remembers_one_period_has_probabilities_that_sum_to_one_and_lies_between_the_truth_and_chance():
+    data = load("plucked", "test", notes=("A3", "D4", "G4"), length=200, n=60)
+    known = OnePeriod(data)
+    nats = -known.log_prob(data.x, data.y)
+    assert (nats > -data.log_prob(data.x, data.y)).all()
+    assert nats.mean() < 0.25 * 200 * math.log(256)
+    for t in (27, 28, 60, 199):  # the first is told from the silence before the pluck
+        x = data.x[data.y == 1][:1].repeat(256, 1)
+        x[:, t] = torch.arange(256)
+        shares = known.rows(x, 27, 0.98)[:, t - 27]
+        assert shares.min() >= 0
+        assert shares.sum().item() == pytest.approx(1, abs=1e-9)
+    changed = data.x.clone()
+    changed[:, 0] = 128  # no pluck is silent
+    assert known.log_prob(changed, data.y).isinf().all()
+
+
+def test_the_law_of_the_next_sample_is_that_of_two_uniforms():
+    data = load("plucked", "test", notes="D4", length=100, n=1)
+    known, x = OnePeriod(data), data.x.repeat(256, 1)
+    x[:, 60] = torch.arange(256)
+    low, high = known.edges[data.x[0, [33, 32]]], known.edges[data.x[0, [33, 32]] + 1]
+    u = torch.rand(200_000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    drawn = mu_law_encode(0.49 * (low + (high - low) * u).sum(1)).bincount(minlength=256) / len(u)
+    p = known.rows(x, 27, 0.98)[:, 33]
+    assert ((drawn - p).abs() <= 4 * (p * (1 - p) / len(u)).clamp(min=0).sqrt() + 1e-9).all()
+
+
+def test_one_period_of_memory_needs_one_damping():
+    with pytest.raises(ValueError, match="expected notes of one damping, got several"):
+        OnePeriod(load("plucked", "test", damping=(0.9, 0.98), n=2))
 
 
 def test_a_note_fades_and_the_factors_are_those_of_the_sound():

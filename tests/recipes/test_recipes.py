@@ -1,11 +1,13 @@
 """Recipes: each can be built and run, a run folder is complete or absent, and its figures can be made again."""
 
 import errno
+import io
 import json
 import math
 import os
 import subprocess
 import sys
+import wave
 
 import pytest
 import torch
@@ -22,7 +24,7 @@ from garm_course.recipes.recipe import BUDGETS, TwoStageRecipe
 from garm_course.recipes.records import recorded, recorded_on
 from garm_course.recipes.runs import InterruptedRun, evaluate_run, read_result, train, write_result
 from garm_course.training.loop import NonFiniteLossError
-from garm_course.transforms import scale
+from garm_course.transforms import mu_law_encode, scale
 from garm_course.weights import files as checkpoints
 from garm_course.weights.files import build_model, load_model, save_model
 
@@ -128,7 +130,7 @@ def test_every_recipe_fits_its_data(name, few_mnist):
         return
     assert (model.shape, model.levels) == (tuple(data.shape), data.levels)
     assert model.n_classes == (data.n_classes if recipe.conditional or recipe.kind == "classifier" else 0)
-    assert recipe.conditional == recipe.model.startswith("conditional_")
+    assert recipe.conditional == (recipe.model.startswith("conditional_") or recipe.kind == "sound")
     x, y = data.x[:3], data.y[:3] if recipe.conditional else None
     if recipe.kind == "classifier":
         numbers = model(x)
@@ -171,6 +173,41 @@ def test_samples_of_a_text_are_text(text_run):
     model = load_model(text_run[0] / "model.safetensors")
     x = torch.stack([datasets.load("pydoc", "validation", length=9).encode(one) for one in ("import os", "a = [1]  ")])
     assert KINDS["text"].file(model, x, "two").decode() == "--- two: 1 ---\nimport os\n--- two: 2 ---\na = [1]  \n"
+
+
+@pytest.fixture(scope="module")
+def sound_run(tmp_path_factory):
+    os.environ["GARM_PROGRESS"] = "0"
+    folder = tmp_path_factory.mktemp("runs") / "sound"
+    model, result = train(RECIPES["wavenet-plucked"], folder, budget="smoke")
+    return folder, model, result
+
+
+def test_a_sound_is_measured_given_the_note_and_so_are_its_baselines_and_its_floor(sound_run):
+    folder, model, result = sound_run
+    data = datasets.load("plucked", "validation", notes=("A3", "D4", "G4"), length=1000)
+    figures, found = result["validation"], result["baselines"]
+    assert result["kind"] == "sound"
+    assert figures["nats"] == pytest.approx(-model.log_prob(data.x[:300], data.y[:300]).mean().item())
+    assert figures["bits_per_dim"] == pytest.approx(figures["nats"] / 1000 / math.log(2))
+    assert list(found) == ["uniform", "histogram", "bigram", "one period of memory"]
+    nats = [entry["nats"] for entry in found.values()]
+    assert nats == sorted(nats, reverse=True)
+    assert nats[0] == pytest.approx(1000 * math.log(256))
+    assert result["floor"]["nats"] == pytest.approx(math.log(2) + (36 + 27 + 20) / 3 * math.log(2))
+    assert result["floor"]["nats"] < nats[-1]
+    assert evaluate_run(folder, "validation")["validation"] == figures
+
+
+def test_samples_of_a_sound_are_a_file_that_players_play(sound_run):
+    model = load_model(sound_run[0] / "model.safetensors")
+    x = datasets.load("plucked", "validation", notes=("A3", "D4", "G4"), length=1000).x[:2]
+    with wave.open(io.BytesIO(KINDS["sound"].file(model, x, "two"))) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 8000)
+        heard = torch.frombuffer(bytearray(file.readframes(5000)), dtype=torch.int16) / 32767
+    assert len(heard) == 2 * 1800
+    assert torch.equal(mu_law_encode(heard[1800:2800]), x[1])
+    assert not heard[1000:1800].any()
 
 
 def test_the_seed_of_a_recipe_fixes_its_random_start():
@@ -492,7 +529,9 @@ def test_a_kind_says_all_that_tables_need(kind):
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones(copy):
-    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, text, samples, translation, c"):
+    with pytest.raises(
+        ValueError, match="no kind of result 'audio'; known: likelihood, text, sound, samples, translation, c"
+    ):
         recorded_on("digits", kind="audio")
     write_result(copy, {**read_result(copy), "kind": "audio"})
     with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood"):

@@ -68,6 +68,7 @@ def near(shown, cell):
 
 MAIN = {"likelihood": ("validation, nats", "test, nats"),
         "text": ("validation, nats per character", "test, nats per character"),
+        "sound": ("validation, nats per note", "test, nats per note"),
         "samples": ("validation, Fréchet", "test, Fréchet"),
         "translation": ("validation, square error", "test, square error"),
         "classifier": ("validation", "test")}  # fmt: skip
@@ -224,7 +225,7 @@ def test_every_published_figure_names_its_variant_and_its_source():
 
 
 def test_an_unknown_kind_of_result_is_refused_and_not_left_out(one):
-    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, text, samples, translation, c"):
+    with pytest.raises(ValueError, match="no kind of result 'audio'; known: likelihood, text, sound, samples, tr"):
         page({"a": {**one, "kind": "audio"}}, {})
 
 

@@ -59,6 +59,10 @@ class CausalConv1d(nn.Conv1d):
         """(B, c_in, T) -> (B, c_out, T)."""
         return super().forward(F.pad(x, (self.reach, 0)))
 
+    def taps(self) -> Tensor:
+        """(k c_in, c_out): what each tap multiplies its input with, the oldest first."""
+        return self.weight.permute(2, 1, 0).flatten(0, 1)
+
 
 class RingBuffer:
     """One causal convolution while n sequences are being drawn: computes each output once, from its last inputs.
@@ -67,23 +71,36 @@ class RingBuffer:
     t - (k - 1) d, right after this one was read for the last time.
 
     Args:
-        conv: the layer.
+        conv: the layer, a `CausalConv1d` or what has its `taps`, `reach`, `in_channels`, `dilation` and `bias`.
         n: number of sequences.
+        block: how many more inputs it holds: it can go back by that many, and `row` takes as many at once.
+
+    Attributes:
+        t: time of the next input; set it to an earlier one to go back there.
+        bias: (c_out,), or (n, c_out) after adding what differs between the sequences.
     """
 
-    def __init__(self, conv: CausalConv1d, n: int):
-        weight = conv.weight.detach()
-        self.slots = weight.new_zeros(conv.reach, n, conv.in_channels)
-        self.taps = weight.permute(2, 1, 0).contiguous()  # (k, c_in, c_out), the oldest first
-        self.bias, self.dilation, self.t = conv.bias.detach(), conv.dilation[0], 0
+    def __init__(self, conv: CausalConv1d, n: int, block: int = 0):
+        self.weight = conv.taps().detach().contiguous()  # (k c_in, c_out): all taps in one product
+        self.slots = self.weight.new_zeros(conv.reach + block, n, conv.in_channels)
+        self.places = self.slots.unbind()  # views, made once
+        self.back = range(-conv.reach, 0, conv.dilation[0])  # of the taps but the newest
+        self.bias, self.t = conv.bias.detach(), 0
 
     def step(self, x_t: Tensor) -> Tensor:
         """(n, c_in), the inputs at time t = 0, 1, 2, ... -> (n, c_out), the outputs at time t."""
-        *before, newest = self.taps
-        out = torch.addmm(self.bias, x_t, newest)
-        for j, tap in enumerate(before):  # input t - (k - 1 - j) d lies at this place modulo (k - 1) d
-            out = torch.addmm(out, self.slots[(self.t + j * self.dilation) % len(self.slots)], tap)
-        if len(self.slots):
-            self.slots[self.t % len(self.slots)] = x_t
+        size = len(self.places)
+        before = [self.places[(self.t + back) % size] for back in self.back]
+        out = torch.addmm(self.bias, torch.cat([*before, x_t], 1), self.weight)
+        if size:
+            self.places[self.t % size].copy_(x_t)
         self.t += 1
         return out
+
+    def row(self, x: Tensor) -> Tensor:
+        """(m, n, c_in), the inputs at times t .. t + m - 1, m at most `block` -> (m, n, c_out), the outputs there."""
+        times, size = torch.arange(self.t, self.t + len(x), device=x.device), len(self.slots)
+        self.slots[times % size] = x
+        taps = [self.slots[(times + back) % size] for back in self.back]
+        self.t += len(x)
+        return torch.cat([*taps, x], -1) @ self.weight + self.bias
