@@ -139,6 +139,10 @@ EXERCISE = Exercise(
             "The products are divided by the square root of T, the number of positions. D is the last axis of q.",
         ),
         (
+            _scaled(lambda q: (q.shape[1] * q.shape[-1]) ** -0.5),
+            "The products are divided by the root of the features of all heads. D is the last axis of q.",
+        ),
+        (
             _weighted(lambda s: _hidden(s).softmax(-2)),
             "The softmax runs over the queries. Each query spreads a weight of 1 over the keys, the last axis.",
         ),

@@ -66,6 +66,10 @@ def _neighbors(x: Tensor, positions: Tensor) -> Tensor:
     return torch.stack([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], -1).flatten(-2)
 
 
+def _woven(x: Tensor, positions: Tensor) -> Tensor:
+    return torch.stack(rotary(x, positions).chunk(2, -1), -1).flatten(-2)
+
+
 def _added(x: Tensor, positions: Tensor) -> Tensor:
     angles = positions[:, None] * _frequencies(x)
     return x + torch.cat([angles.sin(), angles.cos()], -1)
@@ -195,6 +199,7 @@ EXERCISE = Exercise(
             ),
             "The base is not 10000. It sets the slowest pair.",
         ),
+        (_woven, "The two halves are woven into each other. Put one behind the other: torch.cat([..., ...], -1)."),
         (_added, "The waves are added to x. A rotation multiplies: a cos - b sin, a sin + b cos."),
         (_angled(lambda x, p: torch.arange(x.shape[2])[:, None] * _frequencies(x)), GIVEN),
         (

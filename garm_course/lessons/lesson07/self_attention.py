@@ -245,6 +245,10 @@ EXERCISE = Exercise(
     rtol=1e-5,
     atol=1e-5,
     mistakes=[
+        (
+            _with(sees=lambda m, t: _sees(m, t) if t == 0 else torch.ones(m, t + m, dtype=torch.bool)),
+            "There is no mask when there is a past. The new positions still may not see later ones: `tril(t)`.",
+        ),
         (_with(sees=lambda m, t: torch.ones(m, t + m, dtype=torch.bool)), FUTURE),
         (
             _with(sees=lambda m, t: torch.ones(m, t + m, dtype=torch.bool).tril()),
@@ -254,6 +258,10 @@ EXERCISE = Exercise(
         (
             _with(sees=lambda m, t: torch.ones(m, t + m, dtype=torch.bool).tril(t + 1)),
             "Each position sees the next one of its piece: query r sees keys 0..t + r, `tril(t)`.",
+        ),
+        (
+            _with(turn=lambda q, k, v, t: (_turn(q, len(q) if t else 0), _turn(k, len(q) if t else 0), v)),
+            "The places start at the size of the batch. The past is as long as axis 2 of its keys, `past[0].shape[2]`.",
         ),
         (
             _with(turn=lambda q, k, v, t: (_turn(q, 0), _turn(k, 0), v)),
@@ -347,10 +355,8 @@ EXERCISE = Exercise(
             "Only y is returned. The next call needs the keys and values: `return y, (k, v)`.",
         ),
         (
-            lambda x, w_qkv, w_out, heads, past=None: (lambda y, kv: (y, kv[0], kv[1]))(
-                *self_attention(x, w_qkv, w_out, heads, past)
-            ),
-            "Three results are returned. Return two: y, and the pair (keys, values).",
+            _with(join=lambda past, k, v: _join(past, k.detach(), v.detach())),
+            "The new keys and values are detached, so no gradient reaches what made them. Detach nothing.",
         ),
         (_squeezed, ONE),
     ],
