@@ -36,6 +36,7 @@ MODELS = {
     "conditional_gated_pixelcnn": Model("gated_pixelcnn", "Gated PixelCNN, given the class", 4),
     "pixelcnnpp": Model("autoregressive.pixelcnnpp:PixelCNNPP", "PixelCNN++", 5),
     "color_pixelcnnpp": Model("pixelcnnpp", "PixelCNN++ on color images", 5),
+    "char_transformer": Model("autoregressive.transformer:CharTransformer", "Transformer over characters", 7),
     "vae": Model("latent.vae:MLPVAE", "VAE", 10),
     "conditional_vae": Model("vae", "VAE, given the class", 10),
     "poisson_vae": Model("vae", "VAE with Poisson latents", 10),

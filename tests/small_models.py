@@ -79,6 +79,7 @@ def small_options(cls, colors):
         "gated_pixelcnn": {"channels": 4 * colors, "layers": 2},
         "pixelcnnpp": {"channels": 6, "blocks": 1, "scales": 3, "mixtures": 2},
         "token_conv": {},
+        "char_transformer": {"width": 8},
     }[cls.name]
 
 
@@ -88,5 +89,7 @@ def small_model(cls, shape, levels, n_classes=0, *, dtype=torch.float64, scale=2
     model = cls(shape, levels, n_classes, **{"dropout": 0.3, **small_options(cls, shape[0]), **options})
     with torch.no_grad():
         for parameter in model.parameters():
+            if scale != 1 and not parameter.any():  # outputs that start at zero, behind which nothing would be seen
+                parameter.normal_(0, 0.3)
             parameter.mul_(scale)
     return model.to(dtype).eval()

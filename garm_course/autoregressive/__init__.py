@@ -15,5 +15,6 @@ __getattr__, __dir__, __all__ = lazily(
         ),
         "pixelcnn": "GatedPixelCNN PixelCNN down_shift gated_activation",
         "pixelcnnpp": "PixelCNNPP",
+        "transformer": "CharTransformer",
     },
 )

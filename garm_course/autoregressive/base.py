@@ -138,7 +138,19 @@ class Autoregressive(nn.Module):
         Returns:
             (B,) nats per example: the sum over all positions.
         """
-        return self.head.log_prob(self(x, y), x).flatten(1).sum(1)
+        return self.position_log_probs(x, y).flatten(1).sum(1)
+
+    def position_log_probs(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x_i | x_1, ..., x_{i-1}) of every position, the terms of `log_prob`.
+
+        Args:
+            x: see `log_prob`.
+            y: see `log_prob`.
+
+        Returns:
+            (B, *shape) nats.
+        """
+        return self.head.log_prob(self(x, y), x)
 
     def class_log_probs(self, x: Tensor) -> Tensor:
         """log p(x | y) for every class: with p(y) this gives p(x) and, by Bayes' rule, p(y | x); equation (4.6).

@@ -35,9 +35,16 @@ class Dataset(torch.utils.data.Dataset):
         source: where the examples come from.
         licence: under which terms.
         called: what its examples are called, in the plural.
+        unit: what one of them is called where a figure names it ("window", "note", "clip"); "" for images and points.
+        position: what one of its numbers is called there ("character", "sample", "pixel").
+        block: how many examples in a row are not independent of each other.
+        overlap: whether its examples share numbers, so that no likelihood may be averaged over them.
     """
 
     called = "images"
+    unit = position = ""
+    block = 1
+    overlap = False
 
     def __init__(
         self, name: str, split: str, x: Tensor, y: Tensor, *, levels: int | None, n_classes: int, source: str,

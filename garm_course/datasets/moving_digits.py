@@ -74,6 +74,7 @@ class MovingDigits(Dataset):
     """
 
     called = "clips"
+    unit, position = "clip", "pixel"
 
     def __init__(
         self,

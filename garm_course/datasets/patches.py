@@ -70,6 +70,7 @@ class Patches(Dataset):
             check_integer("stride (distance between patches)", stride, 1, TILE)
             if split != "train" and stride != size:
                 raise ValueError(f"patches of {split} do not overlap, so that each pixel counts once; leave stride out")
+        self.overlap = stride is not None and stride < size
         photographs = _photographs()
         x, y = [], []
         for label, photograph in enumerate(photographs):

@@ -102,6 +102,7 @@ class Plucked(Dataset):
     """
 
     called = "notes"
+    unit, position = "note", "sample"
     rate = RATE
 
     def __init__(

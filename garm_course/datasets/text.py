@@ -5,6 +5,8 @@ from torch import Tensor
 
 from garm_course.datasets.base import Dataset, check_integer
 
+CHARACTERS_OF_A_BLOCK = 2000  # about a page: what stands nearer together in a text is not independent
+
 
 class Text(Dataset):
     """Windows of a text; character i of the vocabulary is token i.
@@ -27,12 +29,14 @@ class Text(Dataset):
         text: the characters of the split.
         tokens: LongTensor (characters,), the whole split.
         vocabulary: its characters in the order of their tokens; `levels` is their number.
+        block: windows in CHARACTERS_OF_A_BLOCK characters.
 
     Raises:
         ValueError: an option out of range, a text shorter than one window, or with a character out of the vocabulary.
     """
 
     called = "windows"
+    unit, position = "window", "character"
 
     def __init__(
         self, name: str, split: str, text: str, *, vocabulary: str, length: int, stride: int | None, source: str,
@@ -45,6 +49,8 @@ class Text(Dataset):
                 raise ValueError(f"windows of {split} do not overlap, so each character counts once; leave stride out")
         self.text, self.vocabulary = text, vocabulary
         self.tokens = self.encode(text)
+        self.overlap = stride is not None and stride < length
+        self.block = max(1, round(CHARACTERS_OF_A_BLOCK / (stride or length)))
         x = self.tokens.unfold(0, length, stride or length)
         y = torch.zeros(len(x), dtype=torch.long)
         super().__init__(name, split, x, y, levels=len(vocabulary), n_classes=0, source=source, licence=licence)

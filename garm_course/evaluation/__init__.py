@@ -6,9 +6,10 @@ __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
         "likelihood": (
-            "ClassMarginals Likelihood PixelMarginals Uniform baselines bits_per_dim evaluate kl_to_model "
-            "log_probs lower_bounds rate_distortion"
+            "Difference Likelihood bits_per_dim evaluate kl_to_model log_probs log_probs_in_context lower_bounds "
+            "paired rate_distortion standard_error"
         ),
+        "baselines": "ClassMarginals PixelMarginals Uniform baselines",
         "audits": "all_examples calibration causality normalization receptive_field",
         "samples": "bootstrap density_coverage frechet_distance kernel_distance mode_counts precision_recall",
         "features": "DigitClassifier accuracy class_shares classify",

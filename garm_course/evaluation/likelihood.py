@@ -1,14 +1,19 @@
-"""Likelihood on held-out data, with its standard error, and the baselines that every model must beat."""
+"""Likelihood on held-out data in its units, with its standard error, and the paired difference of two models.
+
+Examples that are cut from one text in a row are not independent: the errors of their figures are over blocks, see
+`standard_error`.
+"""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from garm_course.datasets.pairs import as_pairs, collate, plain, take
 from garm_course.evaluation_mode import evaluation_mode
+from garm_course.inputs import check_settings
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,8 @@ class Likelihood:
     dimensions.
 
     `bound` is "" for an exact likelihood; otherwise it names the bound ("ELBO", "IWAE-500"), and the figure is an upper
-    bound on the NLL.
+    bound on the NLL. `unit` is what one example is ("window", "note", "clip"), `position` what one of its dimensions is
+    ("character", "sample", "pixel"), both "" for images.
     """
 
     nats: float
@@ -25,16 +31,52 @@ class Likelihood:
     n: int
     dims: int
     bound: str = ""
+    unit: str = ""
+    position: str = ""
 
     @property
     def bits_per_dim(self) -> float:
-        """The same figure in bits per dimension."""
+        """The same figure in bits per dimension: per character, sample or pixel."""
         return bits_per_dim(self.nats, self.dims)
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the nats per dimension: among how many equally likely values the model hesitates, on average."""
+        return math.exp(self.nats / self.dims)
+
+    @property
+    def per_position(self) -> "Likelihood":
+        """The same figure in nats per character, sample or pixel."""
+        return replace(
+            self, nats=self.nats / self.dims, stderr=self.stderr / self.dims, n=self.n * self.dims, dims=1,
+            unit=self.position or "dim",
+        )  # fmt: skip
 
     def __str__(self) -> str:
         sign, kind = ("≤ ", f", {self.bound}") if self.bound else ("", "")
-        details = f"({self.bits_per_dim:.3f} bits/dim, {self.n} examples{kind})"
-        return f"{sign}{self.nats:.2f} ± {self.stderr:.2f} nats {details}"
+        if not self.unit:
+            details = f"({self.bits_per_dim:.3f} bits/dim, {self.n} examples{kind})"
+            return f"{sign}{self.nats:.2f} ± {self.stderr:.2f} nats {details}"
+        if self.dims > 1:
+            each = f"{self.nats / self.dims:.3f} per {self.position or 'dim'}"
+            details = f"({each}, {self.n:,} {self.unit}s of {self.dims:,}{kind})"
+            return f"{sign}{self.nats:.2f} ± {self.stderr:.2f} nats per {self.unit} {details}"
+        details = f"({self.bits_per_dim:.3f} bits, perplexity {self.perplexity:.2f}, {self.n:,} {self.unit}s{kind})"
+        return f"{sign}{self.nats:.3f} ± {self.stderr:.3f} nats per {self.unit} {details}"
+
+
+@dataclass(frozen=True)
+class Difference(Likelihood):
+    """The NLL of one model minus that of another, both at the same examples: below 0 where the first is better."""
+
+    def __str__(self) -> str:
+        kind = f", {self.bound}" if self.bound else ""
+        if not self.unit:
+            return f"{self.nats:+.2f} ± {self.stderr:.2f} nats ({self.n} examples, paired{kind})"
+        if self.dims > 1:
+            details = f"({self.nats / self.dims:+.4f} per {self.position or 'dim'}, {self.n:,} {self.unit}s of"
+            return f"{self.nats:+.2f} ± {self.stderr:.2f} nats per {self.unit} {details} {self.dims:,}, paired{kind})"
+        return f"{self.nats:+.4f} ± {self.stderr:.4f} nats per {self.unit} ({self.n:,} {self.unit}s, paired{kind})"
 
 
 def bits_per_dim(nats: float, dims: int) -> float:
@@ -61,9 +103,47 @@ def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
 
     Raises:
         TypeError: for a model without `log_prob`, or what is no data set.
+        ValueError: for windows that overlap, whose characters would count several times.
     """
     check_scores(model, "log_prob")
     return _each(model, dataset, lambda x, *y: model.log_prob(x, *y), batch_size)
+
+
+def log_probs_in_context(model, text: Dataset, context: int, *, batch_size: int = 256) -> Tensor:
+    """log p of each character of a text, given at least `context` characters before it.
+
+    The windows of `text` overlap for this: the first `context` characters of each are read and not scored. So every
+    character is scored once, but for the first `context` ones of the text, which are not scored at all.
+
+    Args:
+        model: with `position_log_probs(x) -> (B, T)` in nats, such as a `SequenceModel`.
+        text: a text of this course, whose `length` is that of the windows.
+        context: from 1 to `length` - 1; with half of `length` each character is read twice.
+        batch_size: see `log_probs`.
+
+    Returns:
+        float64 tensor (characters - context,) on the CPU, in nats, in the order of the text.
+
+    Raises:
+        TypeError: for a model that does not score positions, or data that are no text.
+        ValueError: for a context out of range.
+    """
+    check_scores(model, "position_log_probs")
+    tokens = getattr(text, "tokens", None)
+    if tokens is None:
+        got = type(text).__name__
+        raise TypeError(f"expected a text as data for context={context}, got a {got}; leave context out")
+    length = text.shape[0]
+    check_settings(1, whole=True, context=context)
+    if context >= length:
+        raise ValueError(f"context={context} leaves nothing of windows of {length}; load the text with a larger length")
+    starts = torch.tensor([*range(0, len(tokens) - length, length - context), len(tokens) - length])
+    windows = tokens[starts[:, None] + torch.arange(length)]
+    scored = _each(model, windows, lambda x: model.position_log_probs(x)[:, context:], batch_size)
+    found = torch.empty(len(tokens) - context, dtype=torch.float64)
+    for start, row in reversed(list(zip(starts, scored, strict=True))):  # the first to reach a character has read more
+        found[start : start + len(row)] = row
+    return found
 
 
 def lower_bounds(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, batch_size: int = 256) -> Tensor:
@@ -134,6 +214,12 @@ def _each(model, dataset: Dataset, figure, batch_size: int) -> Tensor:
     dataset = plain(as_pairs(dataset))
     if len(dataset) == 0:
         raise ValueError("expected at least one example to evaluate on, got an empty data set")
+    source = _source(dataset)
+    if getattr(source, "overlap", False):
+        raise ValueError(
+            f"the {source.called} of {source.name} ({source.split}) overlap, so what stands in several of them would "
+            "count several times; load them without stride to evaluate on them"
+        )
     network = isinstance(model, nn.Module)
     classes = network and bool(getattr(model, "n_classes", 0))
     device = next((p.device for p in model.parameters()), None) if network else None
@@ -145,7 +231,32 @@ def _each(model, dataset: Dataset, figure, batch_size: int) -> Tensor:
     return torch.cat(parts)
 
 
-def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, batch_size: int = 256) -> Likelihood:
+def standard_error(values: Tensor, block: int = 1) -> float:
+    """The standard error of a mean whose terms are independent only from block to block.
+
+    The spread of sums over blocks: for blocks of one it is the sample deviation over the root of n.
+
+    Args:
+        values: (N,), in the order of the data.
+        block: how many values in a row are not independent, at least 1.
+
+    Returns:
+        In the unit of the values; NaN for a single block.
+
+    Example:
+        >>> values = torch.tensor([1.0, 1.0, 3.0, 3.0])
+        >>> round(standard_error(values), 4), standard_error(values, block=2)
+        (0.5774, 1.0)
+    """
+    blocks = torch.stack([part.sum() for part in (values - values.mean()).split(block)])
+    if len(blocks) < 2:
+        return math.nan
+    return (blocks.square().sum() * len(blocks) / (len(blocks) - 1)).sqrt().item() / len(values)
+
+
+def evaluate(
+    model, dataset: Dataset, *, k: int | None = None, context: int | None = None, seed: int = 0, batch_size: int = 256
+) -> Likelihood:
     """Mean negative log-likelihood of a data set, or an upper bound on it for a latent-variable model, dropout off.
 
     Args:
@@ -153,30 +264,68 @@ def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, ba
         dataset: see `log_probs`.
         batch_size: see `log_probs`.
         k: importance samples of the bound, see `lower_bounds`; None for the ELBO.
+        context: of a text, to score each character after at least so many others, see `log_probs_in_context`; None to
+            score its windows, each from its first character on.
         seed: of the draws of the bound.
 
     Returns:
-        Likelihood in nats per example, whose `bound` says if it is one; the standard error is that of the mean over the
-        examples.
+        Likelihood in nats per example (with `context`: per character), whose `bound` says if it is one. The standard
+        error is that of the mean over the examples, or over blocks of them where neighbors are not independent
+        (`Dataset.block`).
 
     Raises:
-        ValueError: for an empty data set, k for a model with an exact likelihood, or a figure that is not finite.
+        ValueError: for an empty data set, windows that overlap, k for a model with an exact likelihood, a context out
+            of range, or a figure that is not finite.
         TypeError: for a model with neither `log_prob` nor `elbo`, or what is no data set.
     """
     check_scores(model, "log_prob", "elbo")
-    log_q, bound = _log_likelihoods(model, dataset, k, seed, batch_size)
+    log_q, bound = _log_likelihoods(model, dataset, k, seed, batch_size, context)
     nll = -log_q
     if not torch.isfinite(nll).all():
         bad = int((~torch.isfinite(nll)).nonzero()[0])
         raise ValueError(
             f"the log-likelihood of example {bad} is {-nll[bad].item()}; the model diverged, train it again"
         )
-    stderr = (nll.std() / math.sqrt(len(nll))).item() if len(nll) > 1 else math.nan
-    return Likelihood(nll.mean().item(), stderr, len(nll), _dims(dataset), bound)
+    return _mean(nll, dataset, bound, context)
 
 
-def _log_likelihoods(model, dataset: Dataset, k: int | None, seed: int, batch_size: int) -> tuple[Tensor, str]:
+def paired(
+    a, b, dataset: Dataset, *, k: int | None = None, context: int | None = None, seed: int = 0, batch_size: int = 256
+) -> Difference:
+    """The mean NLL of model a minus that of model b, both at the same examples, so that most of their spread cancels.
+
+    Args:
+        a: see `evaluate`.
+        b: see `evaluate`.
+        dataset: see `evaluate`.
+        k: importance samples of the bounds, for models with latents; None for the ELBO.
+        context: see `evaluate`.
+        seed: of the draws of the bounds.
+        batch_size: see `log_probs`.
+
+    Returns:
+        Difference: below 0 where a is better. Where one of the two is a bound, `bound` says so.
+
+    Raises:
+        ValueError, TypeError: see `evaluate`.
+    """
+    found, bounds = [], []
+    for model in (a, b):
+        check_scores(model, "log_prob", "elbo")
+        importance = k if hasattr(model, "elbo") else None
+        values, bound = _log_likelihoods(model, dataset, importance, seed, batch_size, context)
+        found.append(values)
+        bounds.append(bound or "exact")
+    said = "" if bounds == ["exact", "exact"] else " minus ".join(bounds)
+    return _mean(found[1] - found[0], dataset, said, context, Difference)
+
+
+def _log_likelihoods(
+    model, dataset: Dataset, k: int | None, seed: int, batch_size: int, context: int | None = None
+) -> tuple[Tensor, str]:
     """log q(x) of every example, exactly or by a lower bound, and the name of the bound."""
+    if context is not None:
+        return log_probs_in_context(model, dataset, context, batch_size=batch_size), ""
     if hasattr(model, "elbo"):
         values = lower_bounds(model, dataset, k=k, seed=seed, batch_size=batch_size)
         return values, "ELBO" if k is None else f"IWAE-{k}"
@@ -185,6 +334,17 @@ def _log_likelihoods(model, dataset: Dataset, k: int | None, seed: int, batch_si
             f"k={k} importance samples are for models with latents; {type(model).__name__} is exact: leave k out"
         )
     return log_probs(model, dataset, batch_size=batch_size), ""
+
+
+def _mean(
+    values: Tensor, dataset: Dataset, bound: str, context: int | None = None, kind: type[Likelihood] = Likelihood
+) -> Likelihood:
+    """The mean of one value for each example (or character), in the unit of the data."""
+    source, dims = _source(dataset), _dims(dataset)
+    block, unit, position = (getattr(source, *name) for name in (("block", 1), ("unit", ""), ("position", "")))
+    if context is not None:
+        block, unit, dims = block * dims, position, 1
+    return kind(values.mean().item(), standard_error(values, block), len(values), dims, bound, unit, position)
 
 
 def kl_to_model(data, model, *, k: int | None = None, batch_size: int = 256) -> Likelihood:
@@ -205,88 +365,18 @@ def kl_to_model(data, model, *, k: int | None = None, batch_size: int = 256) -> 
         ValueError: for an empty data set, or k for a model with an exact likelihood.
     """
     log_q, bound = _log_likelihoods(model, data, k, 0, batch_size)
-    gap = log_probs(data, data, batch_size=batch_size) - log_q
-    stderr = (gap.std() / math.sqrt(len(gap))).item() if len(gap) > 1 else math.nan
-    return Likelihood(gap.mean().item(), stderr, len(gap), _dims(data), bound)
+    return _mean(log_probs(data, data, batch_size=batch_size) - log_q, data, bound)
+
+
+def _source(dataset: Dataset) -> Dataset:
+    """The data set itself where a part of it was taken, without augmentation."""
+    data = plain(as_pairs(dataset))
+    while isinstance(data, Subset):
+        data = data.dataset
+    return data
 
 
 def _dims(dataset: Dataset) -> int:
     """Numbers of an example."""
     x, _ = take(plain(as_pairs(dataset)), [0])
     return x[0].numel()
-
-
-class Uniform:
-    """Every level of every pixel equally likely: D ln(levels) nats."""
-
-    def __init__(self, levels: int):
-        self.levels = levels
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """(B, ...) -> (B,) nats."""
-        return torch.full((len(x),), -x[0].numel() * math.log(self.levels), dtype=torch.float64)
-
-
-class PixelMarginals:
-    """Independent pixels, each with its own histogram over the levels.
-
-    Args:
-        x: LongTensor (N, C, H, W), the training images.
-        levels: number of levels.
-        smoothing: count that is added to every bin, so that no level has probability zero.
-    """
-
-    def __init__(self, x: Tensor, levels: int, smoothing: float = 0.2):
-        cells = x.flatten(1) + levels * torch.arange(x[0].numel())  # (N, D): one histogram bin per pixel and level
-        counts = torch.bincount(cells.flatten(), minlength=levels * x[0].numel()).double() + smoothing
-        counts = counts.unflatten(0, (*x.shape[1:], levels))  # (C, H, W, levels)
-        self.table = (counts / counts.sum(-1, keepdim=True)).log()
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """LongTensor (B, C, H, W) -> (B,) nats."""
-        table = self.table.expand(len(x), *self.table.shape)
-        return table.gather(-1, x.unsqueeze(-1)).flatten(1).sum(1)
-
-
-class ClassMarginals:
-    """A mixture of pixel marginals, one for each class: log p(x) = log sum_y p(y) p(x | y).
-
-    Args:
-        x: training images LongTensor (N, C, H, W).
-        y: their classes (N,).
-        levels: see `PixelMarginals`.
-        smoothing: see `PixelMarginals`.
-    """
-
-    def __init__(self, x: Tensor, y: Tensor, levels: int, smoothing: float = 0.2):
-        classes, counts = y.unique(return_counts=True)
-        self.prior = (counts / counts.sum()).double().log()
-        self.parts = [PixelMarginals(x[y == c], levels, smoothing) for c in classes]
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """LongTensor (B, C, H, W) -> (B,) nats."""
-        return torch.stack([p + part.log_prob(x) for p, part in zip(self.prior, self.parts, strict=True)]).logsumexp(0)
-
-
-def baselines(train: Dataset, dataset: Dataset) -> dict[str, Likelihood]:
-    """The three baselines, fitted to `train` and evaluated on `dataset`: uniform, pixel marginals, class marginals.
-
-    Args:
-        train: data sets of this course, with `.x`, `.y` and `.levels`.
-        dataset: data sets of this course, with `.x`, `.y` and `.levels`.
-
-    Returns:
-        {"uniform": ..., "pixel marginals": ..., "class marginals": ...}
-
-    Raises:
-        ValueError: for data of real numbers, which have no levels to count.
-    """
-    if train.levels is None:
-        raise ValueError(
-            f"expected data of whole levels, got {train.name} of real numbers; fit a density to them instead"
-        )
-    return {
-        "uniform": evaluate(Uniform(train.levels), dataset),
-        "pixel marginals": evaluate(PixelMarginals(train.x, train.levels), dataset),
-        "class marginals": evaluate(ClassMarginals(train.x, train.y, train.levels), dataset),
-    }

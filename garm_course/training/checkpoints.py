@@ -187,7 +187,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict) -> None:
     """Put back what `optimizer_state` returned.
 
     Raises:
-        ValueError: it is not that of an Adam with these weights.
+        ValueError: it is not that of an Adam, or of a Muon, with these weights.
     """
     moments: dict[int, dict[str, Tensor]] = {}
     for key, tensor in state.items():
@@ -195,9 +195,11 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict) -> None:
             i, name = key.split(".", 1)
             moments.setdefault(int(i), {})[name] = tensor
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    of_muon = "ns_steps" in optimizer.defaults
+    kept, counter = (("momentum_buffer",), {}) if of_muon else (("exp_avg", "exp_avg_sq"), {"step": torch.Size()})
     for i, found in moments.items():
         shapes = {name: tensor.shape for name, tensor in found.items()}
-        if shapes != {"step": torch.Size(), **dict.fromkeys(("exp_avg", "exp_avg_sq"), weights[i].shape)}:
+        if shapes != {**counter, **dict.fromkeys(kept, weights[i].shape)}:
             raise ValueError(f"the moments of weight {i} are {', '.join(shapes)}, or have other shapes than it")
     optimizer.load_state_dict({"state": moments, "param_groups": state["groups"]})
 

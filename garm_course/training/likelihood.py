@@ -20,6 +20,7 @@ from garm_course.inputs import check_settings
 from garm_course.training.batches import Batches
 from garm_course.training.checkpoints import Part
 from garm_course.training.loop import Plan, Record, check_trainable, check_weights, descend, plain_number, run
+from garm_course.training.optimizers import Together, optimizers
 from garm_course.training.processes import Processes
 
 
@@ -57,6 +58,7 @@ def fit(
     validation: Dataset | None = None,
     loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = negative_log_likelihood,
     lr: float = 2e-3,
+    muon: float | None = None,
     weight_decay: float = 0.0,
     clip: float = 1.0,
     ema: float = 0.995,
@@ -66,9 +68,9 @@ def fit(
 ) -> History:
     """Train a model in place; on return it holds the averaged weights that were best on the validation data.
 
-    Adam with a cosine schedule (from lr to 0 over `steps`, after a warm-up of 5 %). It trains on the device that
-    Accelerate finds and returns to its own, in evaluation mode. An interrupt (Ctrl-C) ends the run early: the best
-    weights are kept and `History.stopped` says so.
+    AdamW, or Muon and AdamW, with a cosine schedule (from the peak rate to 0 over `steps`, after a warm-up of 5 %). It
+    trains on the device that Accelerate finds and returns to its own, in evaluation mode. An interrupt (Ctrl-C) ends
+    the run early: the best weights are kept and `History.stopped` says so.
 
     Started by `torchrun` or `accelerate launch` in several processes, each takes its part of every batch, and the
     losses are those of one process; the first process alone evaluates, saves and shows progress.
@@ -83,7 +85,9 @@ def fit(
             the loss: leave them out where the loss has another optimum (a beta other than 1, free bits).
         loss: (model, x, y) -> scalar in nats per example. If it has an attribute `progress`, that is set to the
             fraction of the steps done before each step (for schedules such as KL annealing).
-        lr: peak learning rate, above 0.
+        lr: peak learning rate of AdamW, above 0.
+        muon: peak learning rate of Muon for the hidden matrices, above 0 (.02 is usual), and AdamW for the rest, see
+            `optimizers`; None for AdamW alone.
         weight_decay: decoupled (AdamW), at least 0.
         clip: largest gradient norm, above 0.
         ema: decay of the moving average of the weights, in [0, 1); 0 switches it off.
@@ -104,8 +108,8 @@ def fit(
         OSError: a checkpoint cannot be written.
     """
     plan = Plan.of(ema=ema, **plan)
-    lr, weight_decay, clip = map(plain_number, (lr, weight_decay, clip))
-    check_settings(0, above=True, lr=lr, clip=clip)
+    lr, muon, weight_decay, clip = map(plain_number, (lr, muon, weight_decay, clip))
+    check_settings(0, above=True, lr=lr, muon=1 if muon is None else muon, clip=clip)
     check_settings(0, weight_decay=weight_decay)
     check_settings(1, whole=True, evaluate_every=evaluate_every, patience=1 if patience is None else patience)
     check_trainable(model=model)
@@ -118,7 +122,8 @@ def fit(
     order = torch.Generator().manual_seed(plan.seed)
     batches = Batches(data, plan.batch_size, order, rank=team.rank, processes=team.count)
     torch.manual_seed(plan.seed + 1_000_003 * team.rank)  # of dropout: another one in each process
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
+    parts = optimizers(model, lr=lr, weight_decay=weight_decay, muon=muon)
+    optimizer = Together(*parts.values())
     history, best, warmup = History(), {}, max(1, plan.steps // 20)
 
     def rate(done: int) -> float:
@@ -154,10 +159,10 @@ def fit(
 
     try:
         run(
-            step, model, plan, history, averaged=model, optimizers={"all": optimizer}, rate=rate, look=look,
+            step, model, plan, history, averaged=model, optimizers=parts, rate=rate, look=look,
             every=evaluate_every, state={"batches": batches, "best": Part(best.copy, go_on)}, team=team,
-            settings={"lr": lr, "weight_decay": weight_decay, "clip": clip, "evaluate_every": evaluate_every,
-                      "patience": patience, "examples": len(data)},
+            settings={"lr": lr, "muon": muon, "weight_decay": weight_decay, "clip": clip,
+                      "evaluate_every": evaluate_every, "patience": patience, "examples": len(data)},
         )  # fmt: skip
     finally:
         if best:

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from garm_course.datasets import Dataset, augment, load
 from garm_course.datasets.augmentation import bend, move
-from garm_course.evaluation.likelihood import baselines, evaluate, log_probs
+from garm_course.evaluation.baselines import baselines
+from garm_course.evaluation.likelihood import evaluate, log_probs
 from garm_course.training.likelihood import fit
 
 

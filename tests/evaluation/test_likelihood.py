@@ -1,22 +1,24 @@
 """Likelihoods: figures and standard errors by hand, independence of batches, baselines, KL against enumeration."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+from small_models import TokenConv
 
 from garm_course import datasets
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+from garm_course.evaluation.baselines import ClassMarginals, PixelMarginals, Uniform, baselines
 from garm_course.evaluation.likelihood import (
-    ClassMarginals,
     Likelihood,
-    PixelMarginals,
-    Uniform,
-    baselines,
     bits_per_dim,
     evaluate,
     kl_to_model,
     log_probs,
+    log_probs_in_context,
+    paired,
+    standard_error,
 )
 
 
@@ -221,3 +223,132 @@ def test_kl_on_small_glyphs_is_the_enumerated_one_within_its_error():
     gap = kl_to_model(data, model)
     assert abs(gap.nats - exact) < 4 * gap.stderr
     assert gap.stderr < 0.05
+
+
+# --- units, blocks, pairs and context --------------------------------------------------------------------------------
+
+
+def text(length=20, stride=None, split="train"):
+    return datasets.load("pydoc", split, length=length, stride=stride)
+
+
+def token_conv(data, seed=0):
+    torch.manual_seed(seed)
+    return TokenConv(data.shape, data.levels).double()
+
+
+def test_a_figure_is_told_in_the_units_of_its_data():
+    found = Likelihood(64 * math.log(8), 6.4, 500, 64, unit="window", position="character")
+    assert str(found) == "133.08 ± 6.40 nats per window (2.079 per character, 500 windows of 64)"
+    each = found.per_position
+    assert (each.n, each.dims, each.unit) == (32_000, 1, "character")
+    assert str(each) == "2.079 ± 0.100 nats per character (3.000 bits, perplexity 8.00, 32,000 characters)"
+    assert found.bits_per_dim == pytest.approx(each.bits_per_dim) == pytest.approx(3)
+    assert found.perplexity == pytest.approx(each.perplexity) == pytest.approx(8)
+    bound = Likelihood(64 * math.log(8), 6.4, 500, 64, "ELBO", "note", "sample")
+    assert str(bound) == "≤ 133.08 ± 6.40 nats per note (2.079 per sample, 500 notes of 64, ELBO)"
+    assert str(Likelihood(8 * math.log(2), 0.5, 9, 8).per_position).startswith("0.693 ± 0.062 nats per dim (1.000 bits")
+
+
+def test_text_sound_and_clips_say_what_they_are_made_of():
+    data = text(split="validation")
+    found = evaluate(Uniform(96), data)
+    assert (found.unit, found.position, found.dims) == ("window", "character", 20)
+    assert found.per_position.nats == pytest.approx(math.log(96))
+    part = evaluate(Uniform(96), torch.utils.data.Subset(data, range(5)))
+    assert (part.unit, part.position, part.n) == ("window", "character", 5)
+    for name, unit, position in (("plucked", "note", "sample"), ("moving_digits", "clip", "pixel")):
+        data = datasets.load(name, "validation", n=3)
+        found = evaluate(Uniform(data.levels), data)
+        assert (found.unit, found.position) == (unit, position)
+
+
+def test_errors_over_blocks_see_that_neighbors_are_alike():
+    independent = torch.randn(200, generator=rng(), dtype=torch.float64)
+    assert standard_error(independent) == pytest.approx(independent.std().item() / math.sqrt(200), rel=1e-12)
+    # each value ten times: blocks of ten know that there are 200 and not 2,000; the usual error does not
+    alike = independent.repeat_interleave(10)
+    assert standard_error(alike, 10) == pytest.approx(standard_error(independent), rel=1e-9)
+    assert standard_error(alike) < 0.4 * standard_error(alike, 10)
+    assert math.isnan(standard_error(independent, 200))
+
+
+def test_the_error_of_a_text_is_over_blocks_of_two_thousand_characters():
+    data = text(split="validation")
+    model = token_conv(data)
+    assert data.block == 100
+    nll = -log_probs(model, data)
+    found = evaluate(model, data)
+    assert found.stderr == standard_error(nll, 100) != pytest.approx(standard_error(nll), rel=0.05)
+    assert found.nats == pytest.approx(nll.mean().item(), rel=1e-12)
+
+
+def test_a_paired_difference_is_that_of_the_same_examples():
+    data = dataset()
+    a, b = (build(data, cls=cls).double() for cls in (PixelCNN, GatedPixelCNN))
+    found, gap = paired(a, b, data), log_probs(b, data) - log_probs(a, data)
+    assert found.nats == pytest.approx(evaluate(a, data).nats - evaluate(b, data).nats, abs=1e-9)
+    assert found.stderr == pytest.approx(gap.std().item() / math.sqrt(50))
+    assert found.stderr < math.hypot(evaluate(a, data).stderr, evaluate(b, data).stderr)
+    assert paired(b, a, data).nats == pytest.approx(-found.nats)
+    assert str(found) == f"{found.nats:+.2f} ± {found.stderr:.2f} nats (50 examples, paired)"
+    assert paired(a, a, data).nats == paired(a, a, data).stderr == 0
+    windows = text(split="validation")
+    said = str(paired(Uniform(96), Uniform(48), windows))
+    assert said.startswith("+13.86 ± 0.00 nats per window (+0.6931 per character, 1,890 windows of 20, paired)")
+    assert str(paired(Uniform(96), Uniform(48), windows).per_position).startswith("+0.6931 ± 0.0000 nats per character")
+
+
+def test_a_difference_with_a_bound_says_so():
+    class Bounded:
+        def elbo(self, x, rng=None):
+            return SimpleNamespace(bound=torch.full((len(x),), -3.0))
+
+    data = dataset()
+    assert str(paired(Bounded(), Uniform(3), data)).endswith("(50 examples, paired, ELBO minus exact)")
+
+
+@pytest.mark.parametrize("context", [1, 7, 19])
+@pytest.mark.parametrize("characters", [20, 21, 39, 40, 113])
+def test_in_context_every_character_is_scored_once_with_enough_before_it(context, characters):
+    data = text(split="validation")
+    data.tokens = data.tokens[:characters]
+    model = token_conv(data)  # it sees four characters, so a context of seven is as good as all
+    found = log_probs_in_context(model, data, context)
+    assert found.shape == (characters - context,)
+    if context >= 4:
+        whole = model.position_log_probs(data.tokens[None])[0, context:]
+        torch.testing.assert_close(found, whole.detach(), rtol=0, atol=1e-10)
+    result = evaluate(model, data, context=context)
+    assert (result.n, result.dims, result.unit) == (characters - context, 1, "character")
+    assert result.nats == pytest.approx(-found.mean().item())
+
+
+def test_the_terms_of_a_likelihood_add_up_to_it():
+    data = text(split="validation")
+    model, x = token_conv(data), data.x[:9]
+    torch.testing.assert_close(model.position_log_probs(x).sum(1), model.log_prob(x))
+
+
+def test_context_is_refused_where_it_makes_no_sense():
+    data = text(split="validation")
+    model = token_conv(data)
+    with pytest.raises(ValueError, match="context=20 leaves nothing of windows of 20; load the text with a larger"):
+        evaluate(model, data, context=20)
+    with pytest.raises(ValueError, match="context=0 is out of range"):
+        evaluate(model, data, context=0)
+    images = dataset()
+    with pytest.raises(TypeError, match="expected a text as data for context=3, got a Dataset; leave context out"):
+        evaluate(build(images), images, context=3)
+    with pytest.raises(TypeError, match="expected a model with position_log_probs, got a Uniform"):
+        evaluate(Uniform(96), data, context=3)
+
+
+def test_windows_that_overlap_are_not_evaluated():
+    data = text(stride=7)
+    for part in (data, torch.utils.data.Subset(data, range(3))):
+        with pytest.raises(ValueError, match=r"the windows of pydoc \(train\) overlap, .*; load them without stride"):
+            evaluate(Uniform(96), part)
+    assert evaluate(Uniform(96), text(stride=20)).n == len(text())
+    with pytest.raises(ValueError, match=r"the patches of patches \(train\) overlap"):
+        evaluate(Uniform(256), datasets.load("patches", stride=4))

@@ -5,7 +5,7 @@ from garm_course import lazily
 __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
-        "attention": "CausalAttention KeyValueCache",
+        "attention": "CausalAttention KeyValueCache rotary",
         "causal_conv": "CausalConv2d ConvCache conv_mask rgb_center_mask",
         "causal_conv1d": "CausalConv1d RingBuffer conv_step",
         "shifted_conv": "PixelCache RowCache ShiftedConv2d",
