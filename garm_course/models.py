@@ -37,6 +37,8 @@ MODELS = {
     "pixelcnnpp": Model("autoregressive.pixelcnnpp:PixelCNNPP", "PixelCNN++", 5),
     "color_pixelcnnpp": Model("pixelcnnpp", "PixelCNN++ on color images", 5),
     "char_transformer": Model("autoregressive.transformer:CharTransformer", "Transformer over characters", 7),
+    "ngram": Model("autoregressive.ngram:NGram", "n-gram (Witten-Bell)", 7),
+    "token_lstm": Model("autoregressive.lstm:TokenLSTM", "LSTM over tokens", 7),
     "vae": Model("latent.vae:MLPVAE", "VAE", 10),
     "conditional_vae": Model("vae", "VAE, given the class", 10),
     "poisson_vae": Model("vae", "VAE with Poisson latents", 10),

@@ -16,5 +16,7 @@ __getattr__, __dir__, __all__ = lazily(
         "pixelcnn": "GatedPixelCNN PixelCNN down_shift gated_activation",
         "pixelcnnpp": "PixelCNNPP",
         "transformer": "CharTransformer",
+        "ngram": "NGram",
+        "lstm": "TokenLSTM",
     },
 )

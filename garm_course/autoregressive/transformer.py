@@ -190,7 +190,7 @@ def zero_linear(width: int, n: int) -> nn.Linear:
 
 
 def cached(blocks: nn.ModuleList, norm: nn.RMSNorm, out: nn.Linear, n: int, length: int, block: int) -> dict:
-    """What `rows` needs: empty caches, angles, and the weights transposed, each with the gains of the norm before it."""
+    """What `rows` needs: empty caches, angles, and weights transposed, each with the gains of the norm before it."""
     layers = []
     for one in blocks:
         attention = one.attention

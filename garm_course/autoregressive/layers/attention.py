@@ -57,7 +57,7 @@ class CausalAttention(nn.Module):
         heads: number of heads.
         window: how many positions each sees, itself included; None for all.
         turned: whether queries and keys are turned by their position, see `rotary`.
-        normalized: whether queries and keys have a mean square of 1, so that no score exceeds the root of width / heads.
+        normalized: whether queries and keys get a mean square of 1, which bounds the scores by sqrt(width / heads).
         bias: whether the two projections have one.
 
     Example:
@@ -73,7 +73,7 @@ class CausalAttention(nn.Module):
         if heads < 1 or width < 1 or width % heads:
             raise ValueError(f"expected a width divisible by the number of heads, got {width} and {heads}")
         if turned and width // heads % 2:
-            raise ValueError(f"expected an even number of features in each head, got {width // heads}; change the width")
+            raise ValueError(f"expected an even number of features in a head, got {width // heads}; change the width")
         if window is not None and window < 1:
             raise ValueError(f"expected a window of at least 1 position (None: all), got {window}")
         self.width, self.heads, self.window, self.turned, self.normalized = width, heads, window, turned, normalized

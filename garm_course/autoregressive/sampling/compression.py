@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from garm_course.autoregressive.sampling.arithmetic_coding import Decoder, Encoder, cumulative_counts
-from garm_course.autoregressive.sampling.loop import initial_state
+from garm_course.autoregressive.sampling.loop import check_weights, initial_state
 from garm_course.evaluation_mode import evaluation_mode
 
 MAGIC = b"GARM-AC2"
@@ -134,7 +134,7 @@ def decompress(
 
 def _walk(model: nn.Module, sequence: Tensor, y: Tensor | None, progress) -> Iterator[tuple[int, Tensor]]:
     """(position, cumulative counts (B, levels + 1)), one after the other; reads `sequence` only before the position."""
-    device = next(model.parameters()).device
+    device = check_weights(model).device
     with torch.inference_mode(), evaluation_mode(model):
         n, d = sequence.shape
         state, positions = initial_state(model, n, None if y is None else y.to(device), d), range(d)

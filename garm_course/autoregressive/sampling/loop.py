@@ -9,6 +9,7 @@ uniforms.
 Source: caching for convolutions: Ramachandran et al. (2017), arXiv 1704.06001.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -176,13 +177,13 @@ def one_thread(elements: int) -> Iterator[None]:
 
 
 def check_weights(model: nn.Module) -> Tensor:
-    """The model's first parameter, after making sure that all are finite."""
+    """The model's first parameter, or buffer if it has none, after making sure that all parameters are finite."""
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise ValueError(
                 f"the model's weight {name!r} holds NaN or infinity: its training diverged; train it again"
             )
-    return next(model.parameters())
+    return next(itertools.chain(model.parameters(), model.buffers()))
 
 
 def _completion(
