@@ -92,8 +92,14 @@ def _parts(got: Any, want: Any, part: tuple = ()) -> Iterator[tuple[tuple, Tenso
             yield from _parts(got[key], want[key], (*part, key))
     elif type(want) in (int, float) and type(got) in (int, float):
         yield part, torch.tensor(got, dtype=torch.float64), torch.tensor(want, dtype=torch.float64)
-    elif type(want) is type(got) is Tensor and got.layout == torch.strided and not got.is_complex():
+    elif type(want) is type(got) is Tensor and _plain(got, want.device):
         yield part, got.detach().cpu().double(), want.detach().cpu().double()
+
+
+def _plain(t: Tensor, device: torch.device) -> bool:
+    """Whether its numbers can be read as they are."""
+    strange = t.is_nested or t.is_quantized or t.is_complex() or t.layout != torch.strided
+    return t.device == device and not strange
 
 
 def _of(parts: Iterable[tuple]) -> str:
