@@ -35,6 +35,7 @@ MODELS = {
     "gated_pixelcnn": Model("autoregressive.pixelcnn:GatedPixelCNN", "Gated PixelCNN", 4),
     "conditional_gated_pixelcnn": Model("gated_pixelcnn", "Gated PixelCNN, given the class", 4),
     "pixelcnnpp": Model("autoregressive.pixelcnnpp:PixelCNNPP", "PixelCNN++", 5),
+    "photo_pixelcnnpp": Model("autoregressive.photo_pixelcnnpp:PhotoPixelCNNPP", "PixelCNN++ for photographs", 5),
     "color_pixelcnnpp": Model("pixelcnnpp", "PixelCNN++ on color images", 5),
     "char_transformer": Model("autoregressive.transformer:CharTransformer", "Transformer over characters", 7),
     "pixel_transformer": Model("autoregressive.transformer:PixelTransformer", "Transformer over pixels", 7),

@@ -157,7 +157,7 @@ report("sum with closed ends", total(1 / 255, False), claimed=0.71, tolerance=0.
 #
 # - `x`: LongTensor `(...)` of levels $0, \dots, L-1$. `levels`: $L$.
 # - `mean`, `log_scale`: `(...)`, the mean $\mu$ on $[-1, 1]$ and $\log s$.
-# - Returns `(...)` nats, finite in float32 even where the probability is $e^{-300}$.
+# - Returns `(...)` nats, finite in float32, even where the probability is $e^{-300}$, and right to four digits even where a bin is a millionth of the scale wide.
 #
 # Example: with three levels, mean 0 and scale 1 the edges are at $-\frac12$ and $\frac12$: `bin_log_masses(torch.arange(3), torch.zeros(3), torch.zeros(3), 3).exp()` is `[0.3775, 0.2449, 0.3775]`.
 #
@@ -402,10 +402,10 @@ for n, gap in gaps.items():
 #
 # ## 6 Patches in color
 #
-# On the photographs there is no softmax to compare with: three colors of 256 levels, tied by (5.5) and (5.6). The recorded model works at one resolution, which is enough for 8 x 8 pixels, and trained for one minute. Two choices made that minute count. It *starts* as the predictor left + above - above left, so that training begins where simple formats end. And neighbors in a photograph differ by a few levels in 255, a few hundredths on $[-1, 1]$, which a network with ordinary weights hardly sees: its first features are differences of neighbors, ten times enlarged, and what it says about the means is made as much smaller again. (In the recipe this is `contrast=10`.) The unit is bits per dimension, one dimension being one color of one pixel; 8 would be no compression at all. For comparison, a static code: one histogram of differences to the left neighbor, as simple image formats use (the first column keeps its values).
+# On the photographs there is no softmax to compare with: three colors of 256 levels, tied by (5.5) and (5.6). The recorded model works at one resolution, which is enough for 8 x 8 pixels, and trained for one minute. Two choices made that minute count. It *starts* as the predictor left + above - above left, so that training begins where simple formats end. And neighbors in a photograph differ by a few levels in 255, a few hundredths on $[-1, 1]$, which a network with ordinary weights hardly sees: its first features are differences of neighbors, ten times enlarged, and what it says about the means is made as much smaller again. (The paper does neither; the library's `PhotoPixelCNNPP` does.) The unit is bits per dimension, one dimension being one color of one pixel; 8 would be no compression at all. For comparison, a static code: one histogram of differences to the left neighbor, as simple image formats use (the first column keeps its values).
 
 # %%
-painter = load_pretrained("pixelcnnpp-patches")
+painter = load_pretrained("photo_pixelcnnpp-patches")
 found = evaluate(painter, validation)
 report("bits/dim of PixelCNN++", found.bits_per_dim, claimed=2.92, tolerance=0.02, unit="bits/dim")
 

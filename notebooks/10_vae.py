@@ -186,7 +186,7 @@ report("gap of the posterior", kl_divergence(posterior, posterior).abs().max().i
 # Write (10.4). It is the half of every VAE's loss that pulls codes to the prior.
 #
 # - `mu`, `logvar`: `(B, Z)`, with `logvar` = log σ² (not log σ, not σ²).
-# - Returns `(B,)`, one value per example in nats, **summed** over the Z dimensions, differentiable. It is 0 where `mu` and `logvar` are 0, and right for every variance, even where $e^{\mathtt{logvar}}$ is too small for a floating-point number.
+# - Returns `(B,)`, one value per example in nats, **summed** over the Z dimensions, differentiable. It is 0 where `mu` and `logvar` are 0, and right for every variance, even where $e^{\mathtt{logvar}}$ is too small for a floating-point number. (That rules out `kl_divergence` of `torch.distributions`, which takes the logarithm of the variance.)
 #
 # Example: `mu = torch.tensor([[1., -2.], [0., 0.]])`, `logvar = torch.tensor([[0., math.log(4)], [0., 0.]])` gives `[3.3069, 0]`: ½(1 + 1 − 1 − 0) + ½(4 + 4 − 1 − log 4), and 0 at the prior.
 #

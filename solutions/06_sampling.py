@@ -324,6 +324,7 @@ report("temperatures at which the entropy falls", (slope <= 0).sum().item(), cla
 # Write the nucleus filter: in each row keep the smallest set of most probable values whose mass reaches `p`, and cut off the rest.
 #
 # - `logits`: `(..., V)`, logarithms of probabilities up to a constant. `p`: a number in $(0, 1]$.
+# - The set is the smallest one also at a tie: where the mass equals `p` exactly, nothing more stays, and of equally probable values only as many as needed, whichever they are. With four equal logits and `p = 0.5`, two stay.
 # - Returns `(..., V)`: `-inf` for what is cut off, the other logits as they are (or with one constant added to all of them).
 #
 # Example: `top_p_filter(torch.tensor([0.2, 0.5, 0.3]).log(), p)`. With `p = 0.7` the levels 1 and 2 stay (0.5 is not enough, 0.8 is), with `p = 0.4` level 1 alone, with `p = 1` all.

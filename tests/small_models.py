@@ -78,6 +78,7 @@ def small_options(cls, colors):
         "pixelcnn": {"channels": 4 * colors, "layers": 2},
         "gated_pixelcnn": {"channels": 4 * colors, "layers": 2},
         "pixelcnnpp": {"channels": 6, "blocks": 1, "scales": 3, "mixtures": 2},
+        "photo_pixelcnnpp": {"channels": 6, "blocks": 1, "scales": 3, "mixtures": 2, "contrast": 1},
         "token_conv": {},
         "char_transformer": {"width": 8},
         "pixel_transformer": {"width": 8, "layers": 2, "heads": 2},

@@ -18,10 +18,11 @@ import fit  # noqa: E402
 import nade  # noqa: E402
 import reference  # noqa: E402
 import sampling  # noqa: E402
-import sequences  # noqa: E402
 import speculative  # noqa: E402
 import startup  # noqa: E402
 import training  # noqa: E402
+import transformer  # noqa: E402
+import wavenet  # noqa: E402
 
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN  # noqa: E402
 from garm_course.autoregressive.pixelcnnpp import PixelCNNPP  # noqa: E402
@@ -327,27 +328,27 @@ def test_a_cache_needs_no_more_than_the_activations_of_a_pass(cls, shape):
     assert 0 < sampling.cache_bytes(state) <= sampling.forward_bytes(model, 4)
 
 
-def test_both_sides_of_the_benchmark_of_sequences_draw_the_same(monkeypatch, capsys):
+def test_both_sides_of_the_benchmark_of_wavenet_draw_the_same(monkeypatch, capsys):
     job = (WaveNet, (30,), 256, {"channels": 4, "skip": 4, "dilations": (1, 2)}, 8000)
-    monkeypatch.setattr(sequences, "JOBS", {"tiny": job})
-    sequences.main(["--json", "--positions", "7", "--repeats", "2", "--sequences", "1", "3"])
+    monkeypatch.setattr(wavenet, "JOBS", {"tiny": job})
+    wavenet.main(["--json", "--positions", "7", "--repeats", "2", "--sequences", "1", "3"])
     found = rows(capsys)
     assert [row["sequences"] for row in found] == [1, 3]
     for row in found:
         assert (row["same_values"], row["positions_timed"], row["length"]) == (True, 7, 30)
         assert 0 < row["max_logit_difference"] < 1e-5
         assert row["real_time_factor"] == pytest.approx(row["seconds_cached"] * 8000 / 30, rel=0.05, abs=0.03)
-    sequences.main(["--positions", "7", "--repeats", "1", "--sequences", "1"])
+    wavenet.main(["--positions", "7", "--repeats", "1", "--sequences", "1"])
     assert "times faster" in (said := capsys.readouterr().out)
     assert "within its reach" in said
 
 
-def test_a_difference_of_the_benchmark_of_sequences_is_reported(monkeypatch):
+def test_a_difference_of_the_benchmark_of_wavenet_is_reported(monkeypatch):
     job = (WaveNet, (30,), 256, {"channels": 4, "skip": 4, "dilations": (1, 2)}, 8000)
-    monkeypatch.setattr(sequences, "JOBS", {"tiny": job})
-    cached = sequences.cached_logits
-    monkeypatch.setattr(sequences, "cached_logits", lambda model, x: cached(model, 255 - x))
-    assert sequences.measure("tiny", 2, positions=7, repeats=1)["max_logit_difference"] > 1e-3
+    monkeypatch.setattr(wavenet, "JOBS", {"tiny": job})
+    cached = wavenet.cached_logits
+    monkeypatch.setattr(wavenet, "cached_logits", lambda model, x: cached(model, 255 - x))
+    assert wavenet.measure("tiny", 2, positions=7, repeats=1)["max_logit_difference"] > 1e-3
 
 
 def test_an_enlarged_model_keeps_its_law():
@@ -400,3 +401,28 @@ def test_the_bare_loop_learns_and_repeats_itself():
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     start = recipe.build(0)
     assert one.log_prob(data.x).mean() > start.log_prob(data.x).mean()
+
+
+def test_the_transformer_draws_many_times_as_fast_as_with_full_passes():
+    row = transformer.measure_sampling(8, length=256, repeats=1, positions=4)
+    assert row["ratio_naive"] >= 4, row
+    assert "8 x 256 characters" in transformer.describe(row)
+
+
+def test_a_training_step_is_compared_with_one_that_learns_as_well():
+    row = transformer.measure_training(2, length=8, steps=1, repeats=1)
+    assert {"seconds_a_step", "seconds_a_step_nanogpt", "ratio_nanogpt"} < row.keys()
+    assert "nanoGPT" in transformer.describe(row)
+    torch.manual_seed(0)
+    other = transformer.NanoGPT(9, 4, width=8, layers=1, heads=2)
+    x = torch.arange(8) % 4 + torch.zeros(2, 8, dtype=torch.long)
+    optimizer = torch.optim.AdamW(other.parameters(), lr=0.05)
+    for _ in range(40):
+        optimizer.zero_grad()
+        other.loss(x).backward()
+        optimizer.step()
+    assert other.loss(x) < 0.3
+    changed = x.clone()
+    changed[:, 5] = (x[:, 5] + 1) % 4
+    hidden = [other.norm(other.blocks(other.tokens(t) + other.places(torch.arange(8)))) for t in (x, changed)]
+    assert torch.equal(hidden[0][:, :5], hidden[1][:, :5]), "it sees no future"

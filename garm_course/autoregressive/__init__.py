@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazily(
         ),
         "pixelcnn": "GatedPixelCNN PixelCNN down_shift gated_activation",
         "pixelcnnpp": "PixelCNNPP",
+        "photo_pixelcnnpp": "PhotoPixelCNNPP",
         "transformer": "CharTransformer PixelTransformer",
         "ngram": "NGram",
         "lstm": "TokenLSTM",

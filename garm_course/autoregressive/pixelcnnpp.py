@@ -13,7 +13,6 @@ Likelihood and Other Modifications", arXiv 1701.05517, figure 2.
 """
 
 import math
-from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +21,6 @@ from torch import Tensor, nn
 from garm_course.autoregressive.images import ImageModel
 from garm_course.autoregressive.layers.shifted_conv import PixelCache, RowCache, ShiftedConv2d
 from garm_course.autoregressive.sampling.loop import one_thread
-from garm_course.autoregressive.start_from_neighbors import start_from_neighbors
 from garm_course.distributions.heads import at_least_float32, output_head
 from garm_course.distributions.logistic_mixture import conditional_params, raw_size
 from garm_course.models import configured
@@ -114,16 +112,13 @@ class PixelCNNPP(ImageModel):
             images.
         dropout: probability of dropping a feature inside the blocks (0.5 in the paper).
         encoding: see `level_features`.
-        contrast: with mixtures and the encoding "scaled", how many times larger than the values the first features
-            start, see `start_from_neighbors.py`.
 
     Raises:
         ValueError: for sizes out of range, or a softmax with color.
 
     Source:
-        Salimans et al. (2017), arXiv 1701.05517. Different here: upsampling of the upper stream does not overlap,
-        weights are not normalized, and with the encoding "scaled" the first features reach the output directly as well
-        (`start_from_neighbors.py`).
+        Salimans et al. (2017), arXiv 1701.05517. Different here: upsampling does not overlap, and weights are not
+        normalized.
 
     Example:
         >>> model = PixelCNNPP((3, 5, 4), levels=256, channels=8, blocks=1, scales=2, mixtures=2)
@@ -136,7 +131,7 @@ class PixelCNNPP(ImageModel):
     @configured
     def __init__(
         self, shape, levels, n_classes=0, *, channels=32, blocks=2, scales=2, mixtures=5, dropout=0.0,
-        encoding="scaled", contrast=1,
+        encoding="scaled",
     ):  # fmt: skip
         super().__init__(shape, levels, n_classes)
         if min(channels, blocks, scales) < 1 or mixtures < 0:
@@ -145,12 +140,7 @@ class PixelCNNPP(ImageModel):
         colors = shape[0]
         if mixtures == 0 and colors > 1:
             raise ValueError(f"a softmax cannot tie the {colors} colors of a pixel; use mixtures >= 1, or gray images")
-        if contrast < 1 or (contrast > 1 and (mixtures == 0 or encoding != "scaled" or channels < colors)):
-            raise ValueError(
-                f"expected contrast >= 1, and 1 without mixtures, without the encoding 'scaled' or with fewer channels "
-                f"than colors, got {contrast}"
-            )
-        self.channels, self.mixtures, self.contrast = channels, mixtures, contrast
+        self.channels, self.mixtures = channels, mixtures
         self.head = output_head(levels, mixtures)
         self.register_buffer("table", level_features(levels, encoding), persistent=False)
         features = colors * self.table.shape[1]
@@ -161,21 +151,13 @@ class PixelCNNPP(ImageModel):
             Stage(channels, blocks, s == scales - 1, dropout, n_classes) for s in range(scales)
         )  # fmt: skip
         self.out = nn.Conv2d(channels, raw_size(colors, mixtures) if mixtures else self.head.n_params, 1)
-        # values that must be passed on to the third digit; a thermometer has none
-        self.direct = nn.Conv2d(channels, self.out.out_channels, 1, bias=False) if encoding == "scaled" else None
-        means = slice(mixtures, (1 + colors) * mixtures)
-        self.log_scales = slice(means.stop, (1 + 2 * colors) * mixtures)
-        scale = torch.ones(self.out.out_channels)  # of what `out` says
-        scale[means] = 1 / contrast
-        self.register_buffer("scale", scale, persistent=False)
         if mixtures:
+            means = slice(mixtures, (1 + colors) * mixtures)
             with torch.no_grad():  # components side by side over [-1, 1]
                 self.out.weight.mul_(0.1)
                 self.out.bias.zero_()
                 self.out.bias[means] = ((2 * torch.arange(mixtures) + 1) / mixtures - 1).repeat(colors)
-                self.out.bias[self.log_scales] = math.log(0.6 / mixtures)
-        if mixtures and self.direct is not None and channels >= colors:
-            start_from_neighbors(self)
+                self.out.bias[means.stop : means.stop + colors * mixtures] = math.log(0.6 / mixtures)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """See `Autoregressive.forward`: parameters (B, C, H, W, 3 mixtures), or those of a softmax where that is 0."""
@@ -184,14 +166,19 @@ class PixelCNNPP(ImageModel):
         image = self.table[x].movedim(-1, 2).flatten(1, 2)  # (B, C * features, H, W)
         u = F.pad(self.first_u(image), (0, 0, 1, -1))  # shifted down: rows r - 2 and r - 1
         above, left = self.first_above(image), self.first_left(image)
-        h = F.pad(above, (0, 0, 1, -1)) + F.pad(left, (1, -1))  # the row above; and the column to the left
-        linear = self.direct(h) / self.contrast**2 if self.direct else 0  # in the values of the neighbors
-        _, h = self._through(0, u, h, y)
-        raw = linear + self.scale[:, None, None] * self.out(F.elu(h))
-        raw = at_least_float32(raw).movedim(1, -1)  # (B, H, W, raw)
+        first = F.pad(above, (0, 0, 1, -1)) + F.pad(left, (1, -1))  # the row above; and the column to the left
+        _, h = self._through(0, u, first, y)
+        raw = at_least_float32(self.read_out(first, h)).movedim(1, -1)  # (B, H, W, raw)
         if not self.mixtures:
             return self.head.of(raw).unsqueeze(1)
         return conditional_params(raw, x.movedim(1, -1), self.head).movedim(-2, 1)
+
+    def read_out(self, first: Tensor, h: Tensor) -> Tensor:
+        """Raw parameters from the left stream before (`first`) and after all stages, (B, channels, H, W) each.
+
+        The paper's model reads the stream after all stages alone.
+        """
+        return self.out(F.elu(h))
 
     def _through(self, s: int, u: Tensor, h: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Both streams (B, channels, H, W) through stage s and all coarser ones."""
@@ -215,34 +202,13 @@ class PixelCNNPP(ImageModel):
     # While an image is drawn
 
     @torch.no_grad()
-    def start(self, n: int, y: Tensor | None = None) -> SimpleNamespace:
+    def start(self, n: int, y: Tensor | None = None) -> "Drawing":
         """Empty caches for n images of classes y; see `step`."""
         self.check_classes(y, n)
-        channels, _, width = self.shape
-        state = SimpleNamespace(n=n, row=0, stages=[], values=torch.zeros(n, channels, dtype=torch.long))
-        state.values = state.values.to(self.table.device)
-        state.first_u, state.first_left = RowCache(self.first_u, n, width), PixelCache(self.first_left, n, width)
-        state.out, state.bias = (self.out.weight.flatten(1).T * self.scale).contiguous(), self.out.bias * self.scale
-        state.direct = self.direct.weight.flatten(1).T.contiguous() / self.contrast**2 if self.direct else None
-        for stage in self.stages:
-            cache = SimpleNamespace(
-                width=width,
-                down=[(UpperCache(a, n, width, y), LeftCache(b, n, width, y)) for a, b in stage.down],
-                up=[(UpperCache(a, n, width, y), LeftCache(b, n, width, y)) for a, b in stage.up],
-            )
-            if not stage.last:
-                cache.shrink_u = RowCache(stage.shrink_u, n, width)
-                cache.shrink_h = PixelCache(stage.shrink_h, n, width)
-                cache.grow_h = stage.grow_h.weight.permute(0, 2, 3, 1).flatten(1)  # (c_in, 2 * 2 * c_out)
-                cache.grow_bias = stage.grow_h.bias.repeat(4)
-                cache.grown_u = None
-                cache.grown_h = [[None] * (width + 1) for _ in range(2)]
-            state.stages.append(cache)
-            width = (width + 1) // 2
-        return state
+        return Drawing(self, n, y)
 
     @torch.no_grad()
-    def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
+    def step(self, state: "Drawing", i: int, x_prev: Tensor | None) -> Tensor:
         """See `Autoregressive.step`; the network runs for the first color of a pixel only."""
         channels, _, width = self.shape
         if i:
@@ -251,27 +217,28 @@ class PixelCNNPP(ImageModel):
             if color == channels - 1:  # the pixel is complete
                 state.first_left.write((i - 1) // channels % width, self.table[state.values].flatten(1))
         pixel, color = divmod(i, channels)
-        size = state.n * self.channels
         if color == 0:
             row, column = divmod(pixel, width)
             if column == 0:
-                with one_thread(size * width):
+                with one_thread(state.values.shape[0] * self.channels * width):
                     self._start_row(state, row)
-            with one_thread(size):
-                h = state.first_base[column]
+            with one_thread(state.values.shape[0] * self.channels):
+                first = state.first_base[column]
                 if column:
-                    h = h + state.first_left.read(column - 1)
-                raw = torch.addmm(state.bias, h, state.direct) if self.direct else state.bias
-                h = self._pixel(state, 0, row, column, h)
-                state.raw = at_least_float32(torch.addmm(raw, F.elu(h), state.out))
+                    first = first + state.first_left.read(column - 1)
+                h = state.stages.pixel(row, column, first)
+                state.raw = at_least_float32(self.read_out_pixel(state, first, h))
         if not self.mixtures:
             return self.head.of(state.raw)
-        with one_thread(state.n * self.mixtures * 10):
+        with one_thread(state.values.shape[0] * self.mixtures * 10):
             return conditional_params(state.raw, state.values, self.head)[:, color]
 
-    def _start_row(self, state: SimpleNamespace, row: int) -> None:
+    def read_out_pixel(self, state: "Drawing", first: Tensor, h: Tensor) -> Tensor:
+        """The line of `read_out`, for one pixel (n, channels)."""
+        return torch.addmm(self.out.bias, F.elu(h), state.out)
+
+    def _start_row(self, state: "Drawing", row: int) -> None:
         """All that the rows above say about this row, for both streams."""
-        n, width = state.n, self.shape[2]
         line = state.first_left.line
         if row:
             above = line.transpose(1, 2).unsqueeze(2)  # (n, features, 1, W): the row just drawn
@@ -279,50 +246,81 @@ class PixelCNNPP(ImageModel):
             state.first_base = self.first_above(above).squeeze(2).permute(2, 0, 1).contiguous().unbind()
             state.first_left.end_row()
         else:
-            u = line.new_zeros(n, self.channels, 1, width)
+            u = line.new_zeros(len(state.values), self.channels, 1, self.shape[2])
             state.first_base = u.squeeze(2).permute(2, 0, 1).unbind()
         state.first_left.start_row()
-        self._row(state, 0, row, u)
+        state.stages.row(row, u)
 
-    def _row(self, state: SimpleNamespace, s: int, row: int, u: Tensor) -> Tensor:
-        """A row (n, channels, 1, W) of the upper stream through stage s and, every second row, the coarser ones."""
-        stage, cache, skips = self.stages[s], state.stages[s], [u]
-        for upper, left in cache.down:
+
+class Drawing:
+    """n images while they are being drawn: the values of the current pixel, and what is kept of all others."""
+
+    def __init__(self, model: PixelCNNPP, n: int, y: Tensor | None):
+        channels, _, width = model.shape
+        self.values = torch.zeros(n, channels, dtype=torch.long, device=model.table.device)
+        self.first_u, self.first_left = RowCache(model.first_u, n, width), PixelCache(model.first_left, n, width)
+        self.first_base = ()  # of the current row, what the row above says about each pixel: (n, channels) each
+        self.stages = StageCache(list(model.stages), n, width, y)
+        self.out = model.out.weight.flatten(1).T.contiguous()
+        self.raw = None  # parameters of the current pixel
+
+
+class StageCache:
+    """Both streams at one resolution while images are being drawn, and within it the coarser one."""
+
+    def __init__(self, stages: list[Stage], n: int, width: int, y: Tensor | None):
+        stage, *coarser = stages
+        self.width = width
+        self.down = [(UpperCache(a, n, width, y), LeftCache(b, n, width, y)) for a, b in stage.down]
+        self.up = [(UpperCache(a, n, width, y), LeftCache(b, n, width, y)) for a, b in stage.up]
+        self.coarser = StageCache(coarser, n, (width + 1) // 2, y) if coarser else None
+        if coarser:
+            self.shrink_u, self.shrink_h = RowCache(stage.shrink_u, n, width), PixelCache(stage.shrink_h, n, width)
+            self.grow_u = stage.grow_u
+            self.grow_h = stage.grow_h.weight.permute(0, 2, 3, 1).flatten(1)  # (c_in, 2 * 2 * c_out)
+            self.grow_bias = stage.grow_h.bias.repeat(4)
+            self.grown_u = None
+            self.grown_h = [[None] * (width + 1) for _ in range(2)]
+
+    def row(self, row: int, u: Tensor) -> Tensor:
+        """A row (n, channels, 1, W) of the upper stream through this stage and, every second row, the coarser ones."""
+        skips = [u]
+        for upper, left in self.down:
             u = upper.step(u)
             left.start_row(row, u)
             skips.append(u)
-        if stage.last:
+        if self.coarser is None:
             u = skips.pop()
         else:
-            coarse = cache.shrink_u.step(u)
+            coarse = self.shrink_u.step(u)
             if row:
-                cache.shrink_h.end_row()
+                self.shrink_h.end_row()
             if coarse is not None:
-                cache.shrink_h.start_row()
-                cache.grown_u = stage.grow_u(self._row(state, s + 1, row // 2, coarse))
-            u = cache.grown_u[:, :, row % 2 : row % 2 + 1, : cache.width]
-        for upper, left in cache.up:
+                self.shrink_h.start_row()
+                self.grown_u = self.grow_u(self.coarser.row(row // 2, coarse))
+            u = self.grown_u[:, :, row % 2 : row % 2 + 1, : self.width]
+        for upper, left in self.up:
             u = upper.step(u, skips.pop())
             left.start_row(row, u)
         return u
 
-    def _pixel(self, state: SimpleNamespace, s: int, row: int, column: int, h: Tensor) -> Tensor:
-        """A pixel (n, channels) of the left stream through stage s and, every second row and column, the coarser."""
-        stage, cache, skips = self.stages[s], state.stages[s], [h]
-        for _, left in cache.down:
+    def pixel(self, row: int, column: int, h: Tensor) -> Tensor:
+        """A pixel (n, channels) of the left stream through this stage and, every second row and column, the coarser."""
+        skips = [h]
+        for _, left in self.down:
             h = left.step(column, h)
             skips.append(h)
-        if stage.last:
+        if self.coarser is None:
             h = skips.pop()
         else:
-            cache.shrink_h.write(column, h)
+            self.shrink_h.write(column, h)
             if row % 2 == 0 and column % 2 == 0:
-                coarse = self._pixel(state, s + 1, row // 2, column // 2, cache.shrink_h.read(column))
-                block = torch.addmm(cache.grow_bias, coarse, cache.grow_h).chunk(4, 1)
+                coarse = self.coarser.pixel(row // 2, column // 2, self.shrink_h.read(column))
+                block = torch.addmm(self.grow_bias, coarse, self.grow_h).chunk(4, 1)
                 for k, part in enumerate(block):
-                    cache.grown_h[k // 2][column + k % 2] = part
-            h = cache.grown_h[row % 2][column]
-        for _, left in cache.up:
+                    self.grown_h[k // 2][column + k % 2] = part
+            h = self.grown_h[row % 2][column]
+        for _, left in self.up:
             h = left.step(column, h, skips.pop())
         return h
 

@@ -358,18 +358,19 @@ def rows(state: SimpleNamespace, h: Tensor, i: int, m: int, added: list[Tensor] 
         (m * n, n_params).
     """
     width = h.shape[1:]
-    for k, layer in enumerate(state.layers):
+    for number, layer in enumerate(state.layers):
         cache = layer.cache
         heads, size = cache.attention.heads, cache.keys.shape[-1:]
         qkv = torch.mm(F.rms_norm(h, width), layer.qkv).view(m, -1, 3 * heads, *size)
         qk = F.rms_norm(qkv[:, :, : 2 * heads], size)
         if state.angles is not None:
             cos, sin = (t[i : i + m] for t in state.angles)
-            qk = torch.addcmul(qk * cos, qk.unflatten(-1, (2, -1)).flip(-2).flatten(-2), sin)
-        q, k_, v = qk[:, :, :heads], qk[:, :, heads:], qkv[:, :, 2 * heads :]
-        q, k_, v = (t.reshape(m, -1, *size).transpose(0, 1) for t in (q, k_, v))  # (n * heads, m, D)
+            qk = torch.addcmul(qk * cos, qk.roll(size[0] // 2, -1), sin)
+        parts = qk[:, :, :heads], qk[:, :, heads:], qkv[:, :, 2 * heads :]
+        # (n * heads, m, D); for one position nothing has to change places
+        q, k, v = (t.reshape(m, -1, *size).transpose(0, 1) if m > 1 else t.reshape(-1, 1, *size) for t in parts)
         cache.filled = i
-        heard = cache.attend(q, k_, v, None if added is None else added[k])
+        heard = cache.attend(q, k, v, None if added is None else added[number])
         h = torch.addmm(h, heard.transpose(0, 1).reshape(h.shape), layer.merge)
         h = torch.addmm(h, torch.mm(F.rms_norm(h, width), layer.up).relu_().square_(), layer.down)
     return torch.mm(F.rms_norm(h, width), state.last)

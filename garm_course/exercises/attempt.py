@@ -32,11 +32,13 @@ class Refused(Exception):
     Args:
         cause: what was seen.
         hint: what to think of, if the probe recognizes the mistake.
+        alike: the pairs (known mistake, hint) among which it was recognized by one case; what the answer does in the
+            other probes has to agree. Empty if the probe is sure of the hint.
     """
 
-    def __init__(self, cause: str, hint: str = "") -> None:
+    def __init__(self, cause: str, hint: str = "", alike: tuple = ()) -> None:
         super().__init__(cause)
-        self.hint = hint
+        self.hint, self.alike = hint, alike
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Outcome:
     value: Any = None
     want: Any = None  # what the reference returned
     gradients: tuple = ()
+    slopes: tuple = ()  # of values that are right: name, gradient and expected gradient of each argument that has one
+    names: tuple[str, ...] = ()  # of the parts of the result
     networks: dict | None = None  # the state in which the call left each network that it was given
     changed: str = ""  # the name of an argument that the call changed
     clear: bool = False  # what is wrong says what to do: the rule of the task is not needed
@@ -74,6 +78,20 @@ class Outcome:
     def kept(self) -> "Outcome":
         """A copy that no later call can change."""
         return replace(self, value=snapshot(self.value), gradients=snapshot(self.gradients))
+
+    def related(self, names: tuple[str, ...]) -> list[tuple[Any, Any, tuple]]:
+        """What was returned and expected, and the same of the gradients, with the arguments; for `pattern`.
+
+        Args:
+            names: of the parts of a result, if this one has none of its own.
+        """
+        value, want, names = self.value, self.want, self.names or names
+        if type(value) is type(want) is dict:
+            value, want = ({f"the {key}".replace("the the ", "the "): v for key, v in d.items()} for d in (value, want))
+        elif {type(value), type(want)} <= {list, tuple} and len(value) == len(want) == len(names):
+            value, want = (dict(zip(names, parts, strict=True)) for parts in (value, want))
+        got, asked = ({f"the gradient at {slope[0]}": slope[k] for slope in self.slopes} for k in (1, 2))
+        return [] if self.error else [(value, want, self.call.args), (got, asked, self.call.args)]
 
 
 class Attempt:
@@ -299,6 +317,7 @@ class Attempt:
             leaves = [name for name, a in zip(names, args, strict=True)
                       if isinstance(a, Tensor) and a.is_floating_point()]  # fmt: skip
             pairs = [*zip(leaves, got.gradients, want.gradients, strict=True)]
+            got.slopes = tuple(triple for triple in pairs if triple[2] is not None)
             unreached = [name for name, g, w in pairs if w is not None and g is None]
             if unreached:
                 return (
@@ -307,8 +326,8 @@ class Attempt:
                     f"detached (.detach(), .data, .item(), .numpy(), no_grad). The call: {call}."
                 ), True
             options |= dict(axes=(), like=None)
-            causes = [(name, difference(g, w, **options)) for name, g, w in pairs if w is not None]
-            for name, cause in causes:
+            for name, g, w in got.slopes:
+                cause = difference(g, w, **options)
                 if cause:
                     return f"The values are right, but not the gradient at {name}: {cause}. The call: {call}.", False
         return "", False
@@ -420,7 +439,17 @@ def _remedy(error: str) -> str:
     """What to do about an error whose own text does not say it."""
     if "converted to Python scalars" in error or "cannot be converted to Scalar" in error:
         return " The functions of `math` and float() take single numbers: use those of torch for whole tensors."
+    if "backward through the graph a second time" in error:
+        return " The first backward frees the graph that the others need as well: retain_graph=True keeps it."
     return ""
+
+
+def _short(text: str, most: int = 200) -> str:
+    """As many whole sentences as fit, without the last full stop; or words, if the first sentence is too long."""
+    if len(text) > most:
+        end = text.rfind(". ", 0, most)
+        text = text[:end] if end > 0 else text[:most].rpartition(" ")[0] + " ..."
+    return text.rstrip(".")
 
 
 def without_addresses(text: str) -> str:
@@ -429,11 +458,11 @@ def without_addresses(text: str) -> str:
 
 
 def readable(error: BaseException) -> str:
-    """Type and first line of an exception, at most 200 characters."""
+    """Type and first line of an exception, at most 200 characters of it."""
     if isinstance(error, SystemExit):
         return "SystemExit: it calls exit()"
     try:
-        message = str(error).strip().split("\n")[0][:200].rstrip(".")
+        message = _short(str(error).strip().split("\n")[0])
     except Exception:
         message = ""
     name = type(error).__name__

@@ -16,6 +16,7 @@ from garm_course.exercises.standin import course_code, invitation, stand_in
 from garm_course.exercises.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Result, Verdict
 from garm_course.exercises.world import pressed_stop, shell, unchanged_world
 
+ENOUGH = 0.5  # of the probes that refuse an answer: where a mistake known from one case has to do the same
 NOT_WRITTEN = "Write your answer in place of the line that raises NotImplementedError, then run this cell again."
 
 
@@ -60,9 +61,10 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
         return Result(NOT_YET, f"Expected a {asked} named {exercise.name}, got {kind_of(answer)}. {exercise.rule}")
 
     attempt = Attempt(exercise, answer, seconds)
-    runs, failed = [], None  # failed: (refusal, outcome) of the first probe that refused the answer
+    runs, wrong, failed = [], [], None  # failed: (refusal, outcome) of the first probe that refused the answer
     for probe in exercise.probes:
         refused, outcomes = attempt.judge(probe)
+        wrong += [len(runs)] if refused else []
         runs.append(outcomes)
         if refused and failed is None:
             failed = refused, outcomes[-1]
@@ -79,29 +81,37 @@ def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
     refused, outcome = failed
     cause, hint = str(refused), refused.hint
     seen = dict(printed=outcome.printed, call=outcome.call)
+    if not hint or refused.alike:
+        hint = _of_known_mistake(attempt, runs, wrong, refused.alike)
     if hint:
         return Result(NOT_YET, hint, detail=cause, **seen)
-    for mistake, hint in exercise.mistakes:
-        if _does_the_same(attempt, mistake, runs):
-            return Result(NOT_YET, hint, detail=cause, **seen)
-    if outcome.clear:
-        return Result(NOT_YET, cause, **seen)
-    calls = [(one.value, one.want, one.call.args) for run in runs for one in run if not one.error]
-    relation = "" if outcome.error else pattern(calls, exercise.axes)
-    return Result(NOT_YET, relation or _with_the_task(cause, exercise), detail=relation and cause, **seen)
+    names = next((one.names for run in runs for one in run if one.names), ())
+    calls = [case for run in runs for one in run for case in one.related(names)]
+    relation = "" if outcome.error or outcome.changed else pattern(calls, exercise.axes)
+    if relation:
+        return Result(NOT_YET, relation, detail=cause, **seen)
+    return Result(NOT_YET, cause if outcome.clear else _with_the_task(cause, exercise), **seen)
+
+
+def _of_known_mistake(attempt: Attempt, runs: list[list[Outcome]], wrong: list[int], alike: tuple) -> str:
+    """The hint of the mistake that gives what the answer gave: on all probes, or, of those that are alike in the case
+    that tells mistakes apart, on most of the probes `wrong` that refuse the answer. "" where there is none."""
+    for mistake, hint in attempt.exercise.mistakes:
+        if all(_does_the_same(attempt, mistake, runs, i) for i in range(len(runs))):
+            return hint
+    shares = [sum(_does_the_same(attempt, mistake, runs, i) for i in wrong) / len(wrong) for mistake, _ in alike]
+    best = max(shares, default=0)
+    return alike[shares.index(best)][1] if best > ENOUGH else ""
 
 
 def _with_the_task(cause: Any, exercise: Exercise) -> str:
     return f"{cause} The task: {exercise.rule}"
 
 
-def _does_the_same(attempt: Attempt, mistake: Any, runs: list[list[Outcome]]) -> bool:
-    """Whether a known mistake gives, on all probes, what the answer gave."""
-    for probe, outcomes in zip(attempt.exercise.probes, runs, strict=True):
-        _, others = known(attempt.exercise, mistake, probe)
-        if len(others) != len(outcomes) or not all(map(attempt.same_outcome, outcomes, others)):
-            return False
-    return True
+def _does_the_same(attempt: Attempt, mistake: Any, runs: list[list[Outcome]], i: int) -> bool:
+    """Whether a known mistake gives, on one probe, what the answer gave."""
+    _, others = known(attempt.exercise, mistake, attempt.exercise.probes[i])
+    return len(others) == len(runs[i]) and all(map(attempt.same_outcome, runs[i], others))
 
 
 def _timed(exercise: Exercise, attempt: Attempt) -> Result:

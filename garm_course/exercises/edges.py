@@ -19,7 +19,8 @@ def plain(*args: Any, use: Callable | None = None, values: bool = True) -> Probe
     """The probe `same(*args, use=use)`, for a case that is rich enough to tell the mistakes apart.
 
     How a wrong answer fails at the edges (an empty buffer, a probability of 0) depends on how it was written, so it
-    often equals no known mistake on all probes, although the cause is one of them.
+    often equals no known mistake on all probes, although the cause is one of them. `_judge` asks that it equals the
+    mistake on most of them.
 
     Args:
         args: as for `same`.
@@ -33,11 +34,12 @@ def plain(*args: Any, use: Callable | None = None, values: bool = True) -> Probe
         try:
             attempt.case(case, values=values)
         except Refused as refused:
+            alike = []
             for wrong, hint in attempt.exercise.mistakes:
                 wrong_here, outcomes = known(attempt.exercise, wrong, case)
                 if wrong_here and attempt.same_outcome(attempt.outcomes[-1], outcomes[-1]):
-                    raise Refused(str(refused), hint) from refused
-            raise
+                    alike.append((wrong, hint))
+            raise Refused(str(refused), alike[0][1] if alike else "", tuple(alike)) from refused
 
     return probe
 
@@ -86,6 +88,9 @@ def worded(probe: Probe, *names: str) -> Probe:
             cause = str(refused)
             for i, name in enumerate(names):
                 cause = cause.replace(f", in element {i}", f", in {name}")
-            raise Refused(cause, refused.hint) from refused
+            raise Refused(cause, refused.hint, refused.alike) from refused
+        finally:
+            for outcome in attempt.outcomes:
+                outcome.names = names
 
     return named

@@ -75,7 +75,7 @@ RECIPES = {
         Recipe("pixelcnnpp", "digits",
                {"channels": 24, "blocks": 1, "scales": 2, "mixtures": 5, "dropout": 0.5, "encoding": "thermometer"},
                {**_DIGITS_FIT, "steps": 700, "lr": 5e-3}, {"steps": 2000}),
-        Recipe("pixelcnnpp", "patches", {"channels": 24, "blocks": 1, "scales": 1, "mixtures": 5, "contrast": 10},
+        Recipe("photo_pixelcnnpp", "patches", {"channels": 24, "blocks": 1, "scales": 1, "mixtures": 5, "contrast": 10},
                {"steps": 2100, "batch_size": 16, "lr": 4e-3, "clip": 1e4, "evaluate_every": 350}, {"steps": 20_000}),
         Recipe("color_pixelcnnpp", "glyphs",
                {"channels": 16, "blocks": 1, "scales": 2, "mixtures": 5, "encoding": "thermometer"},

@@ -153,11 +153,14 @@ class Kind(ABC):
         Example:
             >>> Likelihoods().headline({"nats": 90.6, "stderr": 0.8, "bound": "ELBO"}).text
             '≤ 90.60 ± 0.80'
+            >>> Texts().headline({"nats": 1.217}).text
+            '1.217'
             >>> Classifiers().headline({"accuracy": 0.975, "stderr": 0.01}).text
             '97.5 ± 1.0 %'
         """
-        value, error = figures[self.key], figures["stderr"]
-        text = f"{bound(figures)}{self.number(value)} ± {self.number(error)}{self.sign}"
+        value, error = figures[self.key], figures.get("stderr", math.nan)  # a file has a size and no error
+        spread = "" if math.isnan(error) else f" ± {self.number(error)}"
+        text = f"{bound(figures)}{self.number(value)}{spread}{self.sign}"
         return Headline(value, error, text, self.best * value)
 
     def figure(self, figures: dict | None) -> str:
@@ -252,12 +255,13 @@ class Texts(Kind):
     name, heading = "text", "Text"
     about = (
         "Negative log-likelihood in nats per character, with bits per character and perplexity, over windows that do "
-        f"not overlap: the length of a window belongs to the figure, since its first characters are guessed from "
+        "not overlap: the length of a window belongs to the figure, since its first characters are guessed from "
         f"nothing. In context: of the same text, every character after at least {CONTEXT} others. Standard errors are "
-        "over blocks of 2,000 characters."
+        "over blocks of 2,000 characters. Of the baselines, tables of counts score the same windows, and compressors "
+        "the whole split at once. `pydoc` is the text of one version of Python; another one has other figures."
     )
     key, unit, column, digits = "nats", "nats per character", "nats per character", 3
-    counted, position, suffix = "characters", "character", ".txt"
+    counted, position, suffix, published = "characters", "character", ".txt", True
     columns = (
         Column("bits", "bits per character", 3, splits=True),
         Column("perplexity", "perplexity", 2),

@@ -5,6 +5,7 @@ import torch
 from small_models import small_model
 
 from garm_course.autoregressive.layers.shifted_conv import ShiftedConv2d
+from garm_course.autoregressive.photo_pixelcnnpp import PhotoPixelCNNPP
 from garm_course.autoregressive.pixelcnnpp import PixelCNNPP, concat_elu
 from garm_course.evaluation.audits import all_examples, causality, dependence
 
@@ -56,7 +57,7 @@ def test_every_weight_has_a_gradient(shape):
 @pytest.mark.parametrize("contrast", [1, 10])
 def test_it_starts_at_left_plus_above_minus_above_left(contrast):
     torch.manual_seed(0)
-    model = PixelCNNPP((3, 6, 7), 256, channels=16, blocks=1, scales=2, mixtures=3, contrast=contrast)
+    model = PhotoPixelCNNPP((3, 6, 7), 256, channels=16, blocks=1, scales=2, mixtures=3, contrast=contrast)
     rows, columns = torch.arange(6)[:, None], torch.arange(7)
     x = (90 + 8 * rows + 5 * columns).expand(2, 3, 6, 7).contiguous()  # a plane: the start predicts it exactly
     with torch.no_grad():
@@ -68,7 +69,7 @@ def test_it_starts_at_left_plus_above_minus_above_left(contrast):
 @pytest.mark.parametrize("scales", [1, 2])
 def test_contrast_keeps_the_past_and_the_sampler(scales):
     torch.manual_seed(0)
-    model = PixelCNNPP((3, 4, 5), 16, channels=8, blocks=1, scales=scales, mixtures=2, contrast=10).double().eval()
+    model = PhotoPixelCNNPP((3, 4, 5), 16, channels=8, blocks=1, scales=scales, mixtures=2).double().eval()
     assert causality(model)
     x = torch.randint(16, (2, 3, 4, 5), generator=torch.Generator().manual_seed(0))
     values = x.movedim(1, -1).flatten(1)  # raster order
@@ -132,8 +133,6 @@ def test_the_cache_is_smaller_than_the_activations_of_one_pass():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"contrast": 0.5}, "contrast"),
-        ({"contrast": 10, "encoding": "thermometer"}, "contrast"),
         ({"channels": 0}, "channels, blocks, scales >= 1"),
         ({"blocks": 0}, "channels, blocks, scales >= 1"),
         ({"scales": 0}, "channels, blocks, scales >= 1"),
@@ -144,3 +143,9 @@ def test_the_cache_is_smaller_than_the_activations_of_one_pass():
 def test_sizes_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         PixelCNNPP((3, 4, 4), 4, **options)
+
+
+@pytest.mark.parametrize("options", [{"contrast": 0.5}, {"mixtures": 0}, {"channels": 2}])
+def test_a_start_at_the_neighbors_needs_mixtures_and_a_feature_a_color(options):
+    with pytest.raises(ValueError, match=r"expected contrast, mixtures >= 1 and channels >= 3 \(one a color\), got"):
+        PhotoPixelCNNPP((3, 4, 4), 4, **options)

@@ -215,6 +215,13 @@ def test_each_value_is_read_by_the_next_position_and_by_the_ones_below(shape):
     assert len(set().union(*spots.values())) == len(spots)
 
 
+def test_neighbors_are_the_ones_above():
+    reads, _, _ = geometry((1, 3, 4))  # 12 stands for one outside
+    assert reads[[0, 4, 6, 7]].tolist() == [[12] * 4, [3, 12, 0, 1], [5, 1, 2, 3], [6, 2, 3, 12]]
+    reads, _, _ = geometry((3, 2, 3))
+    assert reads[14].tolist() == [13, 12, 11, 2, 5, 8]  # row 1, column 1, the third color
+
+
 def test_a_pixel_sees_all_pixels_before_it():
     model = small_model(PixelTransformer, (1, 3, 4), 5)
     seen = receptive_field(model, (2, 1), examples=8)[0] > 0

@@ -54,16 +54,15 @@ def test_enough_of_everything(exercise):
 @EACH
 def test_unknown_mistake_explains_itself_with_the_rule(exercise):
     def half_right(*args):
-        right = exercise.reference(*args)
+        return wrong(exercise.reference(*args))
+
+    def wrong(right):
         if isinstance(right, nn.Module):
             return [right]
         if isinstance(right, (list, tuple)):
-            return [half_right_number(part) for part in right]
-        return half_right_number(right)
-
-    def half_right_number(x):
-        wrong = 2.5 * x + 3
-        return wrong.to(x.dtype) if isinstance(x, torch.Tensor) else type(x)(wrong)
+            return [wrong(part) for part in right]
+        half = 2.5 * right + 3
+        return half.to(right.dtype) if isinstance(right, torch.Tensor) else type(right)(half)
 
     result = grade(exercise.name, half_right)
     assert result.status == "not yet"

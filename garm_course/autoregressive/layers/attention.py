@@ -36,7 +36,7 @@ def rotary(x: Tensor, positions: Tensor) -> Tensor:
         tensor([[0.5403, 0.8415]])
     """
     cos, sin = rotations(positions, x)
-    return x * cos + x.unflatten(-1, (2, -1)).flip(-2).flatten(-2) * sin
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
 
 def rotations(positions: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

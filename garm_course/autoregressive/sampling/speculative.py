@@ -95,7 +95,7 @@ def sample(
     example follows the target. The fewer the examples, the further they get: one at a time profits most.
 
     Args:
-        target: a model that looks ahead: `PixelCNN` or `GatedPixelCNN` of gray images, or of sequences.
+        target: a model that looks ahead: `PixelCNN` or `GatedPixelCNN` of gray images, a transformer, an n-gram.
         draft: another one with the same shape and levels.
         n: number of examples, at least 1.
         y: LongTensor (n,) of classes for a class-conditional target; the draft gets them if it has classes.
@@ -165,8 +165,9 @@ def _check_pair(target: Autoregressive, draft: Autoregressive, length: int | Non
     for role, model in (("target", target), ("draft", draft)):
         if not getattr(model, "looks_ahead", 0):
             raise TypeError(
-                "speculative sampling needs a model that looks ahead (PixelCNN or GatedPixelCNN of gray images) as its "
-                f"{role}, got {type(model).__name__} with shape {tuple(getattr(model, 'shape', ()))}"
+                "speculative sampling needs a model that looks ahead (PixelCNN or GatedPixelCNN of gray images, or a "
+                f"model of sequences) as its {role}, got {type(model).__name__} with shape "
+                f"{tuple(getattr(model, 'shape', ()))}"
             )
     shape = target.shape_of(length)
     drafted = draft.shape_of(target.length if length is None else length) if draft.elastic else draft.shape

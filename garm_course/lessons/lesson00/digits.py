@@ -49,6 +49,6 @@ def _explained(tell: Callable[[Tensor, Tensor], str], *args: Any) -> Probe:
                 and (got.shape, got.dtype) == (want.shape, want.dtype)
             ):
                 hint = tell(got.detach(), want)
-            raise Refused(str(refused), hint) from refused
+            raise Refused(str(refused), hint, refused.alike) from refused
 
     return probe

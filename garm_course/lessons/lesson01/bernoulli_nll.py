@@ -95,10 +95,6 @@ EXERCISE = Exercise(
     mistakes=[
         *reductions(_terms, "image", "pixels"),
         (
-            _sum(lambda logits, x: -_terms(logits, x)),
-            "The sign: this is the log-likelihood. The negative one is asked for, at least 0.",
-        ),
-        (
             _sum(lambda logits, x: _terms(logits, 1 - x)),
             "Ones and zeros are exchanged: a large logit makes a 1 likely, so -log p(1) = softplus(-l).",
         ),

@@ -95,14 +95,6 @@ EXERCISE = Exercise(
             'reduction="none", then sum over the last axis.',
         ),
         (
-            lambda p, q: F.kl_div(q.log(), p, reduction="batchmean"),
-            "This is one number, the mean over the rows. Return one value per row, (B,).",
-        ),
-        (
-            lambda p, q: _terms(p, q).sum(),
-            "This is one number, the sum over all rows. Return one value per row, (B,): sum over the last axis only.",
-        ),
-        (
             _sum(lambda p, q: F.kl_div(q, p, reduction="none")),
             "q enters without its logarithm. F.kl_div, too, expects log q as its first argument, not q.",
         ),
@@ -115,10 +107,6 @@ EXERCISE = Exercise(
             "log_softmax is applied to q, but q holds probabilities already, not logits: q.log().",
         ),
         (lambda p, q: _terms(p, q).mean(-1), "Sum over the categories, do not average: p already weights them."),
-        (
-            lambda p, q: -kl_categorical(p, q),
-            "The sign: this is p ln(q / p), at most 0. A divergence is never negative: it is p ln(p / q).",
-        ),
         (
             _sum(lambda p, q: q * (p / q).log()),
             "The logarithms are weighted by q: the expectation is under p, the first argument.",
@@ -145,7 +133,6 @@ EXERCISE = Exercise(
             lambda p, q: _terms(p, q).sum(0),
             "The sum runs over the rows (dim=0). The categories are the last axis: sum(-1).",
         ),
-        (_terms, "The sum over the categories is missing: return one value per row, (B,)."),
         (
             _sum(lambda p, q: _terms(p, q).abs()),
             "The terms lost their sign: single terms of the sum are negative, and only their sum never is.",

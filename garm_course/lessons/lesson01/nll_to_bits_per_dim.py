@@ -105,7 +105,6 @@ EXERCISE = Exercise(
             lambda nll, s: LN2 / math.prod(s),
             "It is multiplied by D. Divide: the bits of the image are shared among its dimensions.",
         ),
-        (lambda nll, shape: nll // (math.prod(shape) * LN2), "// rounds down to whole bits: use / for the division."),
         (
             lambda nll, shape: nll.log2() / math.prod(shape),
             "The NLL is a logarithm already: do not take another one, divide by ln 2.",
@@ -114,12 +113,7 @@ EXERCISE = Exercise(
             lambda nll, shape: nll.exp().log2() / math.prod(shape),
             "exp(nll) overflows, it is 1 / p(x): divide the logarithm by ln 2 instead.",
         ),
-        (_then(lambda bits: -bits), "The sign: the argument is the negative log-likelihood already."),
-        (_then(torch.mean), "The examples are averaged: return one value for each."),
-        (_then(torch.sum), "The examples are added up: return one value for each."),
         (_then(lambda bits: 2**bits), "This is a perplexity, 2 to the bits: return the bits."),
-        (_then(torch.abs), "abs() hides negative values: the NLL of a density may be below 0, and has to stay so."),
-        (_then(torch.relu), "Negative values become 0: the NLL of a density may be below 0, and has to stay so."),
     ],
     accepts=[
         lambda nll, shape: nll * math.log2(math.e) / math.prod(shape),

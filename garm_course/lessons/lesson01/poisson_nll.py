@@ -180,10 +180,6 @@ EXERCISE = Exercise(
             "The sign of the rate: p has e^(-rate), so -ln p has + rate.",
         ),
         (
-            _sum(lambda rate, k: -_terms(rate, k)),
-            "The sign: this is the log-likelihood. The negative one is asked for.",
-        ),
-        (
             _sum(lambda rate, k: _terms(rate, k) - rate),
             "The term + rate is missing: without it, any larger rate would look better.",
         ),

@@ -30,7 +30,7 @@ def wiring(answer, D, hidden, order) -> tuple[str, Tensor, Tensor, Tensor]:
     sizes = [D, *hidden, D]
     if len(masks) != len(sizes) - 1:
         layers = f"with {len(hidden)} hidden layers there are {len(sizes) - 1} layers of weights"
-        return f"{layers}: expected as many masks, got {len(masks)}", *nothing
+        return f"{layers}: expected {len(sizes) - 1} masks, got {len(masks)}", *nothing
     for k, (mask, n_in, n_out) in enumerate(zip(masks, sizes[:-1], sizes[1:], strict=True)):
         if not isinstance(mask, Tensor):
             return f"mask {k}: expected a torch.Tensor, got {kind_of(mask)}", *nothing

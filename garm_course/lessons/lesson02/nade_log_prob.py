@@ -212,10 +212,6 @@ EXERCISE = Exercise(
             "This is the negative log-likelihood: return log p(x), which is never positive here.",
         ),
         (
-            _table(lambda terms: terms.mean(1)),
-            "This is the mean over the pixels: log p(x) is the sum of the D conditional terms.",
-        ),
-        (
             _table(term=lambda logit, x: _terms(logit, x).exp()),
             "The probabilities of the pixels are added: it is their logarithms that add up.",
         ),
@@ -247,9 +243,6 @@ EXERCISE = Exercise(
             _table(term=lambda logit, x: x * F.logsigmoid(logit) + (1 - x) * (1 - F.logsigmoid(logit))),
             "log(1 - p) is not 1 - log p: it is F.logsigmoid(-logit).",
         ),
-        (_table(lambda terms: terms.sum()), "The images are added up: return one value per image, (B,)."),
-        (_table(lambda terms: terms.sum(1).mean()), "The images are averaged: return one value per image, (B,)."),
-        (_table(lambda terms: terms), "These are the terms of the pixels, (B, D): sum them over the pixels, to (B,)."),
         (
             _table(lambda terms: terms.sum(0)),
             "The sum runs over the images: sum over the pixels, dim=1, to one value per image.",

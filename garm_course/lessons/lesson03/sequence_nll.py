@@ -1,7 +1,5 @@
 """The negative log-likelihood of sequences, summed over time; equation (3.4)."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -112,23 +110,13 @@ EXERCISE = Exercise(
             _terms(lambda terms: terms.mean(1)),
             "The mean over time. A log-likelihood is the sum over t: -log p(x) in nats per sequence.",
         ),
-        (_ce, "One number per position: sum them over time, which reduction='none' leaves to you."),
         (
             _terms(torch.mean),
             "The mean over everything: cross_entropy reduces unless told reduction='none'. Sum over time, keep (B,).",
         ),
-        (_terms(torch.sum), "The sum over everything: one number per sequence is asked, so sum over time only."),
         (
             _terms(lambda terms: terms.sum(0)),
             "Summed over the batch (dim 0). Sum over time (dim 1): one number per sequence.",
-        ),
-        (
-            _terms(lambda terms: -terms.sum(1)),
-            "The sign: this is the log-likelihood. The negative log-likelihood is positive.",
-        ),
-        (
-            _terms(lambda terms: terms.sum(1) / math.log(2)),
-            "These are bits. Return nats: natural logarithms, nothing divided.",
         ),
         (
             lambda logits, x: _ce(logits[:, :-1], x[:, 1:]).sum(1),

@@ -8,6 +8,7 @@ from numpy import s_
 from torch import Tensor
 
 from garm_course.autoregressive.pixelrnn import skew
+from garm_course.exercises.attempt import Attempt, Refused
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
@@ -23,6 +24,18 @@ def _strict(answer, x: Tensor) -> Tensor:
             return answer(x)
         finally:
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def _written(attempt: Attempt) -> None:
+    try:
+        plain(X, use=_strict)(attempt)
+    except Refused as refused:
+        if str(refused).startswith("NaN"):
+            raise Refused(str(refused), EMPTY) from refused
+        raise
+
+
+EMPTY = "The new places are not zeros: torch.empty leaves whatever the memory holds. x.new_zeros(...) sets zeros."
 
 
 def _levels(*shape: int, seed: int) -> Tensor:
@@ -110,7 +123,7 @@ EXERCISE = Exercise(
     reference=skew,
     rule="Row r moves to the right by r: out[..., r, c + r] = x[..., r, c], zeros elsewhere, width W + H - 1.",
     probes=[
-        plain(X, use=_strict),
+        _written,
         same(random(3, 2, 5, 3, seed=4)),
         same(torch.tensor([[[[1, 2], [3, 4]]]])),  # the example of the text
         same(random(2, 4, 3, 6, seed=5).float()),
@@ -224,10 +237,7 @@ EXERCISE = Exercise(
         ),
         (lambda x: _gather(x, zeros=False), "The edges of the image were repeated. Outside the image there are zeros."),
         (lambda x: skew(x).float(), "The result is float32; it must have the dtype of x, as x.new_zeros(...) has."),
-        (
-            _write(_right, new=Tensor.new_empty),
-            "The new places are not zeros: torch.empty leaves whatever the memory holds. x.new_zeros(...) sets zeros.",
-        ),
+        (_write(_right, new=Tensor.new_empty), EMPTY),
     ],
     accepts=[
         _gather,

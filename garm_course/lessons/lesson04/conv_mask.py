@@ -167,6 +167,10 @@ EXERCISE = Exercise(
             lambda k, kind: torch.ones(k, k).tril(-1 if kind == "A" else 0),
             "This is the triangle of a sequence's mask. Here the k x k cells are the neighborhood of one pixel.",
         ),
+        (
+            lambda k, kind: torch.ones(k, k).tril(),
+            "This is the triangle of a sequence's mask, in both kinds. Here the cells are the neighbors of one pixel.",
+        ),
     ],
     accepts=[
         _erased,

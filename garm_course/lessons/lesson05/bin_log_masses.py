@@ -25,6 +25,13 @@ NARROW = (
 )
 
 
+# bells so wide that a bin is a small part of them; in float32
+WIDE = torch.tensor([3, 200, 128]), torch.tensor([0.2, -0.4, 0.1]), torch.tensor([7.0, 8.0, 9.0]), 256
+
+DIGITS = (
+    "Right except for wide bells in float32, where e^(a - b) is almost 1, so that 1 - e^(a - b) loses its "
+    "digits: -torch.expm1(a - b) keeps them."
+)
 UNDERFLOW = (
     "Right on paper. Far from the mean both sigmoids round to the same float32 and the logarithm of 0 is -inf. Use "
     "ln(σ(b) - σ(a)) = ln σ(b) + ln σ(-a) + ln(1 - e^(a - b)), as in (5.3)."
@@ -60,12 +67,6 @@ def _point(x, levels):
 
 def _inner(a, b):
     return F.logsigmoid(b) + F.logsigmoid(-a) + torch.log(-torch.expm1(a - b))
-
-
-def _flipped(a, b):
-    """σ(b) - σ(a) = σ(-a) - σ(-b): take the side on which both are small, and factor the larger one out."""
-    big, small = (F.logsigmoid(torch.where(a + b > 0, -high, low)) for high, low in ((a, b), (b, a)))
-    return big + torch.log(-torch.expm1(small - big))
 
 
 def _by(
@@ -120,6 +121,7 @@ EXERCISE = Exercise(
         same(X17.repeat(2, 1), torch.zeros(2, 17), torch.zeros(2, 17), 17),
         same(torch.tensor(128), MEAN[0, 0], SCALE[0, 0], 256),
         same(torch.tensor([[0]]), MEAN[:1, :1], SCALE[:1, :1], 2),
+        edge(same(*WIDE), DIGITS),
         edge(
             same(*NARROW, grad=True),
             "Right for wide bells, not for those narrower than a bin: clamp neither log_scale nor the result.",
@@ -182,6 +184,14 @@ EXERCISE = Exercise(
             "A minus is missing: the second factor of (5.3) is σ(-a), not σ(a).",
         ),
         (
+            _by(
+                inner=lambda a, b: (
+                    _inner(a, b) + F.logsigmoid(a) + F.logsigmoid(-b) - F.logsigmoid(b) - F.logsigmoid(-a)
+                )
+            ),
+            "a and b are exchanged in the first two factors of (5.3): σ(b) σ(-a), of the upper and of the lower edge.",
+        ),
+        (
             _switch,
             "Density times width where the difference is small, as in the original code, is an approximation. "
             "The form (5.3) is exact everywhere and needs no switch.",
@@ -190,6 +200,7 @@ EXERCISE = Exercise(
             _by(scale=lambda s: torch.exp(-s)),
             "You multiply by the scale. Distances are counted in scales: divide by exp(log_scale).",
         ),
+        (_by(scale=lambda s: s), "The exponential is missing: the scale is exp(log_scale), and no scale is negative."),
         (
             _by(scale=lambda s: torch.exp(s / 2)),
             "exp(log_scale / 2) would be right for the logarithm of a variance. log_scale is that of the scale itself.",
@@ -220,11 +231,7 @@ EXERCISE = Exercise(
             "This is density times width, equation (5.4): an approximation for narrow bins, whose masses do not sum "
             "to 1. The difference of two sigmoids is exact.",
         ),
-        (_of_masses(lambda p: p), "These are the masses themselves: their logarithm is asked for."),
-        (
-            lambda *args: -bin_log_masses(*args),
-            "The sign: this is the cost. The log-mass is asked for, a number below 0.",
-        ),
+        (_by(inner=lambda a, b: F.logsigmoid(b) + F.logsigmoid(-a) + torch.log(1 - torch.exp(a - b))), DIGITS),
         (
             _of_masses(torch.log, torch.special.ndtr),
             "This is the bin of a Gaussian. The distribution is logistic: its cumulative function is σ.",
@@ -232,7 +239,6 @@ EXERCISE = Exercise(
     ],
     accepts=[
         _by(),
-        _by(inner=_flipped),
         _by(inner=lambda a, b: torch.log(-torch.expm1(a - b)) - F.softplus(-b) - F.softplus(a)),
         lambda x, m, s, n: _by()(x, m.double(), s.double(), n).to(m.dtype),
     ],

@@ -190,6 +190,14 @@ EXERCISE = Exercise(
             "1 - accepted is taken value by value. Any refused guess leads to a draw: 1 - sum of accepted.",
         ),
         (
+            _corrects(lambda p, q, r: (1 - torch.minimum(p, q).sum(0)) * _excess(p, q) / _excess(p, q).sum(0)),
+            "Both sums run over the rows, the first axis: each row is a distribution of its own, .sum(-1).",
+        ),
+        (
+            _corrects(lambda p, q, r: (1 - torch.minimum(p, q).sum()) * _excess(p, q) / _excess(p, q).sum()),
+            "Both sums run over all rows: each row is a distribution of its own, .sum(-1).",
+        ),
+        (
             _corrects(lambda p, q, r: (1 - torch.minimum(p, q).sum()) * _normalized(_excess(p, q))),
             "The probability of a refusal sums over all rows: each row is a distribution of its own, .sum(-1).",
         ),
@@ -256,10 +264,6 @@ EXERCISE = Exercise(
         (
             _then(lambda accepted, corrected: torch.stack([accepted, corrected])),
             "The values are right, but stacked to one tensor: return the pair, `return accepted, corrected`.",
-        ),
-        (
-            _then(lambda accepted, corrected: (accepted.sum(-1), corrected.sum(-1))),
-            "These are the probabilities of keeping and of refusing: do not sum over the values.",
         ),
         (_corrects(lambda p, q, r: r * _excess(p, q) / _total(_excess(p, q))), EQUAL),
         (_keeps(lambda p, q: q * (p / q).clamp(max=1)), ZERO),

@@ -36,6 +36,12 @@ NOT_MINUS_INF = (
 )
 
 
+def _in_order(answer: Callable, logits: Tensor, p: float) -> object:
+    """`use` of a probe: the same in descending order, for equal logits, of which any may stay."""
+    result = _law(answer, logits, p)
+    return result.sort(dim=-1, descending=True).values if type(result) is Tensor else result
+
+
 def _minus_infinity(logits: Tensor, p: float):
     """The probe for -inf where it belongs, not a number that stands in for it."""
 
@@ -58,9 +64,8 @@ def _as_law(probe: Callable):
             probe(attempt)
         except Refused as refused:
             compared = not (attempt.outcomes[-1].error or attempt.outcomes[-1].changed)
-            raise Refused(
-                f"In log_softmax of the result: {refused}" if compared else str(refused), refused.hint
-            ) from refused
+            cause = f"In log_softmax of the result: {refused}" if compared else str(refused)
+            raise Refused(cause, refused.hint, refused.alike) from refused
 
     return named
 
@@ -160,16 +165,9 @@ def _by_threshold(logits: Tensor, p: float) -> Tensor:
     return torch.where(logits >= ordered.gather(-1, count), logits, CUT)
 
 
-def _by_comparison(logits: Tensor, p: float) -> Tensor:
-    """The mass of all values that are more probable, without a sort."""
-    mass = logits.log_softmax(-1).exp()
-    before = (mass.unsqueeze(-2) * (mass.unsqueeze(-2) > mass.unsqueeze(-1))).sum(-1)
-    return torch.log(torch.where(before < p, mass, 0.0))
-
-
 def _by_shift(logits: Tensor, p: float) -> Tensor:
     ordered, order = torch.sort(logits, descending=True)
-    drop = ordered.softmax(-1).cumsum(-1) > p
+    drop = ordered.softmax(-1).cumsum(-1) >= p
     drop[..., 1:] = drop[..., :-1].clone()
     drop[..., 0] = False
     return logits.clone().masked_fill_(torch.zeros_like(drop).scatter_(-1, order, drop), CUT)
@@ -192,6 +190,10 @@ LIMIT = (
     "Right for ordinary p. But a limit is set to it, or to how many values stay: p may be 0.995 or 0.02, and one value "
     "may stay or nearly all."
 )
+TIE = (
+    "Right except at a tie, where more than the smallest set stays: it is complete once its mass equals p (>= p), "
+    "and a threshold such as `logits < lowest` cannot tell equal logits apart. Of four equal ones two reach p = 0.5."
+)
 ONE = "Right except for one row or one value: squeeze() without an axis removes that axis; the shape is that of logits."
 # Two, three, one and two values reach 0.6. On these rows the known mistakes cut off different values.
 BATCH = torch.tensor(
@@ -210,8 +212,8 @@ EXERCISE = Exercise(
     name="top_p_filter",
     lesson="06",
     reference=top_p_filter,
-    rule="In each row, sorted by probability, a value stays if the mass of all that are more probable is below p: so "
-    "the one that crosses p stays. All others become -inf, each at its own place.",
+    rule="In each row, sorted by probability, a value stays if the mass of all before it is below p: so the one that "
+    "crosses p stays. All others become -inf, each at its own place.",
     probes=[
         plain(BATCH, 0.6, values=False),
         _minus_infinity(BATCH, 0.6),
@@ -228,6 +230,7 @@ EXERCISE = Exercise(
         _check(RULED_OUT, 0.85),
         *(edge(_check(offset + random(2, 5, seed=7), 0.6), OVERFLOW) for offset in (900.0, -900.0)),
         *(edge(_check(random(*shape, seed=11), 0.7), ONE) for shape in ((1, 5), (3, 1))),
+        edge(_as_law(lambda attempt: attempt.run(torch.zeros(2, 4).double(), 0.5, use=_in_order)), TIE),
         _check(random(4, 6, seed=8).float(), 0.78),
     ],
     axes=("row", "value"),
@@ -323,6 +326,7 @@ EXERCISE = Exercise(
         (_scores(_by_hand), OVERFLOW),
         (lambda x, p: x if p >= 0.99 else top_p_filter(x, p), LIMIT),
         (_then(lambda r, x: r.squeeze()), ONE),
+        (_by_threshold, TIE),
         (
             _cut(_kept_by_all),
             "What is cut off in one row is cut off in all, as by logits[..., order[drop]] = -inf: scatter the mask of "
@@ -362,8 +366,6 @@ EXERCISE = Exercise(
     accepts=[
         _by_shift,
         _by_ranks,
-        _by_threshold,
-        _by_comparison,
         _by_loop,
         _ranked(_before),
         _ranked(lambda m, c, p: c > 1 - p, descending=False),

@@ -163,10 +163,6 @@ EXERCISE = Exercise(
         (_of(lambda p, k: p.sum(1) - k.sum()), "The KL is summed over the batch: each example has its own."),
         (_of(lambda p, k: p.sum(1) + k.sum(1)), "The KL is added: this rewards leaving the prior. Subtract it."),
         (
-            _of(lambda p, k: k.sum(1) - p.sum(1)),
-            "This is the negative ELBO, the loss: the bound itself is asked for, at most 0.",
-        ),
-        (
             _of(lambda p, k: -p.sum(1) - k.sum(1)),
             "The sign of the likelihood: binary cross-entropy is -log p(x | z), so the bound is -BCE - KL.",
         ),
@@ -190,8 +186,6 @@ EXERCISE = Exercise(
             _of(lambda p, k: (p - k.sum(1, keepdim=True)).sum(1)),
             "The KL is subtracted once for each pixel: sum the pixels, then subtract it once.",
         ),
-        (_of(lambda p, k: p.sum(1, keepdim=True) - k.sum(1)), "(B, 1) - (B,) is (B, B): sum both without keepdim."),
-        (_then(lambda b: b.mean()), "This is one number, the mean over the batch: return (B,)."),
         (_then(lambda b: -b.mean()), "This is the training loss, one number: return the bound of each example, (B,)."),
         (_then(lambda b: -b.sum()), "This is a loss, summed over the batch: return the bound of each example, (B,)."),
         (_then(lambda b: b.squeeze()), ONE),

@@ -216,13 +216,8 @@ EXERCISE = Exercise(
         (_centered(lambda x, b, W: x), "b is not used: the density is centered there, x - b."),
         (_centered(lambda x, b, W: x + b), "b is added: the density is centered at b, x - b."),
         (_centered(lambda x, b, W: x - x.mean(0)), "The mean of the batch is subtracted: the model's mean is b."),
-        (
-            _all_pairs(lambda p: p),
-            "(B, B): products between different examples. Keep the diagonal, or multiply elementwise and sum over D.",
-        ),
         (_by_det, DET),
         (_then(lambda p: p.clamp(max=0)), NOISE),
-        (_then(lambda p: p.sum()), "This is one number, summed over the batch: return (B,)."),
         (_then(lambda p: -p.mean()), "This is a loss, one number: return the log-likelihood of each example, (B,)."),
         (_then(lambda p: p.squeeze()), ONE),
         (

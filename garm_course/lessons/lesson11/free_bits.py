@@ -114,8 +114,6 @@ EXERCISE = Exercise(
             _of_means(lambda m, lam: (lam + F.leaky_relu(m - lam)).sum()),
             "A leaky maximum: below lam the value still falls, and its gradient pushes the latent to collapse.",
         ),
-        (_of_means(lambda m, lam: m.clamp(min=lam).mean()), "The mean over latents: sum them, as the KL does."),
-        (_of_means(lambda m, lam: m.clamp(min=lam)), "One number for each latent: sum over the latents at the end."),
         (_of_means(lambda m, lam: m.clamp(min=lam).max()), "Only the largest latent counts: sum over the latents."),
         (_of_means(lambda m, lam: m.clamp(min=1.0).sum()), "lam is fixed at 1: use the argument."),
         (

@@ -131,10 +131,7 @@ EXERCISE = Exercise(
             lambda log_w: log_w.logsumexp((0, 1)) - math.log(log_w.numel()),
             "One number for the whole table: weights of different images do not mix. One value per example, (B,).",
         ),
-        (_then(lambda b: b.mean()), "This is averaged over the batch: return one value per example, (B,)."),
-        (_then(lambda b: -b), "The sign is that of a loss: the bound itself is asked for, near log p(x)."),
         (_then(lambda b: -b.mean()), "This is the training loss, minus the mean bound: return the bound (B,) itself."),
-        (_then(lambda b: b.unsqueeze(1)), "The axis of the samples is still there, (B, 1): leave out keepdim."),
         (_then(lambda b: b.squeeze()), SQUEEZE),
         (
             _gradient_of_mean,

@@ -153,6 +153,8 @@ EXERCISE = Exercise(
             _mixed(lambda old, new, decay: old + (1 - decay) * new),
             "The old N and m are not decayed: decay N + (1 - decay) n, and so for m.",
         ),
+        (_mixed(_ema, lambda old, new, decay: _ema(new, old, decay)), "In m the decay is reversed, though not in N."),
+        (_mixed(lambda old, new, decay: _ema(new, old, decay), _ema), "In N the decay is reversed, though not in m."),
         (_mixed(_ema, lambda old, new, decay: decay * old + new), "In m the new sum lacks its weight 1 - decay."),
         (_mixed(_ema, lambda old, new, decay: old + (1 - decay) * new), "The old m is not decayed, though N is."),
         (_mixed(lambda old, new, decay: old + (1 - decay) * new, _ema), "The old N is not decayed, though m is."),
@@ -189,6 +191,8 @@ EXERCISE = Exercise(
             "e divides the moving m by the batch's count: divide by the moving N, which forgets as slowly as m.",
         ),
         (_code(lambda N, m, N1, m1, n, s, d: _ratio(m, N)), "e is made of the old N and m: use the updated ones."),
+        (_code(lambda N, m, N1, m1, n, s, d: _ratio(m1, N)), "e divides the new m by the old N: use the updated one."),
+        (_code(lambda N, m, N1, m1, n, s, d: _ratio(m, N1)), "e divides the old m by the new N: use the updated one."),
         (
             _code(lambda N, m, N1, m1, n, s, d: _ema(_ratio(m, N), _ratio(s, n), d)),
             "e is a moving average of batch means, in which small batches weigh too much: e = m / N.",

@@ -87,21 +87,13 @@ EXERCISE = Exercise(
             "The second term is subtracted: both are distances that should shrink.",
         ),
         (_two(lambda c, m, beta: c + beta**2 * m), "beta is squared: it stands outside of the square."),
+        (_two(lambda c, m, beta: c + (1 + beta) * m), "The weight of the second term is 1 + beta: it is beta alone."),
         (_two(lambda c, m, beta: c + m / beta), "The second term is divided by beta: multiply."),
         (_of(lambda d: 0.5 * (d**2).sum()), "Right direction, other scale: means without a factor ½, not ½ sums."),
-        (
-            _of(lambda d: (d**2).sum() / max(d.shape[:1], default=1)),
-            "Right direction, other scale: the sum is divided by the batch only, not by all elements.",
-        ),
-        (
-            _of(lambda d: (d**2).sum(-1).mean()),
-            "Right direction, other scale: summed over the last axis. Leave the sum out, and take the mean over all.",
-        ),
         (_of(lambda d: (d**2).sum(1).mean()), "Right direction, other scale: the mean runs over channels as well."),
         (_of(lambda d: d.abs().mean()), "Absolute differences: square them."),
         (_of(lambda d: d.norm()), "This is a norm: no root, and a mean in place of the sum."),
         (_of(lambda d: d.mean()), "The differences are not squared, so they cancel."),
-        (_of(lambda d: d**2), "The squares are not averaged: the loss is one number, the mean over all elements."),
         (
             lambda z, e, beta: (F.mse_loss(e, z.detach()), beta * F.mse_loss(z, e.detach())),
             "Both terms are right, but returned as a pair: return their sum.",

@@ -205,6 +205,10 @@ EXERCISE = Exercise(
             _step(lambda s: -torch.sigmoid(s).mean(), lambda s: torch.sigmoid(s).mean()),
             "There are no logarithms: the loss is that of exercise 3.",
         ),
+        (
+            _step(lambda s: F.relu(1 - s).mean(), lambda s: F.relu(1 + s).mean()),
+            "This is the hinge loss, not that of exercise 3.",
+        ),
         (_step(lambda s: -s.mean(), lambda s: s.mean()), "This is the Wasserstein loss, not that of exercise 3."),
         (
             _step(*(lambda s, sign=sign: -torch.sigmoid(sign * s).log().clamp(min=-100).mean() for sign in (1, -1))),

@@ -37,11 +37,11 @@ EXERCISE = Exercise(
     probes=[
         plain(2 * random(5, seed=1)),
         same(2 * random(5, seed=1), grad=True),
+        certain(torch.tensor([-900.0, 900.0, 3.0]).double()),
+        certain(torch.tensor([-4000.0, 4000.0]).double()),
         same(random(7, seed=2) - 15, grad=True),  # D wins: the gradient must not vanish
         same(random(1, seed=4), grad=True),
         same(random(4, seed=3).float(), grad=True),
-        certain(torch.tensor([-900.0, 900.0, 3.0]).double()),
-        certain(torch.tensor([-4000.0, 4000.0]).double()),
         same(torch.tensor([0.0, -50.0])),
     ],
     mistakes=[
@@ -53,6 +53,7 @@ EXERCISE = Exercise(
         (_mean(lambda s: -torch.sigmoid(s)), "There is no logarithm: -σ(fake) saturates at both ends."),
         (_mean(lambda s: 1 - torch.sigmoid(s)), "This is the probability of a fake, without a log: it saturates."),
         (_mean(lambda s: -s), "This is the generator's loss of Wasserstein and hinge GANs: -log σ(fake) is asked for."),
+        (_mean(lambda s: F.relu(1 - s)), "This is a hinge: -log σ(fake) is asked for, which has no margin."),
         (_mean(lambda s: (s - 1) ** 2), "This is a least-squares loss with the target 1: -log σ(fake) is asked for."),
         (lambda s: F.softplus(-s), "One number for each example: take the mean."),
         (lambda s: F.softplus(-s.mean()), "The mean is inside of the logarithm: average -log σ, not the logits."),

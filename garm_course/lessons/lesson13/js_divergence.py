@@ -22,7 +22,10 @@ RARE = (
 
 
 def _tables(*shape: int, seed: int) -> tuple[Tensor, Tensor]:
-    return random(*shape, seed=seed).softmax(-1), (2 * random(*shape, seed=seed + 1)).softmax(-1)
+    """Two tables; in every second row the first one is the more certain."""
+    p, g = random(*shape, seed=seed).softmax(-1), (2 * random(*shape, seed=seed + 1)).softmax(-1)
+    odd = torch.arange(shape[0])[:, None] % 2 == 1
+    return torch.where(odd, g, p), torch.where(odd, p, g)
 
 
 def _of_logits(answer: Callable, s: Tensor, t: Tensor) -> Tensor:
@@ -71,6 +74,8 @@ EXERCISE = Exercise(
     mistakes=[
         (_of(lambda a, b: a), "Only KL(p || m) is there: g's half is missing, and so is the symmetry."),
         (_of(lambda a, b: a / 2), "Only half of it: ½ KL(g || m) is missing."),
+        (_of(lambda a, b: a + b), "The two factors ½ are missing."),
+        (_of(lambda a, b: a + b / 2), "Only the second term is halved: ½ KL(p || m) + ½ KL(g || m)."),
         (_of(lambda a, b: a / 2 + b), "Only the first term is halved: ½ KL(p || m) + ½ KL(g || m)."),
         (_of(lambda a, b: b), "Only KL(g || m) is there: p's half is missing."),
         (_of(middle=lambda p, g: p + g), "m is the sum p + g: it is their mean, and sums to 1."),

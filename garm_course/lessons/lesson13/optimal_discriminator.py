@@ -23,7 +23,7 @@ ONE_SIDED = (
     torch.tensor([0.3, 0.0, 2.0, 0.7], dtype=torch.float64),
     torch.tensor([0.1, 0.4, 0.0, 0.7], dtype=torch.float64),
 )
-SMALL = "A number is added to the denominator, or a clamp acts on it: densities may be as small as 1e-30. p + g alone."
+SMALL = "A number is added to a density or to p + g, or a clamp acts on it: densities may be as small as 1e-30."
 ZERO = "Wrong only where one of the densities is 0: there D* is 0 or 1."
 
 EXERCISE = Exercise(
@@ -37,8 +37,8 @@ EXERCISE = Exercise(
         same(*_densities(3, 4, seed=3)),
         same(*_densities(1, seed=7)),
         same(random(4, seed=20).exp(), random(4, seed=20).exp()),  # one half
-        edge(same(*ONE_SIDED), ZERO),
         *(edge(same(*(scale * t for t in _densities(4, 2, seed=9))), SMALL) for scale in (1e-12, 1e-30)),
+        edge(same(*ONE_SIDED), ZERO),
         same(*(1e12 * t for t in _densities(3, seed=11))),
         same(torch.tensor([0.3, 0.0]), torch.tensor([0.1, 0.2])),
     ],

@@ -134,7 +134,6 @@ EXERCISE = Exercise(
         (_of_norms(lambda n: (n - 1).mean()), "There is no square: slopes below 1 pay for slopes above."),
         (_of_norms(lambda n: (n - 1).abs().mean()), "This is |norm - 1|: square it."),
         (_of_norms(lambda n: (n - 1).clamp(min=0).square().mean()), "Only slopes above 1 count: those below do too."),
-        (_of_norms(lambda n: ((n - 1) ** 2).sum()), "This is a sum: take the mean over the examples."),
         (_of_norms(lambda n: 10 * ((n - 1) ** 2).mean()), "The weight 10 is the caller's business: leave it out."),
         (_of(lambda s: ((s - 1) ** 2).mean()), "1 is subtracted from every entry of the gradient: from its norm."),
         (_of(_penalty, lambda real, fake, eps: real), "The slope is taken at the data: x̂ lies between both."),

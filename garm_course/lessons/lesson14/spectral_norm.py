@@ -65,7 +65,7 @@ EXERCISE = Exercise(
     mistakes=[
         (lambda W, u, n: W.norm(), "This is the Frobenius norm, the root of the sum of all σ²."),
         (_rounds(of_v=_as_it_is), "v is not normalized: uᵀ W v is σ² then, or grows with |u|."),
-        (_rounds(of_u=_as_it_is), "u is not normalized: uᵀ W v is σ² then."),
+        (_rounds(of_u=_as_it_is), "This is σ²: it was squared, or u was not normalized, which makes uᵀ W v = |W v|²."),
         (_rounds(of_v=_as_it_is, of_u=_as_it_is), "Nothing is normalized: the vectors grow like a power of σ."),
         (
             _rounds(of_v=normalize, of_u=normalize),
@@ -83,6 +83,7 @@ EXERCISE = Exercise(
         (lambda W, u, n: torch.linalg.svdvals(W)[0], "This is the exact value: after n steps it is smaller."),
         (lambda W, u, n: torch.linalg.svdvals(W)[-1], "This is the smallest singular value."),
         (_rounds(lambda W, u, v, old: W / (u @ W @ v)), "This is W / σ, the normalized weight: σ itself is asked for."),
+        (_rounds(lambda W, u, v, old: (W.T @ u).norm()), "This is |Wᵀu| with the new u, half a step on: uᵀ W v."),
         (_rounds(lambda W, u, v, old: v), "This is the singular vector v: return uᵀ W v."),
         (_rounds(lambda W, u, v, old: u), "This is the singular vector u: return uᵀ W v."),
         (_rounds(lambda W, u, v, old: u * (W @ v)), "The products are not added up: u @ W @ v is one number."),

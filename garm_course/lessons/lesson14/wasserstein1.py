@@ -59,7 +59,7 @@ EXERCISE = Exercise(
         same(torch.tensor([0.0, 1.0]), torch.tensor([3.0, 2.0])),
     ],
     mistakes=[
-        (_l1, "Nothing is sorted: the order in which they were drawn means nothing."),
+        (_l1, "The samples are not sorted before one is subtracted from the other: sort a and b themselves."),
         (lambda a, b: _l1(a.sort().values, b), "Only the first sample is sorted: sort both."),
         (lambda a, b: _l1(a, b.sort().values), "Only the second sample is sorted: sort both."),
         (

@@ -89,7 +89,6 @@ EXERCISE = Exercise(
         ),
         (_of(lambda d: 0.5 * d.sum(1) ** 2), "The sum is squared: square each difference, then add."),
         (_of(lambda d: (0.5 * d).square().sum(1)), "The ½ is squared as well: it stands in front of the square."),
-        (_of(lambda d: -_half(d)), "The sign is that of the log-likelihood: this is a loss, at least 0."),
         (_of(lambda d: 0.5 * d.square()), "The features are not added up: sum over all but the first axis."),
         (_of(lambda d: _half(d) + 0.9189385332046727 * d.shape[1]), "The constant ½ F log 2π is added: leave it out."),
         (_of(lambda d: (-_half(d)).exp()), "This is the density without its constant: take minus its logarithm."),

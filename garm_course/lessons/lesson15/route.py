@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.adversarial.vaegan import vaegan_losses
+from garm_course.exercises.arguments import snapshot
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
@@ -58,9 +59,8 @@ def _played(answer: Callable, _model, losses: _Losses, gamma: float, see: Callab
     totals = answer(model, losses, gamma)
     if see:
         return see(model)
-    given = list(totals) if isinstance(totals, (tuple, list)) else [totals]
-    given = [t.detach() if isinstance(t, Tensor) else t for t in [*given, None, None][:3]]
-    found = {f"returned loss of the {name}": t for name, t in zip(PLAYERS, given, strict=True)}
+    given = list(totals) if isinstance(totals, (tuple, list)) else totals
+    found = {"returned losses": snapshot(given)}
     for name, own in zip(PLAYERS, _weights(model), strict=True):
         found[f"gradients of the {name}"] = [torch.zeros_like(w) if w.grad is None else w.grad for w in own]
     return found
@@ -191,6 +191,10 @@ EXERCISE = Exercise(
         (_with(_e, lambda p, r, g, c: c * r + g), "The decoder minimizes gan, and so helps the critic: -gan."),
         (_with(_e, _d, lambda p, r, g, c: -g), "The discriminator raises its own loss: gan is minimized by it."),
         (_to(lambda e, d, c: [[]] * 3), "No weight has a gradient: backward is missing, or they are thrown away."),
+        (
+            lambda model, losses, gamma: (route(model, losses, gamma), losses(model))[1],
+            "The gradients are right, but (prior, rec, gan) are returned: the three losses of (15.3) are asked for.",
+        ),
         (_with(returned=lambda totals: None), "The gradients are right, but nothing is returned: the three losses."),
         (_to(lambda e, d, c: (e, [], [])), "Only the encoder has gradients: one call for each player."),
         (_to(lambda e, d, c: ([], [], c)), "Only the critic has gradients: they are cleared, or there is one call."),

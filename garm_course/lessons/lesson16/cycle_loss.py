@@ -76,6 +76,7 @@ EXERCISE = Exercise(
         (lambda G, F, x, y: _l1(G(F(x)), x) + _l1(F(G(y)), y), "Both cycles run the wrong way: G reads x, F(G(x))."),
         (lambda G, F, x, y: _l1(G(F(x)), x) + _l1(G(F(y)), y), "The first cycle begins with F: G reads x, F(G(x))."),
         (lambda G, F, x, y: _l1(F(G(x)), x) + _l1(F(G(y)), y), "The second cycle begins with G: F reads y, G(F(y))."),
+        (lambda G, F, x, y: _l1(G(G(x)), x) + _l1(F(F(y)), y), "Each translator is applied twice: F(G(x)), G(F(y))."),
         (lambda G, F, x, y: _l1(G(y), y) + _l1(F(x), x), "This is the identity loss: a cycle passes through both."),
         (lambda G, F, x, y: _l1(G(x), x) + _l1(F(y), y), "Only one translator is used: G(x) goes back through F."),
         (
@@ -98,6 +99,7 @@ EXERCISE = Exercise(
             _of(_difference, lambda a, b: 2 * torch.cat([a, b]).mean()),
             "Both directions are averaged together, so the larger batch weighs more: take the mean of each by itself.",
         ),
+        (_of(join=torch.maximum), "Only the larger of the two means counts: add them."),
         (_of(join=torch.sub), "The directions are subtracted, so one may be bad if the other is: add them."),
         (
             lambda G, F, x, y: _of()(G, F, x, y) + _l1(G(y), y) + _l1(F(x), x),

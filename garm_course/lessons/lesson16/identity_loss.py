@@ -99,6 +99,7 @@ EXERCISE = Exercise(
             _of(_difference, lambda a, b: 2 * torch.cat([a, b]).mean()),
             "Both terms are averaged together, so the larger batch weighs more: take the mean of each by itself.",
         ),
+        (_of(join=torch.maximum), "Only the larger of the two means counts: add them."),
         (_of(join=torch.sub), "The two means are subtracted: add them."),
         (
             lambda G, F, x, y: identity_loss(G, F, x, y).detach(),

@@ -131,6 +131,10 @@ EXERCISE = Exercise(
             "The slot is one too small: slots are counted from 0, as in hist[slot].",
         ),
         (
+            _filled(lambda hist, new, slot: (_put(hist, new, (slot + 1) % len(hist)), hist[(slot + 1) % len(hist)])),
+            "The slot is one too large: slots are counted from 0, as in hist[slot].",
+        ),
+        (
             _filled(lambda hist, new, slot: (_put(hist, new, slot), hist[slot]) if slot else (hist, new)),
             "Slot 0 counts as none: test the coin alone, since 0 is False in Python.",
         ),
@@ -141,6 +145,10 @@ EXERCISE = Exercise(
         (
             _filled(lambda hist, new, slot: (torch.cat([hist[:slot], hist[slot + 1 :], new[None]]), hist[slot])),
             "The order of the pool changes: the new image goes to the slot of the old one, not to the end.",
+        ),
+        (
+            _filled(tails=lambda hist, new, slot: (hist, hist[slot])),
+            "Tails gives out the old image: the new one passes.",
         ),
         (
             _filled(tails=lambda hist, new, slot: (_put(hist, new, slot), new)),

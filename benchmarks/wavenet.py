@@ -1,4 +1,4 @@
-"""How much faster the cached sampler draws a sequence than a loop without a cache: two sides, one run, the same values.
+"""How much faster the cached sampler draws sound than a loop without a cache: two sides, one run, the same values.
 
 The naive side passes all values so far through the whole model for each value, as implementations without a cache do;
 where the model forgets (`reach`), a second naive side passes only what it can still see. Both draw from the same
@@ -6,9 +6,9 @@ uniforms and must draw the same values; the largest difference of their logits i
 cached sampler are spread over the naive loop, so that both sides see the same load. Seconds are processor seconds: on
 one thread those that a machine needs which does nothing else.
 
-    python benchmarks/sequences.py                  sound of 2,000 samples, one at a time and 16 at a time
-    python benchmarks/sequences.py --json           one JSON object a row
-    python benchmarks/sequences.py --positions 50   naive time extrapolated from so many positions (default 100)
+    python benchmarks/wavenet.py                  sound of 2,000 samples, one at a time and 16 at a time
+    python benchmarks/wavenet.py --json           one JSON object a row
+    python benchmarks/wavenet.py --positions 50   naive time extrapolated from so many positions (default 100)
 """
 
 import argparse
