@@ -1,6 +1,7 @@
 """Likelihood on held-out data, with its standard error, and the baselines that every model must beat."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch.utils.data import Dataset
 
 from garm_course.datasets.pairs import as_pairs, collate, plain, take
 from garm_course.evaluation_mode import evaluation_mode
+from garm_course.inputs import looked_at
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,11 @@ def _each(model, dataset: Dataset, figure, batch_size: int) -> Tensor:
     order = torch.Generator()
     loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size, generator=order, collate_fn=collate)
     with evaluation_mode(model if network else nn.Identity()):
-        parts = [figure(x.to(device), *([y.to(device)] if classes else [])).double().cpu() for x, y in loader]
-    return torch.cat(parts)
+        parts = []
+        for x, y in loader:
+            with looked_at() if parts else nullcontext():
+                parts.append(figure(x.to(device), *([y.to(device)] if classes else [])))
+    return torch.cat(parts).cpu().double()  # in one piece: each copy waits for the device
 
 
 def evaluate(model, dataset: Dataset, *, k: int | None = None, seed: int = 0, batch_size: int = 256) -> Likelihood:
