@@ -17,6 +17,7 @@ from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
 from garm_course.adversarial.gan import DCGAN, MLPGAN, GANGame
 from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss, VAEGANGame
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
+from garm_course.autoregressive.sequences import SequenceModel
 from garm_course.evaluation.features import DigitClassifier
 from garm_course.latent.two_stage import TwoStage
 from garm_course.latent.vae import MLPVAE, NegativeELBO, NegativeIWAE
@@ -67,7 +68,14 @@ def likelihood_model(name):
         return build(), loss
     if name == "two_stage":  # its parts are trained one by one
         return two_stage(), lambda model, x, y: model.elbo(x).bound.mean().neg()
-    return small_model(model_class(name), SHAPE, LEVELS, dtype=torch.float32), negative_log_likelihood
+    cls = model_class(name)
+    shape = (8,) if issubclass(cls, SequenceModel) else SHAPE
+    return small_model(cls, shape, LEVELS, dtype=torch.float32), negative_log_likelihood
+
+
+def examples(shape):
+    """Examples of this shape: for a sequence the first rows of the images."""
+    return TensorDataset(X if shape == SHAPE else X[:, 0, 0, : shape[0]], DATA.tensors[1])
 
 
 @pytest.fixture(autouse=True)
@@ -99,11 +107,18 @@ def on_meta(monkeypatch):
 LIKELIHOODS = tuple(dict.fromkeys([*LATENT, *(name for name in CLASSES if name not in GAMES)]))
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name != "ngram"])  # which is counted
 def test_a_training_of_any_model_asks_its_device_for_no_value_but_the_losses_at_a_look(name, on_meta):
     model, loss = likelihood_model(name)
-    fit(model.to(META), DATA, loss=loss, steps=5, batch_size=4, evaluate_every=2)
+    fit(model.to(META), examples(model.shape), loss=loss, steps=5, batch_size=4, evaluate_every=2)
     assert len(on_meta) == 3  # after the steps 2, 4 and 5
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+def test_muon_asks_its_device_for_no_value(on_meta):
+    model, _ = likelihood_model("pixel_transformer")
+    fit(model.to(META), DATA, muon=0.02, steps=5, batch_size=4, evaluate_every=2)
+    assert len(on_meta) == 3
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -129,7 +144,7 @@ def test_sampling_asks_its_device_for_no_value(name):
     y = torch.zeros(2, dtype=torch.long, device=META) if model.n_classes else None
     drawn = model.to(META).sample(2, y, rng=torch.Generator().manual_seed(0))
     assert drawn.is_meta
-    assert drawn.shape == (2, *SHAPE)
+    assert drawn.shape == (2, *model.shape)
 
 
 @pytest.mark.parametrize("name", ["gated_pixelcnn", "pixelcnnpp"])
