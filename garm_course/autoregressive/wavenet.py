@@ -142,7 +142,8 @@ class WaveNet(SequenceModel):
         """What each gate adds for the classes, (B, 2C) a layer; None for a model without classes."""
         if y is None:
             return [None] * len(self.gates)
-        biases = y @ self.classes.weight if y.is_floating_point() else self.classes(y)
+        mixed = y.is_floating_point()
+        biases = y.to(self.classes.weight.dtype) @ self.classes.weight if mixed else self.classes(y)
         return list(biases.chunk(len(self.gates), 1))
 
     def read_out(self, skips: Tensor) -> Tensor:

@@ -52,6 +52,7 @@ def test_weights_of_classes_are_classes_at_the_corners_and_something_else_betwee
     x, y = torch.randint(5, (3, 12), generator=rng()), torch.tensor([2, 0, 1])
     corners = torch.nn.functional.one_hot(y, 3).double()
     assert torch.equal(model(x, corners), model(x, y))
+    assert torch.equal(model(x, corners.half()), model(x, y))
     between = torch.tensor([[0.5, 0.5, 0.0]], dtype=torch.float64).expand(3, -1)
     assert min((model(x, between) - model(x, torch.full((3,), k))).abs().max() for k in (0, 1)) > 1e-3
     drawn = model.sample(3, between, length=30, rng=rng())
