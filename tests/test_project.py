@@ -264,7 +264,8 @@ def imports(file):
 
 
 FLOORS = (  # from the ground up; planned rooms have their place already
-    {"evaluation_mode", "inputs", "lesson", "models", "paths", "progress_bar", "transforms"},
+    {"evaluation_mode", "inputs", "lesson", "models", "paths", "progress_bar"},
+    {"transforms"},
     {"datasets", "distributions", "show"},
     {"adversarial", "autoregressive", "latent"},
     {"evaluation"},

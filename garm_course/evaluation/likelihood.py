@@ -5,6 +5,7 @@ Examples that are cut from one text in a row are not independent: the errors of 
 """
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +14,7 @@ from torch.utils.data import Dataset, Subset
 
 from garm_course.datasets.pairs import as_pairs, collate, plain, take
 from garm_course.evaluation_mode import evaluation_mode
-from garm_course.inputs import check_settings
+from garm_course.inputs import check_settings, looked_at
 
 
 @dataclass(frozen=True)
@@ -227,8 +228,11 @@ def _each(model, dataset: Dataset, figure, batch_size: int) -> Tensor:
     order = torch.Generator()
     loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size, generator=order, collate_fn=collate)
     with evaluation_mode(model if network else nn.Identity()):
-        parts = [figure(x.to(device), *([y.to(device)] if classes else [])).double().cpu() for x, y in loader]
-    return torch.cat(parts)
+        parts = []
+        for x, y in loader:
+            with looked_at() if parts else nullcontext():
+                parts.append(figure(x.to(device), *([y.to(device)] if classes else [])))
+    return torch.cat(parts).cpu().double()  # in one piece: each copy waits for the device
 
 
 def standard_error(values: Tensor, block: int = 1) -> float:

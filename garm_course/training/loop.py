@@ -150,6 +150,11 @@ def _entries(value: object) -> object:
     return [tuple(entry) for entry in value] if isinstance(value, list) else value
 
 
+def numbers(scalars: list[Tensor]) -> list[float]:
+    """Scalars of a device as numbers: the only place where a run waits for its device between two looks."""
+    return torch.stack(scalars).tolist() if scalars else []
+
+
 class Average:
     """The moving average of a network's weights."""
 
@@ -305,7 +310,7 @@ def run(
     def read() -> None:
         """Wait for the device: add the losses of the last steps to `sums`, or raise at the first that is not finite."""
         scalars = [value.reshape(()) for losses in unread for value in losses.values()]
-        values = iter(torch.stack(scalars).tolist() if scalars else ())
+        values = iter(numbers(scalars))
         for number, losses in enumerate(unread, history.steps - len(unread) + 1):
             for name, value in zip(losses, values, strict=False):
                 if not math.isfinite(value):

@@ -152,16 +152,16 @@ def test_a_recipe_of_a_gan_goes_on(tmp_path, monkeypatch):
 
     recipe = find("gan", "digits")
     _, whole = train(recipe, tmp_path / "whole", budget="smoke")
-    descend, calls = games.descend, []
+    descend, calls = games.Descent.__call__, []
 
-    def dying(*player):
+    def dying(self, losses):
         calls.append(0)
         if len(calls) == 4:
             raise Killed
-        descend(*player)
+        descend(self, losses)
 
     with monkeypatch.context() as patch:
-        patch.setattr(games, "descend", dying)
+        patch.setattr(games.Descent, "__call__", dying)
         with pytest.raises(Killed):
             train(recipe, tmp_path / "run", budget="smoke", save_every=1)
     _, result = train(recipe, tmp_path / "run", budget="smoke", resume=True)

@@ -12,7 +12,7 @@ Source: caching for convolutions: Ramachandran et al. (2017), arXiv 1704.06001.
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from garm_course.autoregressive.sampling.constraints import Automaton, Constrained
 from garm_course.distributions.filters import check_filters, draw, filter_logits
 from garm_course.evaluation_mode import evaluation_mode
+from garm_course.inputs import looked_at, readable
 
 
 def sample(
@@ -82,7 +83,7 @@ def sample(
     grammar = None if allowed is None else _Grammar(allowed, model, n, d, known, keep)
     x = torch.zeros(d, n, dtype=torch.long, device=first.device)  # one row for each position
     positions = range(d)
-    with torch.inference_mode(), evaluation_mode(model):
+    with torch.inference_mode(), evaluation_mode(model), ExitStack() as rest:
         state = None if naive else initial_state(model, n, y, d)
         if known is not None and keep is None:
             x[: len(known)], positions = known, range(len(known), d)
@@ -95,6 +96,8 @@ def sample(
                 params = model.step(state, i, x[i - 1] if i else None)
             value = grammar.draw(params, u[i], d - i, filters) if grammar else draw_value(model, params, u[i], filters)
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
+            if i == positions[0]:
+                rest.enter_context(looked_at())
     # copied outside the block: an ordinary tensor, fit for autograd and for editing
     x = model.from_sequence(x.T).clone(memory_format=torch.contiguous_format)
     return Constrained(x, grammar.log_mass.clone()) if grammar else x
@@ -217,7 +220,7 @@ def one_thread(elements: int) -> Iterator[None]:
 def check_weights(model: nn.Module) -> Tensor:
     """The model's first parameter, or buffer if it has none, after making sure that all parameters are finite."""
     for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
+        if readable(parameter) and not torch.isfinite(parameter).all():
             raise ValueError(
                 f"the model's weight {name!r} holds NaN or infinity: its training diverged; train it again"
             )
