@@ -9,6 +9,8 @@
 # %% [markdown]
 # # 07 · Transformers and text
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/garm-course/garm-course/blob/v0.1.0/notebooks/07_transformer.ipynb) [![Launch on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/garm-course/garm-course/v0.1.0?labpath=notebooks%2F07_transformer.ipynb)
+#
 # **Who predicts a text best, and why: a table of counts, a compressor, a recurrent network, or attention?**
 #
 # | | |
@@ -19,6 +21,20 @@
 # | Papers | Vaswani et al., *Attention Is All You Need*, 2017, arXiv [1706.03762](https://arxiv.org/abs/1706.03762) · Su et al., *RoFormer*, 2021, arXiv [2104.09864](https://arxiv.org/abs/2104.09864) · Delétang et al., *Language Modeling Is Compression*, ICLR 2024, arXiv [2309.10668](https://arxiv.org/abs/2309.10668) |
 
 # %% tags=["setup"]
+from importlib.util import find_spec
+
+if find_spec("garm_course") is None:  # on Colab: install the release that this notebook belongs to
+    import os
+    import subprocess
+    import sys
+
+    source = os.environ.get("GARM_SOURCE", "git+https://github.com/garm-course/garm-course@v0.1.0")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+import garm_course
+
+garm_course.seed(0)
+print(garm_course.lesson.device_line())
 
 # %%
 import itertools
@@ -85,16 +101,15 @@ for order in range(7):
     nats[order] = -log_probs_in_context(table, validation, CONTEXT).mean().item()
 best = min(nats, key=nats.get)
 report("best number of characters before, for a table", best, claimed=4, tolerance=0, exact=True)
-for order, claimed in ((0, 3.24), (1, 2.56), (2, 1.90), (4, 1.385)):
-    report(f"table, {order} characters before", nats[order], claimed=claimed, tolerance=0.06, unit="nats")
+for order, claimed in ((0, 3.24), (2, 1.90), (4, 1.385)):
+    report(f"table, {order} before", nats[order], claimed=claimed, tolerance=0.06, unit="nats")
 
 # %%
 alone, after = (
     {name: bits * math.log(2) for name, bits in compressors(validation.text, text).items()} for text in ("", train.text)
 )
-for name, lone, fed in (("zlib", 1.83, 1.71), ("bz2", 1.71, 1.22)):
-    report(f"{name} on the validation text alone", alone[name], claimed=lone, tolerance=0.05, unit="nats")
-    report(f"{name}, after it has compressed the training text", after[name], claimed=fed, tolerance=0.06, unit="nats")
+report("bzip2 on the validation text alone", alone["bz2"], claimed=1.71, tolerance=0.05, unit="nats")
+report("bzip2, after it has compressed the training text", after["bz2"], claimed=1.22, tolerance=0.06, unit="nats")
 
 # %% [markdown]
 # Four characters of context are best for a table of this much text.
@@ -382,7 +397,7 @@ def loss(model: MyTransformer, x: Tensor, y: Tensor) -> Tensor:
 windows = load("pydoc", "train", length=64, stride=1)  # a window at every character
 seed(0)
 model = MyTransformer(64, 96)
-report("untrained, perplexity", (loss(model, train.x[:4, :64], None) / 64).exp(), claimed=96, tolerance=1e-3)
+report("untrained, perplexity", (loss(model, train.x[:4, :64], None) / 64).exp().item(), claimed=96, tolerance=1e-3)
 result = causality(model.double(), (9,), levels=96)
 report("the audit of lesson 02 finds a leak", int(not result), claimed=0, tolerance=0, exact=True)
 
@@ -417,9 +432,9 @@ report("our transformer after 600 steps", mine, claimed=1.50, tolerance=0.06, un
 # ## 7 The ladder
 #
 # Our network has read $600 \cdot 16 \cdot 64$ characters, twice the training text, and the table has counted each character once.
-# It is not the network that wins yet.
-# The recorded transformer of section 1 (351,264 parameters, 4,000 steps, windows of 128; `garm train char_transformer --data pydoc`) does.
-# Beside it stands a recorded **LSTM** (575,840 parameters, windows of 64, chosen so that it trains as long in processor time as a transformer of our size does in 1,000 steps; `garm train token_lstm --data pydoc`).
+# Still, the table wins.
+# More training changes that: the recorded transformer of section 1 has 351,264 parameters and took 1,500 steps with windows of 128 (`garm train char_transformer --data pydoc`).
+# Beside it stands a recorded **LSTM** (lesson 03) with 575,840 parameters, 1,000 steps and windows of 64 (`garm train token_lstm --data pydoc`).
 # These runs differ in size, steps and windows, so the ladder says what was reached, not which idea is better.
 #
 # Two models can also be **mixed**: with weight $\lambda$ on the network and $1 - \lambda$ on the table,
@@ -475,20 +490,19 @@ for name, data, claimed, tolerance in (("validation", validation, -0.23, 0.04), 
     print(f"standard error over blocks ≈ {difference.stderr:.3f} nats")
 unseen = {"network": scores(network, test), "both": mixed(scores(network, test), scores(table, test), weight)}
 report("test: transformer", -unseen["network"].mean(), claimed=1.413, tolerance=0.06, unit="nats")
-report("test: transformer and table", -unseen["both"].mean(), claimed=1.345, tolerance=0.06, unit="nats")
+report("test: transformer and table", -unseen["both"].mean(), claimed=1.357, tolerance=0.06, unit="nats")
 report("test: bzip2 after the training text", compressors(test.text, train.text)["bz2"] * math.log(2), claimed=1.34,
        tolerance=0.08, unit="nats")  # fmt: skip
 
 # %% [markdown]
-# On validation text the recorded transformer beats bzip2; on test text it does not.
-# Together with the table it is about as good as bzip2 there.
+# On validation text the recorded transformer beats bzip2; on test text it does not, and with the table it comes close.
 # The three know different things: the network generalizes, the table remembers short strings exactly, and bzip2 quotes long ones.
 #
 # ## 8 What does the network look at?
 #
 # Two pictures.
 # The first shows the attention of all heads on one line: each row is a character to predict, and dark columns are where the head looks.
-# Look for a head that reads the character just before (a dark diagonal), and for one that looks far back.
+# Look for heads that stay near the diagonal, which is the newest character, and for heads that look far back.
 
 # %%
 snippet = next(line for line in validation.text.split("\n") if 34 <= len(line) <= 44 and "(" in line)
@@ -496,17 +510,20 @@ tokens = torch.tensor([[validation.vocabulary.index(character) for character in 
 lesson07.attention_maps(
     [layer[0] for layer in network.attention(tokens)],
     snippet,
-    title="Some heads read the neighbor, others spread over the whole line",
+    title="Some heads stay with the last few characters, others spread over the line",
     alt="Nine squares of attention, three layers of three heads, over one line of the manual. Some show a dark diagonal, "
     "others broad areas or single columns that many rows look at.",
 )
-maps = [layer.mean(0) for layer in network.attention(validation.x[:40])]
-diagonal = torch.stack([layer.diagonal(0, -2, -1)[:, 1:].mean(1) for layer in maps])  # what was read just before
-print("mean weight of the newest character, by layer and head:")
-for layer, values in enumerate(diagonal, 1):
-    print(f"layer {layer}:", "  ".join(f"≈ {value:.2f}" for value in values))
+looks = network.attention(validation.x[:40])
+recent = torch.stack([sum(layer.diagonal(-back, -2, -1)[..., 64:].mean((0, 2)) for back in range(4)) for layer in looks])
+report("weight of the last four characters, most local head", recent.max(), claimed=0.52, tolerance=0.05)
+report("weight of the last four characters, broadest head", recent.min(), claimed=0.2, tolerance=0.05)
 
 # %% [markdown]
+# Heads divide the work.
+# The most local one gives half of its weight to the last four characters, the broadest a fifth.
+# No head copies the newest character alone, as heads of other transformers do: the taps have already delivered it.
+#
 # The second shows what context is worth: nats by place in a window of 128 characters.
 
 # %%
@@ -520,8 +537,7 @@ show.curves(
     alt="Nats per character against the place in the window: above 3 nats at the first place, about 1.5 at the tenth, "
     "and then slowly falling to about 1.2.",
 )
-report("first character of a window", by_place[0], claimed=3.1, tolerance=0.4, unit="nats")
-report("characters 65 to 128", by_place[64:].mean(), claimed=1.16, tolerance=0.08, unit="nats")
+report("characters 65 to 128", by_place[64:].mean(), claimed=1.14, tolerance=0.08, unit="nats")
 
 # %% [markdown]
 # So a likelihood of text belongs to a window length: over windows of 128 from their first character on, the recorded model costs 1.220 nats, and with 64 characters of context 1.16.
@@ -560,12 +576,12 @@ lesson07.pages(
 
 # %%
 pieces = [test.text[i : i + size] for i in range(0, 16 * size, size)]
-report("novelty of held-out text", novelty(pieces, train.text).value, claimed=0.45, tolerance=0.15)
+report("novelty of held-out text", novelty(pieces, train.text).value, claimed=0.5, tolerance=0.15)
 values = {t: (novelty(texts[t], train.text).value, repetition(texts[t]).value) for t in texts}
-for t, claimed in ((0.5, 0.2), (1.0, 0.55), (1.5, 0.95)):
+for t, claimed in ((0.5, 0.2), (1.0, 0.5), (1.5, 0.75)):
     report(f"novelty at temperature {t}", values[t][0], claimed=claimed, tolerance=0.15)
-report("repetition at temperature 0.5", values[0.5][1], claimed=0.2, tolerance=0.2)
-report("repetition at temperature 1", values[1.0][1], claimed=0.03, tolerance=0.05)
+report("repetition at temperature 0.5", values[0.5][1], claimed=0.08, tolerance=0.1)
+report("repetition at temperature 1", values[1.0][1], claimed=0.01, tolerance=0.03)
 
 # %% [markdown]
 # Temperature 1, the model itself, comes closest to held-out text.
@@ -651,6 +667,8 @@ show.likelihood_ladder(
     recorded_on("digits", lesson=7), highlight=["pixel_transformer"],
     title="A transformer over pixels joins the best convolutions",
 )  # fmt: skip
+
+# %%
 pixels = recorded("pixel_transformer-digits")
 report("transformer over pixels, validation", pixels["validation"]["nats"], claimed=79.04, tolerance=0.05, unit="nats")
 report("transformer over pixels, test", pixels["test"]["nats"], claimed=78.73, tolerance=0.05, unit="nats")

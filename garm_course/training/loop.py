@@ -419,7 +419,7 @@ class Descent:
 
     def __init__(self, team: Processes):
         self.team, self.figures = team, {}
-        self.failed = torch.zeros((), device=team.device)
+        self.failed = torch.zeros((), dtype=torch.float32, device=team.device)  # whatever the weights are
 
     def __call__(
         self, losses: dict[str, tuple[Sequence[torch.optim.Optimizer], Tensor]], clip: float = math.inf
