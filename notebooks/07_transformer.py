@@ -77,7 +77,7 @@ lesson07.next_characters(expected, line, validation.vocabulary, at=40)
 # We measure in nats per character, and in three other units that say the same.
 # If a model gives the $n$ characters of a text the probabilities $p_1, \dots, p_n$, then
 #
-# $$L = -\frac1n\sum_{t=1}^n \ln p_t \ \text{nats}, \qquad \frac{L}{\ln 2}\ \text{bits}, \qquad \mathrm{PPL} = e^{L} = (p_1 \cdots p_n)^{-1/n} \tag{7.5}$$
+# $$L = -\frac1n\sum_{t=1}^n \ln p_t \ \text{nats}, \qquad \frac{L}{\ln 2}\ \text{bits}, \qquad \mathrm{PPL} = e^{L} = (p_1 \cdots p_n)^{-1/n} \tag{7.1}$$
 #
 # The **perplexity** PPL is the number of equally likely characters among which the model seems to hesitate.
 # A model that knows nothing of our 96 characters has $L = \ln 96 = 4.56$ and PPL 96.
@@ -124,7 +124,7 @@ report("bzip2, after it has compressed the training text", after["bz2"], claimed
 # Each position $t$ computes a **query** $q_t$ (what am I looking for?), and every position $s$ offers a **key** $k_s$ (what have I got?) and a **value** $v_s$ (what do I say?), all vectors of $D$ numbers.
 # The output at $t$ is an average of values, weighted by how well the keys fit the query:
 #
-# $$y_t = \sum_{s \le t} a_{ts}\, v_s, \qquad a_{ts} = \frac{\exp(q_t \cdot k_s / \sqrt D)}{\sum_{r \le t} \exp(q_t \cdot k_r / \sqrt D)} \tag{7.1}$$
+# $$y_t = \sum_{s \le t} a_{ts}\, v_s, \qquad a_{ts} = \frac{\exp(q_t \cdot k_s / \sqrt D)}{\sum_{r \le t} \exp(q_t \cdot k_r / \sqrt D)} \tag{7.2}$$
 #
 # Sums over $s \le t$ only keep the future out, which the chain rule demands.
 # In code one computes all products and sets those with $s > t$ to $-\infty$ before the softmax.
@@ -132,7 +132,7 @@ report("bzip2, after it has compressed the training text", after["bz2"], claimed
 # Why the root of $D$?
 # If the entries of $q$ and $k$ are independent with mean 0 and variance 1, each product $q_j k_j$ has mean 0 and variance 1, and variances of independent terms add up:
 #
-# $$\operatorname{Var}(q \cdot k) = \sum_{j=1}^{D} \operatorname{Var}(q_j k_j) = D \tag{7.2}$$
+# $$\operatorname{Var}(q \cdot k) = \sum_{j=1}^{D} \operatorname{Var}(q_j k_j) = D \tag{7.3}$$
 #
 # Without the root, scores of 64 features would have a spread of 8, a softmax of such scores picks one position with probability near 1, and its gradient nearly vanishes.
 
@@ -167,7 +167,7 @@ def next_token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
 # %% [markdown]
 # **Exercise 2 · `causal_attention`** · ●○○ · 8 minutes
 #
-# Write (7.1) for several heads at once: each *head* has queries, keys and values of its own.
+# Write (7.2) for several heads at once: each *head* has queries, keys and values of its own.
 #
 # - `q`, `k`, `v`: `(B, heads, T, D)`.
 # - Returns `(B, heads, T, D)`. It must work for $T = 1$ and for huge scores.
@@ -188,7 +188,7 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 # %% [markdown]
 # Check with gradients that nothing comes from the future:
 #
-# $$\frac{\partial y_t}{\partial x_s} = 0 \quad \text{for } s > t \tag{7.6}$$
+# $$\frac{\partial y_t}{\partial x_s} = 0 \quad \text{for } s > t \tag{7.4}$$
 
 # %%
 x = torch.randn(1, 1, 8, 4, generator=rng, dtype=torch.float64).requires_grad_()
@@ -201,7 +201,7 @@ report("gradient from later positions", slope[0, 0, 5:].abs().max(), claimed=0, 
 # Shuffle the inputs of attention without a mask, and the outputs are shuffled in the same way.
 # For a permutation matrix $P$,
 #
-# $$f(PX) = P f(X), \qquad f(X) = \operatorname{softmax}\!\big(Q K^\top / \sqrt D\big)\, V, \tag{7.3}$$
+# $$f(PX) = P f(X), \qquad f(X) = \operatorname{softmax}\!\big(Q K^\top / \sqrt D\big)\, V, \tag{7.5}$$
 #
 # because $PQ (PK)^\top = P\,(QK^\top)\,P^\top$, the softmax works row by row, and $P^\top P = I$ cancels in front of $V$.
 # The mask breaks this symmetry, but only a little: the last position still sees a bag of the others.
@@ -211,7 +211,7 @@ report("gradient from later positions", slope[0, 0, 5:].abs().max(), claimed=0, 
 # Write $R_p$ for all these turns.
 # Turning both vectors by the same angle does not change their product, so
 #
-# $$(R_m q) \cdot (R_n k) = (R_{m-n}\, q) \cdot k \tag{7.8}$$
+# $$(R_m q) \cdot (R_n k) = (R_{m-n}\, q) \cdot k \tag{7.6}$$
 #
 # A product depends on *how far apart* two positions are, not on where they are.
 # Try it: move both, and watch the product.
@@ -255,7 +255,7 @@ report("products two places apart, here and 100 places later: off by", (near - f
 # New positions compute their own queries, keys and values and look at the cache as well.
 # Cut a sequence into any pieces and feed them one after the other, each with the cache of those before, and you get the rows of the whole:
 #
-# $$f(x_{1:T}) = \big[\,f(x_{1:m};\, \varnothing),\ f(x_{m+1:T};\, K_{1:m}, V_{1:m})\,\big] \tag{7.4}$$
+# $$f(x_{1:T}) = \big[\,f(x_{1:m};\, \varnothing),\ f(x_{m+1:T};\, K_{1:m}, V_{1:m})\,\big] \tag{7.7}$$
 #
 # Pieces of one position are *decoding*; one large piece is *reading a prompt*; the whole sequence is *training*.
 
@@ -268,7 +268,7 @@ report("products two places apart, here and 100 places later: off by", (near - f
 # - `w_qkv`: `(3C, C)`. Its output holds queries, keys and values in this order, the heads of each one after the other. `w_out`: `(C, C)`, applied to the joined heads.
 # - `past`: `None`, or keys (already turned) and values of $t$ earlier positions, each `(B, heads, t, C / heads)`. It must stay as it is.
 # - Returns `(y, (keys, values))`: the outputs `(B, m, C)`, and keys and values of all $t + m$ positions.
-# - New position $r$ is position $t + r$: turn its query and key with `rotary` accordingly, and let it see positions $0$ to $t + r$. The root in (7.1) is that of the features of *one* head.
+# - New position $r$ is position $t + r$: turn its query and key with `rotary` accordingly, and let it see positions $0$ to $t + r$. The root in (7.2) is that of the features of *one* head.
 #
 # Example: `self_attention(torch.ones(1, 1, 2), torch.ones(6, 2), torch.eye(2), 1)[0]` is `[[[2.0, 2.0]]]`: a single position hears its own value.
 #
@@ -301,7 +301,7 @@ report("pieces of 3, 1, 2 and 1 against the whole", (torch.cat(rows, 1) - whole)
 # A layer of width $d$ has $12d^2$ numbers in its matrices (4 for attention, 8 for a network that is four times as wide), and attention adds $2d$ operations for each key and $2d$ for each value.
 # With all $T$ products computed, as in training, a token costs per layer
 #
-# $$24\,d^2 + 4\,T d \quad \text{operations} \tag{7.11}$$
+# $$24\,d^2 + 4\,T d \quad \text{operations} \tag{7.8}$$
 #
 # For $d = 96$ the matrices outweigh attention until $T = 6d = 576$ characters.
 #
@@ -571,7 +571,7 @@ report("repetition at temperature 1", values[1.0][1], claimed=0.01, tolerance=0.
 # Let $m_t$ be the probability that the model gives to all allowed characters together at step $t$.
 # The sampler divides by it, so it draws from
 #
-# $$q(x) = \frac{p(x)}{\prod_t m_t(x)}, \qquad \mathbb E_{q}\Big[\prod_t m_t\Big] = \sum_{x \in A} p(x) = P(A), \qquad p(x \mid A) = \frac{q(x) \prod_t m_t(x)}{P(A)} \tag{7.7}$$
+# $$q(x) = \frac{p(x)}{\prod_t m_t(x)}, \qquad \mathbb E_{q}\Big[\prod_t m_t\Big] = \sum_{x \in A} p(x) = P(A), \qquad p(x \mid A) = \frac{q(x) \prod_t m_t(x)}{P(A)} \tag{7.11}$$
 #
 # So $q$ is *not* the model's distribution given the grammar $A$, since beginnings that lead into narrow alleys are drawn too often; but the weights $\prod_t m_t$ repair it.
 # A case small enough to enumerate, four characters from an alphabet of three, where 2 must not follow 2 and the text must not end with 0:
@@ -703,11 +703,11 @@ report("its samples cost more than 3 nats under the honest model",
 #
 # 2. You train with dropout and forget to switch it off when you fill the cache. What breaks?
 #
-# <details><summary>Answer</summary>Equation (7.4): the kept keys and values are those of another random network than the one that asks. Nothing crashes; the likelihood of what is drawn gets worse.</details>
+# <details><summary>Answer</summary>Equation (7.7): the kept keys and values are those of another random network than the one that asks. Nothing crashes; the likelihood of what is drawn gets worse.</details>
 #
 # 3. Why may keys be turned before they are cached, although the query that will ask them is not known yet?
 #
-# <details><summary>Answer</summary>By (7.8) the product depends on the difference of the two positions, and each vector is turned by its own position only.</details>
+# <details><summary>Answer</summary>By (7.6) the product depends on the difference of the two positions, and each vector is turned by its own position only.</details>
 #
 # 4. A window of 64 in each of 4 layers: can the model use a bracket that was opened 200 characters ago?
 #
@@ -733,9 +733,9 @@ report("its samples cost more than 3 nats under the honest model",
 # ## Where next
 #
 # GPT-2 and GPT-3 are this model with more of everything (Radford et al., 2019; Brown et al., 2020, arXiv [2005.14165](https://arxiv.org/abs/2005.14165)); they predict tokens of several characters.
-# FlashAttention computes (7.1) exactly with less memory traffic (Dao et al., 2022, arXiv [2205.14135](https://arxiv.org/abs/2205.14135)); grouped queries shrink the cache (Ainslie et al., 2023, arXiv [2305.13245](https://arxiv.org/abs/2305.13245)); state spaces replace it by a state of fixed size (Gu and Dao, 2023, Mamba, arXiv [2312.00752](https://arxiv.org/abs/2312.00752)).
+# FlashAttention computes (7.2) exactly with less memory traffic (Dao et al., 2022, arXiv [2205.14135](https://arxiv.org/abs/2205.14135)); grouped queries shrink the cache (Ainslie et al., 2023, arXiv [2305.13245](https://arxiv.org/abs/2305.13245)); state spaces replace it by a state of fixed size (Gu and Dao, 2023, Mamba, arXiv [2312.00752](https://arxiv.org/abs/2312.00752)).
 # Without any positions a causal transformer still learns some order from its mask (Haviv et al., 2022, arXiv [2203.16634](https://arxiv.org/abs/2203.16634)).
-# On grammars: Willard and Louf, 2023, arXiv [2307.09702](https://arxiv.org/abs/2307.09702), and on (7.7) Park et al., *Grammar-Aligned Decoding*, NeurIPS 2024, arXiv [2405.21047](https://arxiv.org/abs/2405.21047).
+# On grammars: Willard and Louf, 2023, arXiv [2307.09702](https://arxiv.org/abs/2307.09702), and on (7.11) Park et al., *Grammar-Aligned Decoding*, NeurIPS 2024, arXiv [2405.21047](https://arxiv.org/abs/2405.21047).
 # Muon: Jordan et al., 2024, kellerjordan.github.io/posts/muon; Liu et al., 2025, arXiv [2502.16982](https://arxiv.org/abs/2502.16982).
 # On images: Chen et al., *Generative Pretraining from Pixels*, ICML 2020.
 #

@@ -29,7 +29,7 @@ def layer(width=8, seed=0):
     return 0.5 * normal(3 * width, width, seed=seed), normal(width, width, seed=seed + 1)
 
 
-@pytest.mark.equation("7.1")
+@pytest.mark.equation("7.2")
 @pytest.mark.parametrize(("length", "features"), [(1, 3), (7, 4), (40, 16)])
 def test_attention_is_a_softmax_of_products_over_the_past(length, features):
     q, k, v = (normal(2, 3, length, features, seed=i) for i in range(3))
@@ -41,7 +41,7 @@ def test_attention_is_a_softmax_of_products_over_the_past(length, features):
         torch.testing.assert_close(ours[0, 0, t], expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.equation("7.2")
+@pytest.mark.equation("7.3")
 @pytest.mark.parametrize("d", [4, 64])
 def test_a_product_of_independent_entries_has_variance_d(d):
     n = 200_000
@@ -52,7 +52,7 @@ def test_a_product_of_independent_entries_has_variance_d(d):
     assert abs((products / math.sqrt(d)).var().item() - 1) < 4 * error / d
 
 
-@pytest.mark.equation("7.3")
+@pytest.mark.equation("7.5")
 def test_without_mask_and_places_the_order_of_the_input_is_lost():
     x, (w_qkv, w_out) = normal(1, 6, 8), layer()
     order = torch.randperm(6, generator=rng(3))
@@ -69,7 +69,7 @@ def test_without_mask_and_places_the_order_of_the_input_is_lost():
     )
 
 
-@pytest.mark.equation("7.4")
+@pytest.mark.equation("7.7")
 @pytest.mark.parametrize("sizes", [(3, 1, 2, 1), (7,), (1,) * 7, (1, 6)])
 def test_pieces_give_the_rows_of_the_whole(sizes):
     x, weights = normal(2, 7, 8), layer()
@@ -82,7 +82,7 @@ def test_pieces_give_the_rows_of_the_whole(sizes):
     torch.testing.assert_close(past, kept, rtol=0, atol=1e-12)
 
 
-@pytest.mark.equation("7.5")
+@pytest.mark.equation("7.1")
 def test_perplexity_of_equal_logits_is_the_size_of_the_alphabet():
     tokens = torch.randint(96, (4, 9), generator=rng())
     nats = next_token_loss(torch.zeros(4, 9, 96, dtype=torch.float64), tokens)
@@ -95,7 +95,7 @@ def test_perplexity_of_equal_logits_is_the_size_of_the_alphabet():
     assert 2 ** (8 * mean / math.log(2)) == pytest.approx(1 / math.prod(p), rel=1e-12), "bits: the length of a code"
 
 
-@pytest.mark.equation("7.6")
+@pytest.mark.equation("7.4")
 def test_no_gradient_comes_from_the_future():
     x, weights = normal(1, 6, 8).requires_grad_(), layer()
     for t in range(6):
@@ -104,7 +104,7 @@ def test_no_gradient_comes_from_the_future():
         assert (gradient[0, : t + 1] != 0).any(-1).all()
 
 
-@pytest.mark.equation("7.7")
+@pytest.mark.equation("7.11")
 def test_masking_each_step_draws_another_law_and_its_weights_repair_it():
     levels, length = 3, 4
     steps = [1.5 * normal(*(levels,) * i, levels, seed=i) for i in range(length)]  # logits, for every past
@@ -140,7 +140,7 @@ def test_masking_each_step_draws_another_law_and_its_weights_repair_it():
         assert q[x] * mass[x] / total == pytest.approx(law[x] / total, abs=1e-14)
 
 
-@pytest.mark.equation("7.8")
+@pytest.mark.equation("7.6")
 @pytest.mark.parametrize("d", [2, 8, 64])
 def test_turned_products_depend_on_the_distance_only(d):
     q, k = normal(1, 1, 1, d, seed=1), normal(1, 1, 1, d, seed=2)
@@ -180,7 +180,7 @@ def test_a_mixture_costs_little_more_than_its_best_part_and_can_cost_less_than_b
     assert -(0.5 * p + 0.5 * q).log().mean() < min(-p.log().mean(), -q.log().mean())
 
 
-@pytest.mark.equation("7.11")
+@pytest.mark.equation("7.8")
 @pytest.mark.parametrize(("width", "layers", "length"), [(16, 1, 8), (32, 2, 48)])
 def test_operations_of_a_token(width, layers, length):
     x = torch.zeros(1, length, width, dtype=torch.float64)

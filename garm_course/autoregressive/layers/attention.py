@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 def rotary(x: Tensor, positions: Tensor) -> Tensor:
-    """Turn features by angles that grow with the position, so that products depend on distances only; equation (7.8).
+    """Turn features by angles that grow with the position, so that products depend on distances only; equation (7.6).
 
     Features j and j + D / 2 are a point of the plane; at position p it is turned by p 10000^(-2j / D).
 

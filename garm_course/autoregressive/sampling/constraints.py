@@ -3,7 +3,7 @@
 At each step the allowed values share what the model gives to all of them, m_t in sum. So the draws follow
 q(x) = p(x) / prod_t m_t, which is not p(x | the grammar): q does not see that some beginnings leave little choice
 later. But each draw comes with its m_t: their product, as a weight, repairs every mean, and its own mean is the
-probability of the grammar; equation (7.7).
+probability of the grammar; equation (7.11).
 
 Sources: Willard, Louf (2023), "Efficient Guided Generation for Large Language Models", arXiv 2307.09702; Park et al.
 (2024), "Grammar-Aligned Decoding", arXiv 2405.21047 (the difference between q and p).
@@ -22,7 +22,7 @@ class Constrained:
     Attributes:
         x: LongTensor (n, *shape).
         log_mass: (n,) nats, at most 0: sum over the drawn positions of the logarithm of the probability that the model,
-            without filters, gives to all allowed values. Its exponential is the weight of equation (7.7).
+            without filters, gives to all allowed values. Its exponential is the weight of equation (7.11).
     """
 
     x: Tensor

@@ -1,4 +1,4 @@
-"""Causal attention for queries, keys and values that are already there; equation (7.1)."""
+"""Causal attention for queries, keys and values that are already there; equation (7.2)."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Nats per predicted token of a sequence; equation (7.5)."""
+"""Nats per predicted token of a sequence; equation (7.1)."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Rotary positions: pairs of features are turned by an angle that grows with the position; equation (7.8)."""
+"""Rotary positions: pairs of features are turned by an angle that grows with the position; equation (7.6)."""
 
 import math
 from collections.abc import Callable

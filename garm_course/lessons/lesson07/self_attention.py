@@ -1,4 +1,4 @@
-"""A whole layer of causal self-attention that trains, reads a prompt and takes single steps; equation (7.4)."""
+"""A whole layer of causal self-attention that trains, reads a prompt and takes single steps; equation (7.7)."""
 
 from collections.abc import Callable
 
