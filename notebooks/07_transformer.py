@@ -64,7 +64,7 @@ from garm_course.lessons import lesson07
 # %% tags=["exact"]
 train, validation, test = (load("pydoc", split, length=128) for split in ("train", "validation", "test"))
 network = load_pretrained("char_transformer-pydoc")
-line = validation.text[:400].rsplit("\n", 1)[0][-260:].split("\n", 1)[1]
+line = validation.text[:400].rsplit("\n", 1)[0][-260:].split("\n", 1)[1].lstrip("\n")
 tokens = torch.tensor([[validation.vocabulary.index(character) for character in line]])
 with torch.no_grad():
     expected = network.head.log_probs(network(tokens))[0]
@@ -242,9 +242,7 @@ def rotary(x: Tensor, positions: Tensor) -> Tensor:
 
 # %%
 q, k = torch.randn(2, 1, 1, 1, 16, generator=rng, dtype=torch.float64)
-near, far = (
-    (rotary(q, torch.tensor([m])) * rotary(k, torch.tensor([n]))).sum() for m, n in ((5, 3), (105, 103))
-)
+near, far = ((rotary(q, torch.tensor([m])) * rotary(k, torch.tensor([n]))).sum() for m, n in ((5, 3), (105, 103)))
 report("products two places apart, here and 100 places later: off by", (near - far).abs(), claimed=0, tolerance=1e-10)
 
 # %% [markdown]
@@ -293,7 +291,8 @@ past, rows = None, []
 for piece in x.split((3, 1, 2, 1), 1):
     y, past = self_attention(piece, w_qkv, w_out, 2, past)
     rows.append(y)
-report("pieces of 3, 1, 2 and 1 against the whole", (torch.cat(rows, 1) - whole).abs().max(), claimed=0, tolerance=1e-10)
+difference = (torch.cat(rows, 1) - whole).abs().max()
+report("pieces of 3, 1, 2 and 1 against the whole", difference, claimed=0, tolerance=1e-10)
 
 # %% [markdown]
 # What does this cost?
@@ -449,7 +448,7 @@ rungs = {
 lesson07.file_sizes(
     rungs,
     len(validation.text),
-    title="Four minutes of training beat every table, and bzip2 with the training text at hand",
+    title="On validation text, four minutes of training beat every table, and bzip2 too",
     alt="Bars of file sizes for the validation text. From the longest: equally likely characters, tables of 1 and 2 "
     "characters, zlib and bzip2 alone; then our transformer near the table of 4 characters, the LSTM, bzip2 after the "
     "training text, the recorded transformer, and, shortest, transformer and table together.",
@@ -488,11 +487,12 @@ lesson07.attention_maps(
     [layer[0] for layer in network.attention(tokens)],
     snippet,
     title="Some heads stay with the last few characters, others spread over the line",
-    alt="Nine squares of attention, three layers of three heads, over one line of the manual. Some show a dark diagonal, "
-    "others broad areas or single columns that many rows look at.",
+    alt="Nine squares of attention, three layers of three heads, over one line of the manual. In layer 2 a band near the "
+    "diagonal is dark; in layers 1 and 3 single places far back are dark, some as columns at which many rows look.",
 )
 looks = network.attention(validation.x[:40])
-recent = torch.stack([sum(layer.diagonal(-back, -2, -1)[..., 64:].mean((0, 2)) for back in range(4)) for layer in looks])
+newest = [[layer.diagonal(-back, -2, -1)[..., 64:].mean((0, 2)) for back in range(4)] for layer in looks]
+recent = torch.stack([sum(weights) for weights in newest])
 report("weight of the last four characters, most local head", recent.max(), claimed=0.52, tolerance=0.05)
 report("weight of the last four characters, broadest head", recent.min(), claimed=0.2, tolerance=0.05)
 
@@ -510,9 +510,9 @@ show.curves(
     floors={"places 65 to 128": by_place[64:].mean().item()},
     xlabel="place in the window",
     ylabel="nats per character",
-    title="The first ten characters of a window pay for having no past",
-    alt="Nats per character against the place in the window: above 3 nats at the first place, about 1.5 at the tenth, "
-    "and then slowly falling to about 1.2.",
+    title="The first few characters of a window pay for having no past",
+    alt="Nats per character against the place in the window: 3.1 at the first place, below 1.5 from the fifth place on, "
+    "then up and down around 1.15.",
 )
 report("characters 65 to 128", by_place[64:].mean(), claimed=1.14, tolerance=0.08, unit="nats")
 
@@ -541,9 +541,9 @@ texts = {t: written(budget(smoke=2, quick=16, full=64), temperature=t) for t in 
 lesson07.pages(
     {f"temperature {t}": texts[t][0] for t in (0.5, 1.0)} | {"temperature 1.5": texts[1.5][0]},
     prompt=prompt,
-    title="Low temperature quotes, high temperature babbles",
-    alt="Three continuations of a prompt. At temperature 0.5 fluent phrases of the manual that repeat; at 1 mostly real "
-    "words in sentences that lead nowhere; at 1.5 strings of letters that are no words.",
+    title="Low temperature keeps to known strings, high temperature babbles",
+    alt="Three continuations of a prompt. At temperature 0.5 phrases of the manual in sentences without sense; at 1 mostly "
+    "real words and some invented ones; at 1.5 many strings that are no words.",
 )
 
 # %% [markdown]
@@ -592,7 +592,8 @@ which = torch.tensor([index[tuple(row)] for row in drawn.x.tolist()])
 plain = torch.bincount(which, minlength=len(words)) / n
 repaired = torch.zeros(len(words)).double().index_add(0, which, mass) / mass.sum()
 distance = [0.5 * (share - exact / exact.sum()).abs().sum() for share in (plain, repaired)]
-report("the weights bring the draws closer to p(x | A)", int(distance[1] < distance[0]), claimed=1, tolerance=0, exact=True)
+closer = int(distance[1] < distance[0])
+report("the weights bring the draws closer to p(x | A)", closer, claimed=1, tolerance=0, exact=True)
 
 # %% [markdown]
 # Now on text: continue `print(` so that all brackets are closed at the end, with at most three open.
