@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from garm_course.autoregressive.clips import ClipModel
 from garm_course.autoregressive.images import ImageModel
 from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d
 from garm_course.autoregressive.sequences import SequenceModel
@@ -65,6 +66,8 @@ MODELS = tuple(cls for cls in map(model_class, CLASSES) if issubclass(cls, Image
 ANY_ORDER = tuple(cls for cls in MODELS if cls.name in ("fvsbn", "made", "nade"))
 SEQUENCES = (TokenConv, *(cls for cls in map(model_class, CLASSES) if issubclass(cls, SequenceModel)))
 
+CLIPS = tuple(cls for cls in map(model_class, CLASSES) if issubclass(cls, ClipModel))
+
 
 def small_options(cls, colors):
     """Constructor arguments of a small model of this class."""
@@ -79,6 +82,7 @@ def small_options(cls, colors):
         "gated_pixelcnn": {"channels": 4 * colors, "layers": 2},
         "pixelcnnpp": {"channels": 6, "blocks": 1, "scales": 3, "mixtures": 2},
         "token_conv": {},
+        "frame_pixelcnn": {"channels": 2 * colors, "layers": 1, "first_kernel": 3, "speed": 1},
     }[cls.name]
 
 
