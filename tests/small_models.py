@@ -82,7 +82,7 @@ def small_options(cls, colors):
         "gated_pixelcnn": {"channels": 4 * colors, "layers": 2},
         "pixelcnnpp": {"channels": 6, "blocks": 1, "scales": 3, "mixtures": 2},
         "token_conv": {},
-        "frame_pixelcnn": {"channels": 2 * colors, "layers": 1, "first_kernel": 3, "speed": 1},
+        "frame_pixelcnn": {"channels": 4 * colors, "layers": 1, "first_kernel": 3, "speed": 1},
     }[cls.name]
 
 

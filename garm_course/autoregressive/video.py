@@ -197,12 +197,12 @@ class FramePixelCNN(ClipModel):
             y: LongTensor (N,), or None.
 
         Returns:
-            (N, layers * 2 channels, H, W), or the last two axes 1 where it is the same for all pixels; None for neither.
+            (N, layers * 2 channels, H, W), the last two axes 1 where it is the same for all pixels; None for neither.
         """
         past = None
         if before is not None:
-            there = before >= 0
-            values = torch.stack([before * (2 / (self.levels - 1)) - 1, torch.ones_like(before)], 2) * there.unsqueeze(2)
+            there = (before >= 0).unsqueeze(2)
+            values = torch.stack([before * (2 / (self.levels - 1)) - 1, torch.ones_like(before)], 2) * there
             past = self.encoder(as_weights(values.flatten(1, 3), self.encoder))
         if y is None:
             return past
@@ -312,7 +312,7 @@ class FramePixelCNN(ClipModel):
             moved, known = state.moved[state.row, columns], state.known.expand(weights.shape[:-1])
             state.guess = self.match.vote(moved, weights, known).flatten(0, 1)  # (m n, C, levels)
             biases = self.guessed(as_weights(state.guess.flatten(1), self.guessed))
-            state.from_guess = by_color(biases.unflatten(1, (-1, 2 * self.channels)), 2, colors)  # (C, m n, layers, ...)
+            state.from_guess = by_color(biases.unflatten(1, (-1, 2 * self.channels)), 2, colors)
         h = None
         for k, cache in enumerate(state.convs):
             b = cache.read(column, color) if h is None else cache.step(column, color, h)

@@ -20,6 +20,9 @@ _GLYPHS = {"train": 12_000, "validation": 500, "test": 1000}
 _VAE = {"hidden": (192, 192), "dropout": 0.2}
 _VAE_FIT = {"steps": 3000, "batch_size": 64, "lr": 2.5e-3, "evaluate_every": 100}
 _ANNEALED = ("elbo", {"warmup": 0.6})
+_CLIPS = {"channels": 32, "layers": 4, "dropout": 0.25}
+_CLIPS_FIT = {"steps": 600, "batch_size": 16, "lr": 4e-3, "evaluate_every": 150}
+_THREE_FRAMES = {"loss": ("first_frames", {"frames": 3})}
 _BARS_FIT = {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}
 
 
@@ -79,6 +82,11 @@ RECIPES = {
                {"channels": 16, "blocks": 1, "scales": 2, "mixtures": 5, "encoding": "thermometer"},
                {"steps": 500, "batch_size": 8, "lr": 1e-2, "evaluate_every": 100}, {"steps": 5000},
                data_options={"color": True}, sizes=_GLYPHS),
+        Recipe("single_frame_pixelcnn", "moving_digits", {**_CLIPS, "past": 0, "match": False}, _CLIPS_FIT,
+               {"steps": 6000}, **_THREE_FRAMES),
+        Recipe("unmatched_frame_pixelcnn", "moving_digits", {**_CLIPS, "past": 2, "match": False}, _CLIPS_FIT,
+               {"steps": 6000}, **_THREE_FRAMES),
+        Recipe("frame_pixelcnn", "moving_digits", _CLIPS, _CLIPS_FIT, {"steps": 6000}, **_THREE_FRAMES),
         Recipe("vae", "digits", _VAE, _VAE_FIT, {"steps": 6000}, loss=_ANNEALED),
         Recipe("conditional_vae", "digits", {**_VAE, "hidden": (128, 128)}, _VAE_FIT, {"steps": 6000},
                conditional=True, loss=_ANNEALED),
