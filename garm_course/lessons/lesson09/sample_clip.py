@@ -159,8 +159,8 @@ EQUAL = (
     "those whose cumulative probability is <= u (searchsorted with right=True)."
 )
 ENDS = (
-    "Right except at the ends: for u near 1 rounding can leave the cumulative probabilities below u, so limit the value "
-    "to V - 1; for u = 0 it is the first level that is possible."
+    "Right except at the ends: for u near 1 rounding can leave the cumulative probabilities below u, so limit the "
+    "value to V - 1; for u = 0 it is the first possible level."
 )
 ONE = "Right except for one clip, one given frame or one row: squeeze() without an axis removes that axis as well."
 SLICE = torch.tensor([0.0, 0.25, 0.5, 0.75]).reshape(1, 1, 2, 2)

@@ -47,8 +47,8 @@ class Surprises:
         nats = self.nats[frame - 1]
         row, column = np.unravel_index(nats.argmax(), nats.shape)
         return (
-            f"Frame {frame} of {self.frames} costs ≈ {nats.sum():.2f} nats; its most surprising pixel, in row {row} and "
-            f"column {column}, costs ≈ {nats.max():.2f} of them."
+            f"Frame {frame} of {self.frames} costs ≈ {nats.sum():.2f} nats; its most surprising pixel, in row ≈ {row}, "
+            f"column ≈ {column}, costs ≈ {nats.max():.2f} of them."
         )
 
     def figure(self, frame):
