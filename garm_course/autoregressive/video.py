@@ -34,23 +34,24 @@ class Match(nn.Module):
     Displacement d is preferred by a prior, and loses by every pixel at which the last frame, moved by d, differs from
     what was drawn: its weight at pixel i is softmax_d(prior_d - sharpness * differences before i). The prior comes from
     the displacement between the two frames before, found in the same way, and from where the last frame has ink, which
-    tells a wall. Level 0 is taken for the background that moves in.
+    tells a wall. A wall turns one direction around, so there is a term for rows and one for columns. What moves in from
+    outside is taken to be level 0.
 
     Args:
         shape: (C, H, W) of a frame.
         levels: number of levels.
         speed: the largest displacement in each direction, in pixels.
-        hidden: units of the prior's hidden layer.
+        hidden: units of the hidden layer of each term of the prior.
     """
 
-    def __init__(self, shape: tuple[int, int, int], levels: int, speed: int, hidden: int = 64):
+    def __init__(self, shape: tuple[int, int, int], levels: int, speed: int, hidden: int = 256):
         super().__init__()
         self.levels, self.speed = levels, speed
-        displacements = (2 * speed + 1) ** 2
+        steps = 2 * speed + 1
         self.sharpness = nn.Parameter(torch.tensor(4.0))
         self.repeat = nn.Parameter(torch.tensor(4.0))
-        self.prior = nn.Sequential(
-            nn.Linear(displacements + shape[1] + shape[2], hidden), nn.ReLU(), nn.Linear(hidden, displacements)
+        self.rows, self.columns = (
+            nn.Sequential(nn.Linear(steps + size, hidden), nn.ReLU(), nn.Linear(hidden, steps)) for size in shape[1:]
         )
 
     def moved(self, frame: Tensor) -> Tensor:
@@ -66,8 +67,10 @@ class Match(nn.Module):
         differences = (self.moved(older) != last.unsqueeze(1)).flatten(2).sum(2)
         found = torch.softmax(-self.sharpness * differences, 1) * (older[:, 0, :1, 0] >= 0)  # none if there was none
         ink = last.clamp(min=0).amax(1).to(found.dtype) / (self.levels - 1)
-        seen = torch.cat([found, ink.amax(2), ink.amax(1)], 1)
-        return self.repeat * found + self.prior(seen)
+        table = found.unflatten(1, (2 * self.speed + 1, -1))  # (N, row displacement, column displacement)
+        rows = self.rows(torch.cat([table.sum(2), ink.amax(2)], 1))
+        columns = self.columns(torch.cat([table.sum(1), ink.amax(1)], 1))
+        return self.repeat * found + (rows.unsqueeze(2) + columns.unsqueeze(1)).flatten(1)
 
     def weights(self, expected: Tensor, differences: Tensor) -> Tensor:
         """Softmax over displacements, the last axis of both (broadcast), at least in float32."""
