@@ -15,6 +15,7 @@ forward pass, once a pixel, and the three colors of the pixel are drawn from tha
     python benchmarks/sampling.py --all            a large model and PixelCNN++ too, extrapolated from 8 positions
     python benchmarks/sampling.py --model ++       the jobs whose name contains this
     python benchmarks/sampling.py --batches        cost of an image and size of the cache for 1, 16 and 64 images
+    python benchmarks/sampling.py --frames         clips: cost of a step and size of the cache for 2, 8 and 32 frames
 """
 
 import argparse
@@ -34,6 +35,7 @@ from torch import Tensor, nn
 
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from garm_course.autoregressive.pixelcnnpp import PixelCNNPP
+from garm_course.autoregressive.video import FramePixelCNN
 
 # name: model, arguments, pixels of the naive loop that are timed (None: all of them)
 JOBS = {
@@ -48,6 +50,7 @@ JOBS = {
 DEFAULT_JOBS = list(JOBS)[:3]
 SHAPE = (1, 28, 28)  # binary
 COLOR_SHAPE = (3, 32, 32)  # of PixelCNN++, 256 levels
+CLIP_SHAPE, FRAMES = (1, 8, 16, 16), (2, 8, 32)  # of FramePixelCNN, 17 levels, and how many frames are drawn
 
 
 def uniforms(model: nn.Module, n: int, seed: int) -> Tensor:
@@ -196,6 +199,32 @@ def measure_batch(name: str, images: int, repeats: int = 5) -> dict:
     }
 
 
+def measure_frames(frames: int, clips: int = 1, repeats: int = 3) -> dict:
+    """One row: cost of a step of an untrained FramePixelCNN, and bytes of its cache, when clips have this many frames.
+
+    The full pass over the clip is what the naive loop pays for each position.
+    """
+    torch.manual_seed(0)
+    model = FramePixelCNN(CLIP_SHAPE, 17).eval()
+    steps = frames * model.frame_positions
+    with torch.inference_mode():
+        state = model.start(clips, length=frames)
+        for i in range(steps):
+            model.step(state, i, torch.zeros(clips, dtype=torch.long) if i else None)
+        clip = torch.zeros(clips, *model.shape_of(frames), dtype=torch.long)
+        seconds_pass = statistics.median(seconds(lambda: model(clip)) for _ in range(repeats))
+    seconds_cached = statistics.median(seconds(lambda: model.sample(clips, length=frames)) for _ in range(repeats))
+    return {
+        "model": "frame_pixelcnn",
+        "frames": frames,
+        "images": clips,
+        "ms_per_step": round(1e3 * seconds_cached / steps, 4),
+        "ms_per_pass": round(1e3 * seconds_pass, 2),
+        "cache_bytes": cache_bytes(state),
+        **machine(),
+    }
+
+
 def forward_bytes(model: nn.Module, images: int) -> int:
     """Bytes of the activations of one forward pass: what is kept for backward, parameters apart; views count once."""
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
@@ -249,6 +278,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--all", action="store_true", help="a large model and PixelCNN++ too")
     parser.add_argument("--model", metavar="NAME", help="the jobs whose name contains NAME")
     parser.add_argument("--batches", action="store_true", help="cost of an image and bytes of the cache, by batch size")
+    parser.add_argument("--frames", action="store_true", help="clips: cost of a step, by number of frames")
     parser.add_argument("--images", type=int, default=16, help="images drawn at a time (16)")
     parser.add_argument("--positions", type=int, help="pixels of the naive loop to time; the rest is extrapolated")
     parser.add_argument("--repeats", type=int, default=7, help="runs of the cached sampler (7)")
@@ -264,6 +294,11 @@ def main(arguments: list[str] | None = None) -> None:
             parser.error(f"no job has {options.model!r} in its name; there are: {', '.join(JOBS)}")
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.frames:
+        for frames in FRAMES:
+            row = measure_frames(frames, repeats=options.repeats)
+            print(json.dumps(row) if options.json else describe(row), flush=True)
+        return
     for name in jobs:
         if options.batches:
             rows = (measure_batch(name, n, options.repeats) for n in (1, 16, 64))
@@ -276,6 +311,11 @@ def main(arguments: list[str] | None = None) -> None:
 def describe(row: dict) -> str:
     """The row as a sentence."""
     where = f"[torch {row['torch']}, {row['threads']} thread{'s' * (row['threads'] > 1)}, load {row['load']}]"
+    if "frames" in row:
+        return (
+            f"{row['model']}, {row['frames']} frames: {row['ms_per_step']:.2f} ms a step, cache "
+            f"{row['cache_bytes'] / 2**10:.0f} KiB, a pass over the clip {row['ms_per_pass']:.1f} ms {where}"
+        )
     if "ratio" not in row:
         return (
             f"{row['model']}, {row['images']} images: {1e3 * row['seconds_per_image']:.1f} ms an image, "

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from garm_course.autoregressive.clips import ClipModel
 from garm_course.autoregressive.images import ImageModel
 from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d
 from garm_course.autoregressive.sequences import SequenceModel
@@ -65,6 +66,8 @@ MODELS = tuple(cls for cls in map(model_class, CLASSES) if issubclass(cls, Image
 ANY_ORDER = tuple(cls for cls in MODELS if cls.name in ("fvsbn", "made", "nade"))
 SEQUENCES = (TokenConv, *(cls for cls in map(model_class, CLASSES) if issubclass(cls, SequenceModel)))
 
+CLIPS = tuple(cls for cls in map(model_class, CLASSES) if issubclass(cls, ClipModel))
+
 
 def small_options(cls, colors):
     """Constructor arguments of a small model of this class."""
@@ -85,6 +88,7 @@ def small_options(cls, colors):
         "ngram": {},
         "token_lstm": {"hidden": 8},
         "wavenet": {"channels": 6, "skip": 5, "dilations": (1, 2, 1)},
+        "frame_pixelcnn": {"channels": 4 * colors, "layers": 1, "first_kernel": 3, "speed": 1},
     }[cls.name]
 
 

@@ -144,6 +144,18 @@ def test_cache_grows_with_the_number_of_images_and_counts_views_once(tiny, capsy
     assert sampling.cache_bytes(cache) == 4 * (cache.line.numel() + cache.rows.numel() + cache.weights[0].numel())
 
 
+def test_the_cache_of_a_clip_does_not_grow_with_its_frames(capsys, monkeypatch):
+    monkeypatch.setattr(sampling, "CLIP_SHAPE", (1, 2, 3, 4))
+    monkeypatch.setattr(sampling, "FRAMES", (2, 5))
+    sampling.main(["--frames", "--json", "--repeats", "1"])
+    short, long = rows(capsys)
+    assert (short["frames"], long["frames"]) == (2, 5)
+    assert short["cache_bytes"] == long["cache_bytes"] > 0
+    assert short["ms_per_step"] > 0
+    sampling.main(["--frames", "--repeats", "1"])
+    assert "5 frames: " in capsys.readouterr().out
+
+
 def test_arguments_that_make_no_sense_are_refused(capsys):
     with pytest.raises(SystemExit):
         sampling.main(["--positions", "0"])

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazily(
         "base": "Autoregressive",
         "images": "ImageModel PixelModel",
         "sequences": "SequenceModel",
+        "clips": "ClipModel FirstFrames earlier_frames",
         "made": "FVSBN MADE MaskedLinear made_degrees made_masks",
         "nade": "NADE nade_log_prob nade_params",
         "pixelrnn": (
@@ -20,5 +21,6 @@ __getattr__, __dir__, __all__ = lazily(
         "ngram": "NGram",
         "lstm": "TokenLSTM",
         "wavenet": "WaveNet",
+        "video": "FramePixelCNN Match",
     },
 )

@@ -22,6 +22,9 @@ _GLYPHS = {"train": 12_000, "validation": 500, "test": 1000}
 _VAE = {"hidden": (192, 192), "dropout": 0.2}
 _VAE_FIT = {"steps": 3000, "batch_size": 64, "lr": 2.5e-3, "evaluate_every": 100}
 _ANNEALED = ("elbo", {"warmup": 0.6})
+_CLIPS = {"channels": 32, "layers": 4, "dropout": 0.25}
+_CLIPS_FIT = {"steps": 600, "batch_size": 16, "lr": 4e-3, "evaluate_every": 150}
+_THREE_FRAMES = {"loss": ("first_frames", {"frames": 3})}
 _BARS_FIT = {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}
 
 
@@ -93,6 +96,11 @@ RECIPES = {
                     {"steps": 4000, "batch_size": 2, "lr": 4e-3, "muon": 0.02, "clip": 1e4, "evaluate_every": 400},
                     {"steps": 20_000, "batch_size": 8, "evaluate_every": 1000},
                     data_options={"notes": ("A3", "D4", "G4"), "length": 1000}),
+        Recipe("single_frame_pixelcnn", "moving_digits", {**_CLIPS, "past": 0, "match": False}, _CLIPS_FIT,
+               {"steps": 6000}, **_THREE_FRAMES),
+        Recipe("unmatched_frame_pixelcnn", "moving_digits", {**_CLIPS, "past": 2, "match": False}, _CLIPS_FIT,
+               {"steps": 6000}, **_THREE_FRAMES),
+        Recipe("frame_pixelcnn", "moving_digits", _CLIPS, _CLIPS_FIT, {"steps": 6000}, **_THREE_FRAMES),
         Recipe("vae", "digits", _VAE, _VAE_FIT, {"steps": 6000}, loss=_ANNEALED),
         Recipe("conditional_vae", "digits", {**_VAE, "hidden": (128, 128)}, _VAE_FIT, {"steps": 6000},
                conditional=True, loss=_ANNEALED),

@@ -16,6 +16,7 @@ from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
 from garm_course.adversarial.game import Game
 from garm_course.adversarial.gan import GANGame
 from garm_course.adversarial.vaegan import VAEGANGame
+from garm_course.autoregressive.clips import FirstFrames
 from garm_course.datasets.coloring import unpaired
 from garm_course.evaluation.features import cross_entropy
 from garm_course.latent.two_stage import TwoStage
@@ -33,6 +34,7 @@ LOSSES = {
     "cross_entropy": lambda: cross_entropy,
     "nll": lambda: negative_log_likelihood,
     "elbo": NegativeELBO,
+    "first_frames": FirstFrames,
     "iwae": NegativeIWAE,
     "vq": VQLoss,
 }

@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from collections import Counter
 
 import pytest
 import torch
@@ -365,6 +366,34 @@ def test_three_frames_tell_the_rest_and_two_do_not():
                  for s in range(room + 1) for v in range(-most, most + 1)]  # fmt: skip
         assert len({path[:3] for path in paths}) == len(set(paths))
         assert len({path[:2] for path in paths}) < len(set(paths)) or most < 2
+
+
+def test_the_entropy_of_the_path_is_that_of_all_paths_one_by_one():
+    """Counted again with tuples: all starts and velocities, and with ink all digits too."""
+    for options in ({}, {"size": 11, "speed": 1, "frames": 4}, {"size": 12, "speed": 4, "frames": 5}):
+        data = load("moving_digits", "validation", n=1, **options)
+        room, speed, frames = options.get("size", 16) - 8, options.get("speed", 2), options.get("frames", 8)
+        line = {
+            (start, v): bounce(torch.tensor([start]), torch.tensor([v]), frames, room)[0].tolist()
+            for start in range(room + 1) for v in range(-speed, speed + 1)
+        }  # fmt: skip
+        paths = [list(zip(line[a], line[b], strict=True)) for a, b in itertools.product(line, line) if a[1] or b[1]]
+        entropy = [0.0]
+        for t in range(1, frames + 1):
+            counts = torch.tensor([*Counter(tuple(path[:t]) for path in paths).values()]).double() / len(paths)
+            entropy.append(-(counts * counts.log()).sum().item())
+        expected = torch.tensor(entropy).diff()
+        torch.testing.assert_close(data.path_entropy().float(), expected, rtol=0, atol=1e-5)
+        assert (data.path_entropy() >= 0).all()
+
+
+def test_the_ink_hides_where_the_box_is_and_so_the_moment_of_a_bounce():
+    data = load("moving_digits", "train", n=1)
+    box, ink = data.path_entropy(), data.path_entropy(ink=True)
+    assert box.sum().item() == pytest.approx(7.315782, abs=1e-6)
+    assert ink.sum().item() == pytest.approx(7.537495, abs=1e-6)
+    assert (ink[3:] > 0.005).all()
+    assert (box[3:] < 1e-12).all()
 
 
 def test_digits_of_a_split_stay_in_their_split():

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
         "attention": "CausalAttention KeyValueCache rotary",
-        "causal_conv": "CausalConv2d ConvCache conv_mask rgb_center_mask",
+        "causal_conv": "CausalConv2d ConvCache conv_mask mask3d rgb_center_mask",
         "causal_conv1d": "CausalConv1d RingBuffer conv_step",
         "shifted_conv": "PixelCache RowCache ShiftedConv2d",
     },

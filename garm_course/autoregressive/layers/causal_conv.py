@@ -44,6 +44,29 @@ def conv_mask(k: int, kind: str) -> Tensor:
     return mask
 
 
+def mask3d(k: int, kind: str) -> Tensor:
+    """The mask of a k x k x k kernel over clips, frame by frame and inside a frame in raster order; equation (9.2).
+
+    Args:
+        k: odd kernel size, at least 1.
+        kind: "A" hides the center pixel (first layer), "B" lets it through (all later layers).
+
+    Returns:
+        (k, k, k) over (frame, row, column) of 0 and 1: (k³ - 1) / 2 ones for kind A, one more for kind B.
+
+    Raises:
+        ValueError: for an even k or another kind.
+
+    Example:
+        >>> mask3d(3, "A").sum((1, 2))  # the frame before is known whole, the one after not at all
+        tensor([9., 4., 0.])
+    """
+    mask = torch.zeros(k, k, k)
+    mask[: k // 2] = 1  # the frames before
+    mask[k // 2] = conv_mask(k, kind)
+    return mask
+
+
 def rgb_center_mask(c_in: int, c_out: int, kind: str, colors: int = 3) -> Tensor:
     """Which input feature may reach which output feature at the same pixel: R before G before B.
 

@@ -148,7 +148,7 @@ def _fingerprint(model: nn.Module, y: Tensor | None) -> bytes:
     digest = hashlib.sha256(json.dumps([model.name, model.config], sort_keys=True).encode())
     for name, weight in sorted(model.state_dict().items()):
         digest.update(f"{name} {weight.dtype}".encode())
-        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(weight.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     if y is not None:
         digest.update(y.cpu().contiguous().numpy().tobytes())
     return digest.digest()[:16]
