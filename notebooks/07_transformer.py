@@ -487,8 +487,8 @@ lesson07.attention_maps(
     [layer[0] for layer in network.attention(tokens)],
     snippet,
     title="Some heads stay with the last few characters, others spread over the line",
-    alt="Nine squares of attention, three layers of three heads, over one line of the manual. In layer 2 a band near the "
-    "diagonal is dark; in layers 1 and 3 single places far back are dark, some as columns at which many rows look.",
+    alt="Nine squares of attention, three layers of three heads, over one line of the manual. In layer 2 a band near "
+    "the diagonal is dark; in layers 1 and 3 single places far back are dark, some as columns at which many rows look.",
 )
 looks = network.attention(validation.x[:40])
 newest = [[layer.diagonal(-back, -2, -1)[..., 64:].mean((0, 2)) for back in range(4)] for layer in looks]
@@ -511,8 +511,8 @@ show.curves(
     xlabel="place in the window",
     ylabel="nats per character",
     title="The first few characters of a window pay for having no past",
-    alt="Nats per character against the place in the window: 3.1 at the first place, below 1.5 from the fifth place on, "
-    "then up and down around 1.15.",
+    alt="Nats per character against the place in the window: 3.1 at the first place, below 1.5 from the fifth place "
+    "on, then up and down around 1.15.",
 )
 report("characters 65 to 128", by_place[64:].mean(), claimed=1.14, tolerance=0.08, unit="nats")
 
@@ -542,8 +542,8 @@ lesson07.pages(
     {f"temperature {t}": texts[t][0] for t in (0.5, 1.0)} | {"temperature 1.5": texts[1.5][0]},
     prompt=prompt,
     title="Low temperature keeps to known strings, high temperature babbles",
-    alt="Three continuations of a prompt. At temperature 0.5 phrases of the manual in sentences without sense; at 1 mostly "
-    "real words and some invented ones; at 1.5 many strings that are no words.",
+    alt="Three continuations of a prompt. At temperature 0.5 phrases of the manual in sentences without sense; at 1 "
+    "mostly real words and some invented ones; at 1.5 many strings that are no words.",
 )
 
 # %% [markdown]
@@ -659,7 +659,7 @@ show.panels(
     },
     levels=17,
     title="The first sixteen of each",
-    alt="Three grids of sixteen 8 by 8 digits: training digits, samples of the transformer and samples of the PixelCNN. "
+    alt="Three grids of sixteen 8 by 8 digits: training digits, samples of the transformer, and of the PixelCNN. "
     "Most samples of both models can be read.",
 )
 
