@@ -6,6 +6,7 @@ from torch.utils.data import TensorDataset
 
 from garm_course.adversarial.gan import GAN
 from garm_course.adversarial.vaegan import VAEGAN
+from garm_course.autoregressive.clips import ClipModel
 from garm_course.autoregressive.sequences import SequenceModel
 from garm_course.evaluation.likelihood import evaluate
 from garm_course.models import CLASSES, model_class
@@ -15,11 +16,14 @@ SMALL = {
     "pixel_gru": {"hidden": 8}, "row_lstm": {"channels": 4}, "diagonal_bilstm": {"channels": 4},
     "pixelcnn": {"channels": 4, "layers": 1}, "gated_pixelcnn": {"channels": 4, "layers": 1},
     "pixelcnnpp": {"channels": 4, "blocks": 1}, "token_lstm": {"hidden": 8},
+    "frame_pixelcnn": {"channels": 4, "layers": 1},
 }  # fmt: skip
 
 
 def shape_of(name):
-    """Of an example: models of sequences read the pixels of an image one after the other."""
+    """Of an example: models of sequences read the pixels of an image one after the other, those of clips in frames."""
+    if issubclass(model_class(name), ClipModel):
+        return (1, 4, 4, 4)
     return (SHAPE[1] * SHAPE[2],) if issubclass(model_class(name), SequenceModel) else SHAPE
 
 

@@ -131,10 +131,12 @@ class Kind(ABC):
         return None
 
     def file(self, model: nn.Module, samples: Tensor, title: str) -> bytes:
-        """A file of samples of a model, as levels: a grid of images as PNG."""
+        """A file of samples of a model, as levels: a grid of images as PNG, or clips with a row each."""
         from garm_course.show import panels_figure, png
 
         columns = min(len(samples), 8)
+        if samples.ndim == 5:  # (N, C, T, H, W): frame after frame
+            columns, samples = samples.shape[2], samples.movedim(2, 1).flatten(0, 1)
         return png(
             panels_figure([(title, samples)], levels=model.levels, cols=columns, rows=-(-len(samples) // columns))
         )

@@ -16,6 +16,7 @@ from garm_course import datasets, inputs
 from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
 from garm_course.adversarial.gan import DCGAN, MLPGAN, GANGame
 from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss, VAEGANGame
+from garm_course.autoregressive.clips import ClipModel
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.autoregressive.sequences import SequenceModel
 from garm_course.evaluation.features import DigitClassifier
@@ -69,13 +70,13 @@ def likelihood_model(name):
     if name == "two_stage":  # its parts are trained one by one
         return two_stage(), lambda model, x, y: model.elbo(x).bound.mean().neg()
     cls = model_class(name)
-    shape = (8,) if issubclass(cls, SequenceModel) else SHAPE
+    shape = (8,) if issubclass(cls, SequenceModel) else (1, 4, 4, 4) if issubclass(cls, ClipModel) else SHAPE
     return small_model(cls, shape, LEVELS, dtype=torch.float32), negative_log_likelihood
 
 
 def examples(shape):
-    """Examples of this shape: for a sequence the first rows of the images."""
-    return TensorDataset(X if shape == SHAPE else X[:, 0, 0, : shape[0]], DATA.tensors[1])
+    """Examples of this shape, of the first pixels of the images."""
+    return TensorDataset(X.flatten(1)[:, : math.prod(shape)].unflatten(1, shape), DATA.tensors[1])
 
 
 @pytest.fixture(autouse=True)
