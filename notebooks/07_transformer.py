@@ -328,6 +328,7 @@ report("the audit finds a memory that is too long", int(not forgets(windowed)), 
 # First, attention needs many steps to learn to look at the neighbor.
 # So three causal taps (a convolution, as in lesson 04, over the last three characters) hand the neighbors over for free.
 # Second, the matrices in the blocks are trained by **Muon** (Jordan et al., 2024), which takes a momentum step whose singular values have all been made equal, so that no direction of a matrix is left behind.
+# Take away either of them, with `taps=0` or `muon=None`, and train again: in one run each, it cost more than 0.2 nats.
 
 
 # %%
@@ -374,8 +375,8 @@ windows = load("pydoc", "train", length=64, stride=1)  # a window at every chara
 seed(0)
 model = MyTransformer(64, 96)
 report("untrained, perplexity", (loss(model, train.x[:4, :64], None) / 64).exp().item(), claimed=96, tolerance=1e-3)
-result = causality(model.double(), (9,), levels=96)
-report("the audit of lesson 02 finds a leak", int(not result), claimed=0, tolerance=0, exact=True)
+leaks = int(not causality(model.double(), (9,), levels=96))
+report("the audit of lesson 02 finds a leak", leaks, claimed=0, tolerance=0, exact=True)
 
 # %% [markdown]
 # Now train it: 600 steps of 16 windows, in some twenty seconds.
@@ -472,34 +473,44 @@ report("test: bzip2 after the training text", compressors(test.text, train.text)
 
 # %% [markdown]
 # On validation text the recorded transformer beats bzip2; on test text it does not, and with the table it comes close.
+# (That comparison is not equal: bzip2 may quote from all that came before, while the network sees 127 characters at most.)
 # The three know different things: the network generalizes, the table remembers short strings exactly, and bzip2 quotes long ones.
 #
 # ## 8 What does the network look at?
 #
 # Two pictures.
 # The first shows the attention of all heads on one line: each row is a character to predict, and dark columns are where the head looks.
-# Look for heads that stay near the diagonal, which is the newest character, and for heads that look far back.
+# Look for heads that stay near the diagonal, which is the newest character, and for the last row: who finds the open bracket?
 
 # %%
-snippet = next(line for line in validation.text.split("\n") if 34 <= len(line) <= 44 and "(" in line)
+snippet = "object.__len__(self)"
 tokens = torch.tensor([[validation.vocabulary.index(character) for character in snippet]])
 lesson07.attention_maps(
     [layer[0] for layer in network.attention(tokens)],
     snippet,
-    title="Some heads stay with the last few characters, others spread over the line",
-    alt="Nine squares of attention, three layers of three heads, over one line of the manual. In layer 2 a band near "
-    "the diagonal is dark; in layers 1 and 3 single places far back are dark, some as columns at which many rows look.",
+    title="In layer 3, head 3, the closing bracket finds the open one",
+    alt="Nine squares of attention, three layers of three heads, over the line object.__len__(self). In layer 2 dark "
+    "places keep near the diagonal. In the last row of layer 3, head 3, which predicts the closing bracket, the "
+    "column of the open bracket is by far the darkest.",
 )
-looks = network.attention(validation.x[:40])
-newest = [[layer.diagonal(-back, -2, -1)[..., 64:].mean((0, 2)) for back in range(4)] for layer in looks]
-recent = torch.stack([sum(weights) for weights in newest])
-report("weight of the last four characters, most local head", recent.max(), claimed=0.52, tolerance=0.05)
-report("weight of the last four characters, broadest head", recent.min(), claimed=0.2, tolerance=0.05)
+
+# %%
+x, token = validation.x[:100], validation.vocabulary.index
+looks = network.attention(x)
+local = max(sum(layer.diagonal(-back, -2, -1)[..., 64:].mean((0, 2)) for back in range(4)).max() for layer in looks)
+report("weight of the last four characters, most local head", local, claimed=0.52, tolerance=0.05)
+opened = torch.where(x == token("("), torch.arange(128), -1).cummax(1).values[:, :-1]  # the last one so far
+far, closes = (opened >= 0) & (torch.arange(1, 128) - opened > 4), x[:, 1:] == token(")")
+weights = looks[2][:, 2, 1:].gather(-1, (opened + 1)[..., None])[..., 0]  # column s has read character s - 1
+report("weight on the open bracket, where one closes", weights[far & closes].mean(), claimed=0.27, tolerance=0.05)
+print(f"its weight on the last open bracket at all other characters ≈ {weights[far & ~closes].mean():.2f}")
 
 # %% [markdown]
 # Heads divide the work.
-# The most local one gives half of its weight to the last four characters, the broadest a fifth.
-# No head copies the newest character alone, as heads of other transformers do: the taps have already delivered it.
+# The most local one gives half of its weight to the last four characters.
+# Head 3 of layer 3 looks back at the last open bracket, five or more characters before, and gives it a quarter of its weight where a bracket closes, far more than elsewhere.
+# No table of four characters can do that.
+# No head copies the newest character alone: the taps have already delivered it.
 #
 # The second shows what context is worth: nats by place in a window of 128 characters.
 
@@ -507,7 +518,7 @@ report("weight of the last four characters, broadest head", recent.min(), claime
 by_place = -torch.cat([network.position_log_probs(x) for x in validation.x.split(64)]).detach().mean(0)
 show.curves(
     {"recorded transformer": (range(1, 129), by_place)},
-    floors={"places 65 to 128": by_place[64:].mean().item()},
+    baselines={"mean of places 65 to 128": by_place[64:].mean().item()},
     xlabel="place in the window",
     ylabel="nats per character",
     title="The first few characters of a window pay for having no past",
@@ -517,7 +528,7 @@ show.curves(
 report("characters 65 to 128", by_place[64:].mean(), claimed=1.14, tolerance=0.08, unit="nats")
 
 # %% [markdown]
-# So a likelihood of text belongs to a window length: over windows of 128 from their first character on, the recorded model costs 1.220 nats, and with 64 characters of context 1.16.
+# So a likelihood of text belongs to a window length: over windows of 128 from their first character on, the recorded model costs 1.22 nats, and with at least 64 characters of context 1.16.
 # That is why every number of the ladder was measured in context.
 #
 # ## 9 Use it: continue, sharpen, constrain
@@ -585,28 +596,24 @@ exact = small.log_prob(torch.tensor(words)).exp()
 n = budget(smoke=200, quick=20_000, full=200_000)
 drawn = small.sample(n, allowed=rule, rng=seed(0))
 mass = drawn.log_mass.exp().double()
-slack = 6 * mass.std().item() / math.sqrt(n)
-report("P(A) from the weights of the draws", mass.mean(), claimed=round(exact.sum().item(), 4), tolerance=slack)
+report("P(A) from the weights of the draws", mass.mean(), claimed=round(exact.sum().item(), 4), tolerance=0.006)
 index = {word: i for i, word in enumerate(words)}
 which = torch.tensor([index[tuple(row)] for row in drawn.x.tolist()])
 plain = torch.bincount(which, minlength=len(words)) / n
 repaired = torch.zeros(len(words)).double().index_add(0, which, mass) / mass.sum()
 distance = [0.5 * (share - exact / exact.sum()).abs().sum() for share in (plain, repaired)]
-closer = int(distance[1] < distance[0])
-report("the weights bring the draws closer to p(x | A)", closer, claimed=1, tolerance=0, exact=True)
+report("weights bring the draws closer to p(x | A)", int(distance[1] < distance[0]), claimed=1, tolerance=0, exact=True)
 
 # %% [markdown]
 # Now on text: continue `print(` so that all brackets are closed at the end, with at most three open.
 
 # %% tags=["exact"]
-vocabulary = validation.vocabulary
-deep = 4
-follows = torch.arange(deep)[:, None].repeat(1, len(vocabulary))
-follows[:, vocabulary.index("(")] = torch.tensor([1, 2, 3, -1])
-follows[:, vocabulary.index(")")] = torch.tensor([-1, 0, 1, 2])
-follows[:, vocabulary.index("\n")] = -1
-balanced = Automaton(follows, torch.arange(deep) == 0)
-start = torch.tensor([vocabulary.index(character) for character in "print("])
+follows = torch.arange(4)[:, None].repeat(1, 96)
+follows[:, token("(")] = torch.tensor([1, 2, 3, -1])
+follows[:, token(")")] = torch.tensor([-1, 0, 1, 2])
+follows[:, token("\n")] = -1
+balanced = Automaton(follows, torch.arange(4) == 0)
+start = torch.tensor([token(character) for character in "print("])
 calls = network.sample(budget(smoke=2, quick=8, full=8), length=40, given=start, allowed=balanced, rng=seed(3))
 for row in calls.x[:4]:
     print(validation.decode(row))
@@ -684,10 +691,9 @@ class Leaky(MyTransformer):
 seed(0)
 leaky = trained(Leaky(64, 96), budget(smoke=3, quick=150, full=1500), "leaky")
 too_good = -scores(leaky).mean()
-report("leaky, half a nat below every honest model", int(too_good < 0.7), claimed=1, tolerance=0, exact=True)
+report("leaky, below 0.7 nats", int(too_good < 0.7), claimed=1, tolerance=0, exact=True)
 print(str(causality(leaky, (9,), levels=96)).splitlines()[0])
 babble = leaky.sample_naive(budget(smoke=2, quick=8, full=8), length=60, rng=seed(0))
-honest = -scores(model).mean()
 report("its samples cost more than 3 nats under the honest model",
        int(-model.log_prob(babble).mean() / 60 > 3), claimed=1, tolerance=0, exact=True)  # fmt: skip
 
@@ -739,8 +745,6 @@ report("its samples cost more than 3 nats under the honest model",
 # On grammars: Willard and Louf, 2023, arXiv [2307.09702](https://arxiv.org/abs/2307.09702), and on (7.11) Park et al., *Grammar-Aligned Decoding*, NeurIPS 2024, arXiv [2405.21047](https://arxiv.org/abs/2405.21047).
 # Muon: Jordan et al., 2024, kellerjordan.github.io/posts/muon; Liu et al., 2025, arXiv [2502.16982](https://arxiv.org/abs/2502.16982).
 # On images: Chen et al., *Generative Pretraining from Pixels*, ICML 2020.
-#
-# What the article behind this course says about text is answered in [lesson 04](04_pixelcnn.ipynb)'s words: a mask makes a model autoregressive, whatever the layers are.
 #
 # Next: [lesson 08](08_wavenet.ipynb) replaces attention by dilated convolutions, and text by sound.
 
