@@ -383,8 +383,8 @@ show.curves(
     xlabel="frame",
     ylabel="nats per frame",
     title="Only the model that searches finds the motion",
-    alt="Nats per frame: without time and with two earlier frames every frame costs about a hundred nats; with matching "
-    "the first frame costs as much, and all others almost nothing.",
+    alt="Nats per frame: without time and with two earlier frames every frame costs about a hundred nats; with "
+    "matching the first frame costs as much, and all others almost nothing.",
 )
 
 # %% [markdown]
@@ -460,13 +460,14 @@ report(
 
 # %% [markdown]
 # Same uniforms, same clip, to the last bit.
-# From here on we use the cached sampler, whose step costs the same whatever the number of frames.
+# From here on we use the cached sampler, whose step costs the same whatever the number of frames, and the recorded network.
 # It continues real clips after their third frame; the first four are shown.
 
 # %%
 n = budget(smoke=1, quick=40, full=100)
 truth = clips[:n]
-drawn = model.sample(n, length=budget(smoke=4, quick=8, full=8), given=truth[:, :, :3], rng=seed(0))
+best = load_pretrained("frame_pixelcnn-moving_digits")
+drawn = best.sample(n, length=budget(smoke=4, quick=8, full=8), given=truth[:, :, :3], rng=seed(0))
 length = drawn.shape[2]
 show.panels(
     {"truth": frames_of(truth[:4, :, :length]), "frames 4 to 8 drawn": frames_of(drawn[:4])},
@@ -474,12 +475,12 @@ show.panels(
     rows=min(n, 4),
     cols=length,
     title="The model keeps the digit and its motion, until a wall comes",
-    alt="Four clips beside four continuations that the model drew after the third frame: each digit keeps its shape and "
-    "glides on; at the walls some of them turn at another moment than the real ones.",
+    alt="Four clips beside four continuations that the model drew after the third frame: each digit keeps its shape "
+    "and glides on; at the walls some of them turn at another moment than the real ones.",
 )
 off = (drawn != truth[:, :, :length])[:, 0, 3:].flatten(2).sum(2).double()  # (n, 5)
 exactly = (off[:, 0] == 0).double().mean().item()
-print(f"of ≈ {n} clips, frame 4 is exact in ≈ {exactly:.0%}; wrong pixels in the last frame ≈ {off[:, -1].mean():.1f}")
+print(f"frame 4 is exact in ≈ {exactly:.0%} of the clips; wrong pixels in the last frame ≈ {off[:, -1].mean():.1f}")
 print(f"flicker: drawn ≈ {flicker(drawn[:, 0]).mean():.2f}, real ≈ {flicker(truth[:, 0]).mean():.2f} levels")
 
 # %% [markdown]
@@ -489,7 +490,7 @@ print(f"flicker: drawn ≈ {flicker(drawn[:, 0]).mean():.2f}, real ≈ {flicker(
 
 # %%
 windows = truth.unfold(2, 3, 1)[:, :, 1:].movedim(-1, 3).flatten(1, 2).flatten(0, 1)  # frames t-2, t-1, t for t = 4..8
-forced = model.sample(len(windows), length=3, given=windows[:, None, :2], rng=seed(1))[:, 0, 2]
+forced = best.sample(len(windows), length=3, given=windows[:, None, :2], rng=seed(1))[:, 0, 2]
 forced_off = (forced != windows[:, 2]).flatten(1).sum(1).double().unflatten(0, (n, -1)).mean(0)
 wrong["true frames given"], wrong["own frames"] = forced_off, off.mean(0)
 show.curves(
@@ -497,8 +498,8 @@ show.curves(
     xlabel="frame",
     ylabel="wrong pixels of 256",
     title="Errors feed on themselves only where frames are fed back",
-    alt="Wrong pixels of each frame from 4 to 8: low and flat where the true frames are given, rising where the model or "
-    "the repeated motion goes on from its own frames, and highest for a copy of frame 3.",
+    alt="Wrong pixels of each frame from 4 to 8: low and flat where the true frames are given, rising where the model "
+    "or the repeated motion goes on from its own frames, and highest for a copy of frame 3.",
 )
 report("wrong pixels in frame 8, copy of frame 3", wrong["copy frame 3"][-1].item(), claimed=57.5, tolerance=0.5)
 report("wrong pixels in frame 8, repeated motion", wrong["repeat the motion"][-1].item(), claimed=35.3, tolerance=0.5)
@@ -509,10 +510,10 @@ print(f"wrong pixels per frame: own frames ≈ {off.mean():.1f}, true frames ≈
 # With its own frames, one bounce that the model gets wrong makes all later frames wrong.
 # (The two curves of the model come from 40 clips and one set of uniforms, the other two from all 300.)
 #
-# **See it.** Move the slider through a clip. The bright pixels in the middle are those that surprised the model.
+# **See it.** Move the slider through a clip. The darker pixels in the middle are those that surprised the recorded network.
 
 # %% tags=["exact"]
-lesson09.surprises(model, clips[0], frame=3)
+lesson09.surprises(best, clips[0], frame=2)
 
 # %% [markdown]
 # In frame 1 the surprise is spread over the strokes.

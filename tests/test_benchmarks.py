@@ -398,6 +398,8 @@ def test_rows_of_the_benchmark_of_fit(capsys):
         100 * (row["ms_per_step_fit"] / row["ms_per_step_bare"] - 1), abs=0.1
     )
     assert "pixel_gru-digits: bare loop" in fit.describe(row)
+    row = fit.vae(2, 1, images=64)
+    assert "VAE 784-512-10: bare loop" in fit.describe(row)
     fit.main(["--only", "gan-digits", "--steps", "2"])
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert row["mib_peak"] >= row["mib_before"] > 0

@@ -125,7 +125,7 @@ class PatchCritic(nn.Module):
         self.receptive_field = patch_receptive_field(layers)
         if channels < 1 or width < 1:
             raise ValueError(f"expected channels and width >= 1, got {channels} and {width}")
-        self.channels, found = channels, []
+        self.channels, self.layers, self.norm, found = channels, tuple(layers), norm, []
         sizes = [channels, *(width * min(2**k, 8) for k in range(len(layers) - 1)), 1]
         for k, (kernel, stride) in enumerate(layers):
             inner = norm and 0 < k < len(layers) - 1
@@ -138,13 +138,34 @@ class PatchCritic(nn.Module):
         """(B, C, H, W) -> scores (B, 1, h, w).
 
         Raises:
-            ValueError: for images of other channels.
+            ValueError: for images of other channels, or so small that nothing is left of them.
         """
         if x.ndim != 4 or x.shape[1] != self.channels:
             raise ValueError(
                 f"expected images (B, {self.channels}, H, W), got {tuple(x.shape)}; build the critic for them"
             )
+        self.check_size(tuple(x.shape[2:]))
         return self.net(x)
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse images of which the layers leave nothing, or one pixel to normalize (ValueError).
+
+        Args:
+            size: (H, W) of the images.
+        """
+        left = size
+        for k, (kernel, stride) in enumerate(self.layers, 1):
+            left = tuple((side + 2 * ((kernel - 1) // 2) - kernel) // stride + 1 for side in left)
+            if min(left) < 1:
+                raise ValueError(
+                    f"a critic of {len(self.layers)} layers leaves nothing of {size[0]} x {size[1]} after layer {k}; "
+                    "take fewer layers, or smaller strides"
+                )
+            if self.norm and 1 < k < len(self.layers) and left == (1, 1):
+                raise ValueError(
+                    f"layer {k} of the critic leaves one pixel of {size[0]} x {size[1]}, and instance normalization "
+                    "makes that 0 in all images; take fewer layers, or norm=False"
+                )
 
 
 class CycleGAN(nn.Module):
@@ -166,7 +187,7 @@ class CycleGAN(nn.Module):
         critic_norm: see `PatchCritic`.
 
     Raises:
-        ValueError: for domains of different height or width, or one that cannot be halved `downs` times.
+        ValueError: for domains of different height or width, or images too small for the translators or the critics.
 
     Source:
         Zhu et al. (2017), arXiv 1703.10593.
@@ -204,6 +225,7 @@ class CycleGAN(nn.Module):
         if not dense:
             _check_depth(x_shape[1:], downs, norm)
         self.critics = nn.ModuleDict({a: PatchCritic(self.shapes[a][0], **critic) for a in "xy"})
+        self.critics["x"].check_size(x_shape[1:])
 
     @property
     def G(self) -> nn.Module:

@@ -416,6 +416,13 @@ def test_what_does_not_fit_is_refused_in_one_line():
         (ValueError, "one height and width in both domains", lambda: CycleGAN((1, 8, 8), (1, 8, 9))),
         (ValueError, r"multiples of 4 for downs=2, got \(6, 8\)", lambda: CycleGAN((1, 6, 8), (1, 6, 8), downs=2)),
         (ValueError, "downs=3 leaves one pixel of 8 x 8", lambda: build(downs=3)),
+        (ValueError, "4 layers leaves nothing of 8 x 8 after layer 4", lambda: build(critic_layers=((4, 2),) * 4)),
+        (ValueError, "nothing of 2 x 2 after layer 2", lambda: PatchCritic(1, layers=((4, 2),) * 2)(x[..., :2, :2])),
+        (
+            ValueError,
+            "layer 3 of the critic leaves one pixel of 8 x 8",
+            lambda: build(critic_layers=((4, 2), (4, 2), (4, 2), (1, 1)), critic_norm=True),
+        ),
         (ValueError, "odd kernel", lambda: Translator(1, 1, kernel=4)),
         (ValueError, "channels and width >= 1", lambda: Translator(0, 1)),
         (ValueError, r"H and W multiples of 4, got \(2, 1, 6, 8\)", lambda: Translator(1, 1, downs=2)(x[:, :, :6])),

@@ -273,7 +273,7 @@ def test_every_command_has_help(command):
     [
         (
             ["train", "gated_pixelcn"],
-            "did you mean 'gated_pixelcnn'? known: classifier, color_pixelcnnpp, conditional_dcgan,",
+            "did you mean 'gated_pixelcnn'? known: char_transformer, classifier, color_pixelcnnpp,",
         ),
         (["train", "pixelcnn", "--data", "digts"], "did you mean 'digits'? known: bars_and_stripes, digits, glyphs"),
         (["train", "pixelcnn", "--data", "imagenet"], "no data set 'imagenet'; known: bars_and_stripes"),
