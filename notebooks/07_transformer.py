@@ -88,7 +88,8 @@ lesson07.next_characters(expected, line, validation.vocabulary, at=40)
 # An **n-gram** table counts which character followed the last few.
 # The library's [`NGram`](../garm_course/autoregressive/ngram.py) mixes every table with the next shorter one, because most contexts never occurred (Witten and Bell, 1991).
 # With more context the table knows more, but it has seen each context less often.
-# How many characters of context are best? Compressors answer as well: what they save is what they predict.
+# How many characters of context are best?
+# Compressors are rivals, too: what they save is what they predict.
 
 # %%
 guess("best number of characters before, for a table", ...)  # a number in place of the dots, if you like
@@ -99,8 +100,7 @@ nats = {}
 for order in range(7):
     table = NGram((128,), 96, order=order).fit_counts(train.tokens)
     nats[order] = -log_probs_in_context(table, validation, CONTEXT).mean().item()
-best = min(nats, key=nats.get)
-report("best number of characters before, for a table", best, claimed=4, tolerance=0, exact=True)
+report("best number of characters before, for a table", min(nats, key=nats.get), claimed=4, tolerance=0, exact=True)
 for order, claimed in ((0, 3.24), (2, 1.90), (4, 1.385)):
     report(f"table, {order} before", nats[order], claimed=claimed, tolerance=0.06, unit="nats")
 
@@ -113,15 +113,16 @@ report("bzip2, after it has compressed the training text", after["bz2"], claimed
 
 # %% [markdown]
 # Four characters of context are best for a table of this much text.
-# A strong general compressor is better still, once it may quote the training text: a reference manual repeats itself, and bzip2 finds repetitions of any length.
-# That is the bar: 1.385 nats for counting, 1.22 for quoting.
+# The best of three compressors, bzip2, is better still once it has read the training text: a reference manual repeats itself, and bzip2 finds repetitions of any length.
+# It also adapts to the text that it compresses; our tables and networks do not.
+# So there are two numbers to beat: 1.385 nats for counting, 1.22 for compression.
 #
 # ## 3 A query asks, keys answer
 #
 # A table of 4 characters cannot know that a bracket was opened 30 characters ago.
 # A network could average features of *all* earlier characters, but the plain average of a bag of characters is the same for "not if" and "if not".
 # Attention learns *which* earlier positions matter now.
-# Each position $t$ computes a **query** $q_t$ (what am I looking for?), and every position $s$ offers a **key** $k_s$ (what have I got?) and a **value** $v_s$ (what do I say?), all vectors of $D$ numbers.
+# From the features $x_t$ of each position, three learned matrices compute a **query** $q_t$ (what am I looking for?), a **key** $k_t$ (what do I have?) and a **value** $v_t$ (what do I say?), all vectors of $D$ numbers, the rows of $Q$, $K$ and $V$.
 # The output at $t$ is an average of values, weighted by how well the keys fit the query:
 #
 # $$y_t = \sum_{s \le t} a_{ts}\, v_s, \qquad a_{ts} = \frac{\exp(q_t \cdot k_s / \sqrt D)}{\sum_{r \le t} \exp(q_t \cdot k_r / \sqrt D)} \tag{7.2}$$
@@ -134,7 +135,7 @@ report("bzip2, after it has compressed the training text", after["bz2"], claimed
 #
 # $$\operatorname{Var}(q \cdot k) = \sum_{j=1}^{D} \operatorname{Var}(q_j k_j) = D \tag{7.3}$$
 #
-# Without the root, scores of 64 features would have a spread of 8, a softmax of such scores picks one position with probability near 1, and its gradient nearly vanishes.
+# Without the root, scores from 64 features would have a standard deviation of 8; a softmax of such scores puts most of its weight on one position, and its gradient becomes small.
 
 # %%
 rng = seed(0)
@@ -204,8 +205,8 @@ report("gradient from later positions", slope[0, 0, 5:].abs().max(), claimed=0, 
 # $$f(PX) = P f(X), \qquad f(X) = \operatorname{softmax}\!\big(Q K^\top / \sqrt D\big)\, V, \tag{7.5}$$
 #
 # because $PQ (PK)^\top = P\,(QK^\top)\,P^\top$, the softmax works row by row, and $P^\top P = I$ cancels in front of $V$.
-# The mask breaks this symmetry, but only a little: the last position still sees a bag of the others.
-# So the order must enter through the features.
+# The mask breaks this symmetry, but weakly: in one layer, the last position still sees a bag of the others.
+# So we let the order enter through the features.
 # **Rotary positions** turn queries and keys.
 # Take features $j$ and $j + D/2$ as a point in the plane and turn it by the angle $p\,\theta_j$ at position $p$, with $\theta_j = 10000^{-2j/D}$.
 # Write $R_p$ for all these turns.
@@ -248,7 +249,7 @@ report("products two places apart, here and 100 places later: off by", (near - f
 # %% [markdown]
 # ## 5 One layer that trains, reads a prompt and takes single steps
 #
-# Keys and values of a position depend on earlier positions only.
+# The key and value of a position depend on it and on earlier positions only.
 # While we draw a text they never change, so we keep them: this is the **cache**.
 # New positions compute their own queries, keys and values and look at the cache as well.
 # Cut a sequence into any pieces and feed them one after the other, each with the cache of those before, and you get the rows of the whole:
@@ -307,9 +308,10 @@ report("pieces of 3, 1, 2 and 1 against the whole", difference, claimed=0, toler
 # A cache grows with every character.
 # A **window** of $w$ positions bounds it, and since one query asks all keys alike, their order in memory does not matter:
 #
-# $$\sum_s a_{ts} v_s \ \text{is the same for every order of the pairs } (k_s, v_s), \qquad \text{reach of } L \text{ layers} = 1 + L\,(w - 1) \tag{7.9}$$
+# $$\sum_s a_{ts} v_s \ \text{is the same for every order of the pairs } (k_s, v_s), \qquad \text{reach of } N \text{ layers} = 1 + N\,(w - 1) \tag{7.9}$$
 #
-# So a ring of $w$ slots is enough, each new key overwrites the oldest, as in lesson 06.
+# Each layer reaches $w - 1$ positions further back.
+# A ring of $w$ slots is therefore enough: each new key overwrites the oldest, as in lesson 06.
 # The library's transformer does this, and an audit checks that it forgets exactly what it should:
 
 # %%
@@ -324,11 +326,11 @@ report("the audit finds a memory that is too long", int(not forgets(windowed)), 
 # Each block adds attention, and then the output of a small network that works on every position alone.
 # Before each of them, the features are divided by the root of their mean square (*RMSNorm*).
 #
-# Two choices matter so much at this size that they belong in the model.
+# Two choices speed up training at this size.
+# Take away either, with `taps=0` or `muon=None`, and 600 steps end more than 0.2 nats higher (one run each, at the same learning rate).
 # First, attention needs many steps to learn to look at the neighbor.
-# So three causal taps (a convolution, as in lesson 04, over the last three characters) hand the neighbors over for free.
-# Second, the matrices in the blocks are trained by **Muon** (Jordan et al., 2024), which takes a momentum step whose singular values have all been made equal, so that no direction of a matrix is left behind.
-# Take away either of them, with `taps=0` or `muon=None`, and train again: in one run each, it cost more than 0.2 nats.
+# So three causal taps (a convolution, as in lesson 04, with one weight per feature) add the three characters before the newest one.
+# Second, the matrices in the blocks are trained by **Muon** (Jordan et al., 2024), which takes a momentum step whose singular values have been made nearly equal, so that no direction of a matrix is left behind.
 
 
 # %%
@@ -375,8 +377,8 @@ windows = load("pydoc", "train", length=64, stride=1)  # a window at every chara
 seed(0)
 model = MyTransformer(64, 96)
 report("untrained, perplexity", (loss(model, train.x[:4, :64], None) / 64).exp().item(), claimed=96, tolerance=1e-3)
-leaks = int(not causality(model.double(), (9,), levels=96))
-report("the audit of lesson 02 finds a leak", leaks, claimed=0, tolerance=0, exact=True)
+result = causality(model.double(), (9,), levels=96)
+report("the audit of lesson 02 finds a leak", int(not result), claimed=0, tolerance=0, exact=True)
 
 # %% [markdown]
 # Now train it: 600 steps of 16 windows, in some twenty seconds.
@@ -409,10 +411,10 @@ report("our transformer after 600 steps", mine, claimed=1.50, tolerance=0.06, un
 # ## 7 The ladder
 #
 # Our network has read $600 \cdot 16 \cdot 64$ characters, twice the training text, and the table has counted each character once.
-# Still, the table wins.
-# More training changes that: the recorded transformer of section 1 has 351,264 parameters and took 1,500 steps with windows of 128 (`garm train char_transformer --data pydoc`).
+# Still, the table wins, on a test that is hard on our network: trained on windows of 64, it is scored at places 65 to 128, where it has never been.
+# A larger network does better: the recorded transformer of section 1 has 351,264 parameters and took 1,500 steps with windows of 128 (`garm train char_transformer --data pydoc`).
 # Beside it stands a recorded **LSTM** (lesson 03) with 575,840 parameters, 1,000 steps and windows of 64 (`garm train token_lstm --data pydoc`).
-# These runs differ in size, steps and windows, so the ladder says what was reached, not which idea is better.
+# Both are the best of three seeds on validation text, and the runs differ in size, steps and windows, so the ladder says what was reached, not which idea is better.
 #
 # Two models can also be **mixed**: with weight $\lambda$ on the network and $1 - \lambda$ on the table,
 #
@@ -473,14 +475,12 @@ report("test: bzip2 after the training text", compressors(test.text, train.text)
 
 # %% [markdown]
 # On validation text the recorded transformer beats bzip2; on test text it does not, and with the table it comes close.
-# (That comparison is not equal: bzip2 may quote from all that came before, while the network sees 127 characters at most.)
-# The three know different things: the network generalizes, the table remembers short strings exactly, and bzip2 quotes long ones.
+# A likely reason: the network generalizes, the table remembers short strings exactly, and bzip2 reuses long ones.
 #
 # ## 8 What does the network look at?
 #
-# Two pictures.
-# The first shows the attention of all heads on one line: each row is a character to predict, and dark columns are where the head looks.
-# Look for heads that stay near the diagonal, which is the newest character, and for the last row: who finds the open bracket?
+# The first picture shows the attention of all heads on one line: each row is a character to predict, and dark columns are where the head looks.
+# Look for heads that stay near the diagonal, which is the newest character, and at the last row: which head finds the open bracket?
 
 # %%
 snippet = "object.__len__(self)"
@@ -498,7 +498,7 @@ lesson07.attention_maps(
 x, token = validation.x[:100], validation.vocabulary.index
 looks = network.attention(x)
 local = max(sum(layer.diagonal(-back, -2, -1)[..., 64:].mean((0, 2)) for back in range(4)).max() for layer in looks)
-report("weight of the last four characters, most local head", local, claimed=0.52, tolerance=0.05)
+report("weight of the last four characters, most local head", local, claimed=0.5, tolerance=0.05)
 opened = torch.where(x == token("("), torch.arange(128), -1).cummax(1).values[:, :-1]  # the last one so far
 far, closes = (opened >= 0) & (torch.arange(1, 128) - opened > 4), x[:, 1:] == token(")")
 weights = looks[2][:, 2, 1:].gather(-1, (opened + 1)[..., None])[..., 0]  # column s has read character s - 1
@@ -508,9 +508,9 @@ print(f"its weight on the last open bracket at all other characters ≈ {weights
 # %% [markdown]
 # Heads divide the work.
 # The most local one gives half of its weight to the last four characters.
-# Head 3 of layer 3 looks back at the last open bracket, five or more characters before, and gives it a quarter of its weight where a bracket closes, far more than elsewhere.
+# Head 3 of layer 3 has an eye on the last open bracket: five or more characters later, it gives the bracket a quarter of its weight where a bracket closes, and far less elsewhere.
 # No table of four characters can do that.
-# No head copies the newest character alone: the taps have already delivered it.
+# No head copies the newest character alone, as heads of other transformers do, perhaps because the taps deliver its neighbors.
 #
 # The second shows what context is worth: nats by place in a window of 128 characters.
 
@@ -518,17 +518,17 @@ print(f"its weight on the last open bracket at all other characters ≈ {weights
 by_place = -torch.cat([network.position_log_probs(x) for x in validation.x.split(64)]).detach().mean(0)
 show.curves(
     {"recorded transformer": (range(1, 129), by_place)},
-    baselines={"mean of places 65 to 128": by_place[64:].mean().item()},
+    baselines={"places 65 to 128": by_place[64:].mean().item()},
     xlabel="place in the window",
     ylabel="nats per character",
     title="The first few characters of a window pay for having no past",
-    alt="Nats per character against the place in the window: 3.1 at the first place, below 1.5 from the fifth place "
+    alt="Nats per character against the place in the window: 3.1 at the first place, below 1.6 from the fifth place "
     "on, then up and down around 1.15.",
 )
 report("characters 65 to 128", by_place[64:].mean(), claimed=1.14, tolerance=0.08, unit="nats")
 
 # %% [markdown]
-# So a likelihood of text belongs to a window length: over windows of 128 from their first character on, the recorded model costs 1.22 nats, and with at least 64 characters of context 1.16.
+# So a likelihood of text belongs to a window length: over windows of 128 from their first character on, this model costs ≈ 1.216 nats, and with 64 characters of context ≈ 1.16.
 # That is why every number of the ladder was measured in context.
 #
 # ## 9 Use it: continue, sharpen, constrain
@@ -558,33 +558,34 @@ lesson07.pages(
 )
 
 # %% [markdown]
-# Do not judge by eye alone.
-# Two numbers: **novelty**, the share of strings of eight characters that never occur in the training text, and **repetition**, the share that already stood in the same sample.
+# Two numbers judge such text better than the eye: **novelty**, the share of strings of eight characters that never occur in the training text, and **repetition**, the share that already stood in the same sample.
 # Held-out text gives the yardstick.
 
 # %%
-pieces = [test.text[i : i + size] for i in range(0, 16 * size, size)]
+drawn_texts = {t: [text[len(prompt) :] for text in texts[t]] for t in texts}  # without the prompt
+own = size - len(prompt)
+pieces = [test.text[i : i + own] for i in range(0, 16 * own, own)]
 report("novelty of held-out text", novelty(pieces, train.text).value, claimed=0.5, tolerance=0.15)
-values = {t: (novelty(texts[t], train.text).value, repetition(texts[t]).value) for t in texts}
+values = {t: (novelty(drawn_texts[t], train.text).value, repetition(drawn_texts[t]).value) for t in texts}
 for t, claimed in ((0.5, 0.2), (1.0, 0.5), (1.5, 0.75)):
     report(f"novelty at temperature {t}", values[t][0], claimed=claimed, tolerance=0.15)
-report("repetition at temperature 0.5", values[0.5][1], claimed=0.08, tolerance=0.1)
+report("repetition of held-out text", repetition(pieces).value, claimed=0.13, tolerance=0.05)
 report("repetition at temperature 1", values[1.0][1], claimed=0.01, tolerance=0.03)
 
 # %% [markdown]
-# Temperature 1, the model itself, comes closest to held-out text.
-# Colder is less new and repeats itself.
-# Hotter is new because it is noise.
+# Temperature 1, the model itself, matches the novelty of held-out text, but not its repetition: the manual repeats itself far more than the samples do.
+# Colder samples are less new and repeat themselves more; hotter samples are new because they are noise.
 #
 # **A grammar.** Some texts must obey a rule: brackets that close, or a date.
-# A finite automaton says which characters may come next, and the sampler draws among these.
+# A finite automaton says which characters may come next so that the text can still end correctly, and the sampler draws among these.
 # What does that do to the distribution?
 # Let $m_t$ be the probability that the model gives to all allowed characters together at step $t$.
 # The sampler divides by it, so it draws from
 #
 # $$q(x) = \frac{p(x)}{\prod_t m_t(x)}, \qquad \mathbb E_{q}\Big[\prod_t m_t\Big] = \sum_{x \in A} p(x) = P(A), \qquad p(x \mid A) = \frac{q(x) \prod_t m_t(x)}{P(A)} \tag{7.11}$$
 #
-# So $q$ is *not* the model's distribution given the grammar $A$, since beginnings that lead into narrow alleys are drawn too often; but the weights $\prod_t m_t$ repair it.
+# So $q$ is *not* the model's distribution given the set $A$ of texts that obey the rule: a beginning after which the model rarely obeys is drawn too often.
+# The weights $\prod_t m_t$ repair this.
 # A case small enough to enumerate, four characters from an alphabet of three, where 2 must not follow 2 and the text must not end with 0:
 
 # %%
@@ -605,7 +606,7 @@ distance = [0.5 * (share - exact / exact.sum()).abs().sum() for share in (plain,
 report("weights bring the draws closer to p(x | A)", int(distance[1] < distance[0]), claimed=1, tolerance=0, exact=True)
 
 # %% [markdown]
-# Now on text: continue `print(` so that all brackets are closed at the end, with at most three open.
+# Now on text: continue `print(` on one line so that all brackets are closed at the end, with at most three open (draws from $q$, not reweighted).
 
 # %% tags=["exact"]
 follows = torch.arange(4)[:, None].repeat(1, 96)
@@ -645,12 +646,12 @@ report("windows come back bit for bit", int(same), claimed=1, tolerance=0, exact
 #
 # Attention does not care what the tokens are.
 # The library's [`PixelTransformer`](../garm_course/autoregressive/transformer.py) reads the 64 pixels of a digit in raster order; each position sees its neighbors left and above as inputs, and each head has a bias for every displacement.
-# On the ladder of lessons 02 to 05 it stands here (`garm train pixel_transformer --data digits`, three seeds):
+# On the ladder of lessons 02 to 05 it stands here (`garm train pixel_transformer --data digits`, three seeds); PixelCNN++ and the recurrent GRU reach slightly lower means in less processor time:
 
 # %%
 show.likelihood_ladder(
     recorded_on("digits", lesson=7), highlight=["pixel_transformer"],
-    title="A transformer over pixels joins the best convolutions",
+    title="A transformer over pixels comes close to PixelCNN++ and the GRU",
 )  # fmt: skip
 
 # %%
@@ -690,23 +691,22 @@ class Leaky(MyTransformer):
 
 seed(0)
 leaky = trained(Leaky(64, 96), budget(smoke=3, quick=150, full=1500), "leaky")
-too_good = -scores(leaky).mean()
-report("leaky, below 0.7 nats", int(too_good < 0.7), claimed=1, tolerance=0, exact=True)
+report("half a nat below every honest model", int(-scores(leaky).mean() < 0.63), claimed=1, tolerance=0, exact=True)
 print(str(causality(leaky, (9,), levels=96)).splitlines()[0])
 babble = leaky.sample_naive(budget(smoke=2, quick=8, full=8), length=60, rng=seed(0))
 report("its samples cost more than 3 nats under the honest model",
        int(-model.log_prob(babble).mean() / 60 > 3), claimed=1, tolerance=0, exact=True)  # fmt: skip
 
 # %% [markdown]
-# The loss falls through every floor, because the answer is among the inputs.
+# The loss falls far below that of every honest model, because the answer is among the inputs.
 # The samples are noise: while drawing, the next character is not there to be copied.
 # Three alarms went off: a likelihood far below that of a strong compressor, an audit that names the position, and samples that do not fit their likelihood.
 #
 # ## 12 Check yourself
 #
-# 1. A model reports a perplexity of 20 over tokens of about four characters, and another one 3 over characters. Which is better?
+# 1. On the same text, one model reports a perplexity of 20 over tokens of about four characters, another model 3 over characters. Which is better?
 #
-# <details><summary>Answer</summary>Per character the first one costs ln 20 / 4 = 0.75 nats, the second ln 3 = 1.10 nats. Perplexities compare only over the same units; bits per byte always compare.</details>
+# <details><summary>Answer</summary>Per character the first one costs ln 20 / 4 = 0.75 nats, the second ln 3 = 1.10 nats. Perplexities compare only over the same units; bits per byte compare whenever the text is the same.</details>
 #
 # 2. You train with dropout and forget to switch it off when you fill the cache. What breaks?
 #
@@ -739,12 +739,15 @@ report("its samples cost more than 3 nats under the honest model",
 #
 # ## Where next
 #
-# GPT-2 and GPT-3 are this model with more of everything (Radford et al., 2019; Brown et al., 2020, arXiv [2005.14165](https://arxiv.org/abs/2005.14165)); they predict tokens of several characters.
+# Attention began inside a recurrent translator (Bahdanau et al., 2014, arXiv [1409.0473](https://arxiv.org/abs/1409.0473)).
+# GPT-2 and GPT-3 are much larger causal transformers with learned positions (Radford et al., 2019; Brown et al., 2020, arXiv [2005.14165](https://arxiv.org/abs/2005.14165)); they predict tokens of several characters.
 # FlashAttention computes (7.2) exactly with less memory traffic (Dao et al., 2022, arXiv [2205.14135](https://arxiv.org/abs/2205.14135)); grouped queries shrink the cache (Ainslie et al., 2023, arXiv [2305.13245](https://arxiv.org/abs/2305.13245)); state spaces replace it by a state of fixed size (Gu and Dao, 2023, Mamba, arXiv [2312.00752](https://arxiv.org/abs/2312.00752)).
 # Without any positions a causal transformer still learns some order from its mask (Haviv et al., 2022, arXiv [2203.16634](https://arxiv.org/abs/2203.16634)).
 # On grammars: Willard and Louf, 2023, arXiv [2307.09702](https://arxiv.org/abs/2307.09702), and on (7.11) Park et al., *Grammar-Aligned Decoding*, NeurIPS 2024, arXiv [2405.21047](https://arxiv.org/abs/2405.21047).
 # Muon: Jordan et al., 2024, kellerjordan.github.io/posts/muon; Liu et al., 2025, arXiv [2502.16982](https://arxiv.org/abs/2502.16982).
-# On images: Chen et al., *Generative Pretraining from Pixels*, ICML 2020.
+# On images: Parmar et al., *Image Transformer*, ICML 2018, arXiv [1802.05751](https://arxiv.org/abs/1802.05751); Chen et al., *Generative Pretraining from Pixels*, ICML 2020.
+#
+# As in [lesson 04](04_pixelcnn.ipynb), the mask makes the model autoregressive, whatever its layers are.
 #
 # Next: [lesson 08](08_wavenet.ipynb) replaces attention by dilated convolutions, and text by sound.
 

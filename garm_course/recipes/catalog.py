@@ -89,7 +89,7 @@ RECIPES = {
         TextRecipe("char_transformer", "pydoc", {"width": 96, "layers": 3, "heads": 3, "dropout": 0.05},
                    {"steps": 1500, "batch_size": 16, "lr": 4e-3, "muon": 0.02, "evaluate_every": 100}, {"steps": 4000},
                    data_options={"length": 128}),
-        TextRecipe("token_lstm", "pydoc", {"hidden": 256},  # as many steps and characters as lesson 07 trains live
+        TextRecipe("token_lstm", "pydoc", {"hidden": 256},
                    {"steps": 1000, "batch_size": 16, "lr": 4e-3, "evaluate_every": 100}, {"steps": 4000},
                    data_options={"length": 64}),
         SoundRecipe("wavenet", "plucked", {},
