@@ -11,7 +11,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/garm-course/garm-course/blob/v0.1.0/notebooks/08_wavenet.ipynb) [![Launch on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/garm-course/garm-course/v0.1.0?labpath=notebooks%2F08_wavenet.ipynb)
 #
-# **A plucked string is a few coin flips and one equation. How close to the coin flips can a network come that was told neither?**
+# **A plucked string is a few coin flips and one equation. How close does a network come to the entropy of the flips if nobody tells it the equation?**
 #
 # | | |
 # |---|---|
@@ -79,7 +79,7 @@ show.audio(
 #
 # $$y_t = \pm a \quad (t < p), \qquad y_t = \frac{g}{2}\,(y_{t-p} + y_{t-p-1}) \quad (t \ge p),$$
 #
-# with loudness $a$ (0.4 or 0.8, a coin flip), damping $g = 0.98$, and $p$ = 36, 27 or 20 samples for A3, D4 and G4.
+# with $y_{-1} = 0$, loudness $a$ (0.4 or 0.8, a coin flip), damping $g = 0.98$, and $p$ = 36, 27 or 20 samples for A3, D4 and G4.
 # The mean of two neighbors smooths the wave a little in every period, so high frequencies die first.
 #
 # How much is there to predict?
@@ -194,7 +194,8 @@ report("the physicist with one period of memory", physicist.sum(1).mean(), claim
 #
 # $$R = 1 + (k - 1) \sum_{l=1}^{L} d_l \tag{8.2}$$
 #
-# because one output sees itself, and each layer looks $(k - 1)\,d_l$ samples further back.
+# because one output sees the input at its own time, and each layer looks $(k - 1)\,d_l$ samples further back.
+# (In section 5 the input is shifted by one sample; $R$ then counts the samples *before* the one that is predicted.)
 # With $k = 2$ and dilations $1, 2, 4, \dots$, every additional layer doubles the reach.
 # Move the slider until all three strings are reached:
 
@@ -288,7 +289,8 @@ report("the latest of them", int(heard.max()), claimed=80, tolerance=0, exact=Tr
 #
 # $$\begin{aligned} (a, b) &= W_l *_{d_l} h + \beta_l \\ z &= \tanh(a) \odot \sigma(b) \\ s &\leftarrow s + S_l\, z \\ h &\leftarrow h + R_l\, z \end{aligned} \tag{8.4}$$
 #
-# Here $*_d$ is your causal convolution, $a$ and $b$ are the first and the second half of its $2C$ channels, and $\odot$ multiplies element by element.
+# Here $s$ starts at 0, $*_d$ is your causal convolution with weights $W_l$, $a$ and $b$ are the first and the second half of its $2C$ channels, $\sigma(b) = 1/(1 + e^{-b})$, and $\odot$ multiplies element by element.
+# The matrices $S_l$ (skip) and $R_l$ (residual) act on the channels at each time.
 # The bias $\beta_l$ is where the *note* comes in: each note has its own bias in every gate.
 # Residual connections let gradients pass through many layers; skip connections let the output read every time scale directly.
 
@@ -351,7 +353,8 @@ report("the audit of lesson 02 finds a leak", int(not result), claimed=0, tolera
 # ## 6 Ring buffers draw without computing anything twice
 #
 # Drawing a sound takes a pass of the network for every sample, unless the layers remember.
-# A layer with two taps needs only its own input from $d$ samples ago, so it keeps the last $d$ inputs in a ring buffer (lesson 06, Paine et al.), and a new sample costs one column of features.
+# A layer with two taps needs only its newest input and its input from $d$ samples ago.
+# It keeps the last $d$ inputs in a ring buffer (lesson 06, Paine et al.), so a new sample costs one column of features per layer.
 # How fast is that?
 # The **real-time factor** compares computing with playing:
 #
@@ -380,7 +383,9 @@ report("samples that differ, cached and naive", (same[0] != same[1]).sum(), clai
 # %% [markdown]
 # Keep apart what such a number says and what it does not.
 # It belongs to this machine, to one sound at a time, to 8,000 samples a second, and to a network of six narrow layers.
-# WaveNet for speech has dozens of wider layers at 16,000 samples or more, and it was far from real time until its authors replaced the loop: Parallel WaveNet (2018) distills the model into one that makes all samples at once, more than 20 times faster than real time.
+# It also flatters the ring buffers: the naive loop recomputes all 1,000 samples for each new one, although the 64 in reach would do.
+# WaveNet for speech has dozens of wider layers at 16,000 samples or more, and at first it was far from real time.
+# Deep Voice (2017) kept the loop and got there with a smaller WaveNet and hand-optimized code; Parallel WaveNet (2018) replaced the loop: it distills the model into one that makes all samples at once, more than 20 times faster than real time.
 # Ring buffers save work, but they do not remove the 1,000 steps that wait for each other.
 # The last line of the cell is the strict test of lesson 06: the library's ring buffers and a loop over your stack draw the same sounds from the same random numbers.
 #
@@ -416,12 +421,13 @@ def memory_floor(r: int) -> float:
     return sum(entropy(w) - (entropy(w[:, :-1]) if w.shape[1] > 1 else 0.0) for w in windows)
 
 
-for r, claimed in ((0, 755.4), (1, 319.6), (2, 87.5), (4, 50.4), (11, 6.93)):
+for r, claimed in ((0, 755.4), (1, 319.6), (2, 87.5), (4, 50.4), (9, 13.86), (11, 6.93)):
     report(f"floor with {r} samples of memory", memory_floor(r), claimed=claimed, tolerance=0.1, unit="nats")
 
 # %% [markdown]
 # With 11 samples ($p + 1$) only the ten coin flips remain, $10 \ln 2 = 6.93$ nats.
-# With less memory every model pays more.
+# Ten samples happen to be enough as well: sample 10 is a damped copy of sample 0 and shows its sign after sample 0 has left the window.
+# With nine the floor doubles, and with fewer it rises further.
 # But look at how little the *information* limit asks for: with four samples, 50 nats would do.
 # Such a model would have to recognize, from four rounded samples, which of 1,024 sounds is playing.
 # A network finds the equation more easily than such a table of sounds, and the equation needs a whole period.
@@ -481,11 +487,11 @@ show.curves(
 
 # %% [markdown]
 # Both networks learn that a pluck is a choice between few levels.
-# Then the string's means create more and more different levels, and the cost rises until sample 250 or so; later the wave is smooth and easier to continue.
-# The long network pays less in every part of a note.
+# Then the string's means create more and more different levels, and the cost rises until sample 250 or so; later the wave is smooth and easier to continue, until the cost levels off near sample 700.
+# The two networks are close for the first 80 samples or so; from there on the long network pays less.
 # Right after the pluck both even beat the physicist: they know that only a few levels occur there, and the physicist takes every level as a whole interval.
 # Over a whole note, neither comes near the physicist in so short a run.
-# (This is one seed. With two other seeds both numbers moved by less than 30 nats.)
+# (This is one seed. With two other seeds the costs of both networks moved by less than 30 nats.)
 #
 # The gap is about a tenth of the nats.
 # Is that much or little?
@@ -524,7 +530,7 @@ show.audio(
 # **Pitch.** A wave of period $P$ resembles itself after a shift of $P$ samples, so its autocorrelation has a peak there.
 # Two details matter.
 # The string's period is not $p$ but $p + \tfrac12$, because the mean of two samples delays the wave by half a sample; and a shift by two periods, $2p + 1$, fits *better* because it is an integer.
-# A judge that takes the highest peak therefore puts most notes an octave too low.
+# A judge that takes the highest peak therefore puts all 150 test notes an octave too low.
 # The library's [`pitch`](../garm_course/evaluation/sound.py) takes the first peak that is at least 80 % of the highest.
 # Judge the judge first, on real notes:
 
@@ -543,13 +549,14 @@ for name, claimed in (("reach 15", 0.02), ("reach 64", 0.97)):
     report(f"drawn notes with the right pitch, {name}", share, claimed=claimed, tolerance=0.08)
 
 # %% [markdown]
-# **A tenth of the nats is all of the pitch.**
-# The network that cannot see a period plays almost no note in tune, and the one that can plays almost all of them in tune.
-# A small step on one scale can be everything on another, so measure both.
+# **A tenth of the nats decides whether the notes are in tune.**
+# The network that cannot see a period plays almost no note in tune, and the network that can plays almost all of them in tune (36 drawn notes each, one seed).
+# A small difference in nats can be a large difference to the ear, so measure both.
 #
 # **Decay.** Put $y_t = z^t$ into the string's equation: it solves it if $z^{p+1} = \tfrac g2 (z + 1)$.
 # On the unit circle, $\tfrac12(z + 1) = \cos(\omega/2)\, e^{i\omega/2}$ for $z = e^{i\omega}$: the mean of two neighbors turns the wave by half a sample and weakens it by a cosine.
-# So the frequencies are $\omega_m = 2\pi m / (p + \tfrac12)$ up to a tiny correction, and in every period harmonic $m$ fades by
+# Since $g$ is close to 1, the solutions lie close to this circle, so divide the equation by $z^{1/2}$: $z^{p + 1/2} \approx g \cos(\omega/2)$.
+# The angle of the left side must be a multiple of $2\pi$, so $\omega_m = 2\pi m / (p + \tfrac12)$, and its length is the factor by which harmonic $m$ fades in one period:
 #
 # $$g_m = g \cos\!\Big(\frac{\pi m}{p + \tfrac12}\Big) \tag{8.8}$$
 
@@ -582,7 +589,7 @@ report("harmonic 4 of G4, drawn", decay["reach 64"][3], claimed=0.94, tolerance=
 #
 # ## 9 With ten times the training, the first harmonics fade as they should
 #
-# The library's recipe trains twelve layers, which reach 127 samples, on ten times as many notes (`garm train wavenet --data plucked --seed 0`, about five minutes of processor time).
+# The library's recipe trains twelve layers, which reach 127 samples, for 8,000 examples instead of 800, that is, four passes over the same 2,000 notes (`garm train wavenet --data plucked --seed 0`, about five minutes of processor time).
 # Nothing is equal in this comparison: more layers, more reach, more steps, another optimizer.
 # It shows how far the method goes, not which of the changes matters.
 
@@ -616,7 +623,8 @@ show.audio(
 # %% [markdown]
 # <details><summary>Which one is real?</summary>The second one. In the spectrogram of the first there is noise between the harmonics.</details>
 #
-# The cost falls to less than half, with all three seeds; with the best one every note is in tune, and the first three harmonics now fade as (8.8) says.
+# The cost falls to less than half with all three seeds.
+# With the best seed, almost every drawn note is in tune, and the third harmonic of G4 fades as (8.8) says, but the fourth still rings too long.
 # But 1,093 nats are still twice the physicist's 512, and 55 times the entropy.
 # One judge stays merciless: `test.log_prob` of a drawn sound is $-\infty$, because no string of the data set makes exactly these 1,000 levels.
 #
@@ -642,7 +650,8 @@ report("halfway sounds that play A3 or D4", one_note, claimed=28, tolerance=12)
 
 # %% [markdown]
 # It does not.
-# Most of these sounds are an A3 or a D4, as if the pluck had decided which, and the rest have no clear pitch.
+# Most of these sounds are an A3 or a D4 to within one sample of the period, as if the pluck had decided which.
+# The rest miss both by more, but almost none of them lies in the middle.
 # If the network stored the period as a number, the mean would be a note in between.
 # It behaves as if it had three habits instead, each of copying from a certain distance, and one of them wins.
 #
@@ -673,7 +682,7 @@ report("different levels in a sound that the leaky network draws", len(drawn.uni
 # The leaky network needs half a nat for a note whose coin flips alone cost 20.
 # And when it draws, it is silent: it repeats one level, because all that it has learned is to copy the sample that it sees.
 # There were three warnings.
-# A likelihood below the entropy is impossible for an honest model, and one below the physicist's deserves a second look.
+# An average cost below the entropy is impossible for a model that does not see the answer, and a cost below the physicist's deserves a second look.
 # The audit `causality` names the leak in a second.
 # And what it plays is silence, whatever the likelihood says.
 # Where the entropy is unknown, as it is for speech, only the last two warnings remain.
@@ -695,7 +704,7 @@ report("different levels in a sound that the leaky network draws", len(drawn.uni
 #
 # 4. A friend reports 1.2 nats per sample on notes of 100 samples and you measure 2 on notes of 1,000. Whose model is better?
 #
-# <details><summary>Answer</summary>One cannot say. In 100 samples the pluck, which costs ln 2 = 0.69 a sample for everybody, is a fifth to a third of the sound. Compare the same notes at the same length.</details>
+# <details><summary>Answer</summary>You cannot tell. In 100 samples the pluck, which costs every honest model about ln 2 = 0.69 a sample, is 20 to 36 % of the sound; in 1,000 samples it is at most 4 %. Compare the same notes at the same length.</details>
 #
 # 5. You have an RTF of 0.5 for sixteen sounds drawn together. Can you play a live instrument with it?
 #
@@ -705,9 +714,9 @@ report("different levels in a sound that the leaky network draws", len(drawn.uni
 # ## Take-aways
 #
 # - Mu-law spends 256 levels where the ear needs them; rounding hides information that older samples can return.
-# - Dilations double the reach with every layer. At equal parameters and steps, reaching a period was worth a tenth of the nats and all of the pitch.
+# - Doubling dilations double the reach with every layer. At equal parameters and steps, the network that reaches a period needed a tenth fewer nats and played in tune; the other did not (one seed).
 # - WaveNet's layer is a causal convolution, a gate, a residual and a skip; ring buffers draw from it without computing anything twice.
-# - Measure what you hear: pitch with a judge that passes real notes, decay against a formula, and a floor that no likelihood may pass.
+# - Measure what you hear: pitch with a judge that passes real notes, decay against a formula, and the entropy, below which no average cost can fall without a leak.
 #
 # ## Your turn
 #
@@ -722,7 +731,7 @@ report("different levels in a sound that the leaky network draws", len(drawn.uni
 # - van den Oord, Dieleman, Zen, Simonyan, Vinyals, Graves, Kalchbrenner, Senior, Kavukcuoglu, *WaveNet: A Generative Model for Raw Audio*, 2016, arXiv 1609.03499.
 # - Paine, Khorrami, Chang, Zhang, Ramachandran, Hasegawa-Johnson, Huang, *Fast Wavenet Generation Algorithm*, 2016, arXiv 1611.09482: ring buffers.
 # - Mehri, Kumar, Gulrajani, Kumar, Jain, Sotelo, Courville, Bengio, *SampleRNN: An Unconditional End-to-End Neural Audio Generation Model*, ICLR 2017, arXiv 1612.07837: recurrent networks on several time scales, at the same time.
-# - van den Oord et al., *Parallel WaveNet: Fast High-Fidelity Speech Synthesis*, ICML 2018, arXiv 1711.10433.
+# - Arik et al., *Deep Voice: Real-time Neural Text-to-Speech*, ICML 2017, arXiv 1702.07825; van den Oord et al., *Parallel WaveNet: Fast High-Fidelity Speech Synthesis*, ICML 2018, arXiv 1711.10433.
 # - Karplus, Strong, *Digital Synthesis of Plucked-String and Drum Timbres*, Computer Music Journal 7(2), 1983; Jaffe, Smith, *Extensions of the Karplus-Strong Plucked-String Algorithm*, same issue.
 # - Kong, Ping, Huang, Zhao, Catanzaro, *DiffWave: A Versatile Diffusion Model for Audio Synthesis*, ICLR 2021, arXiv 2009.09761: WaveNet's stack, without causality, inside a diffusion model.
 # - Goel, Gu, Donahue, Ré, *It's Raw! Audio Generation with State-Space Models*, ICML 2022, arXiv 2202.09729: a state space in place of the dilated stack.

@@ -30,6 +30,6 @@ def test_what_is_expected_is_told_with_the_sample_that_comes(capsys):
     x = load("plucked", "test", notes="G4", length=100, n=1).x[0]
     log_probs = torch.full((100, 256), 1 / 256).log()
     next_sample(log_probs, x, time=7)
-    assert f"between about ≈ 256 levels; level {x[7]} comes, and costs ≈ 5.5 nats" in capsys.readouterr().out
+    assert f"between ≈ 256 levels; level {x[7]} comes, and costs ≈ 5.5 nats" in capsys.readouterr().out
     with pytest.raises(ValueError, match="a time in it"):
         next_sample(log_probs, x, time=100)

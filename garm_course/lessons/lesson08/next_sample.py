@@ -37,7 +37,7 @@ def next_sample_caption(log_probs, level, time):
     p = log_probs.exp()
     nats = -(p * log_probs).sum().item()
     return (
-        f"Before sample {time} the model hesitates between about ≈ {math.exp(nats):.0f} levels; level {level} comes, "
+        f"Before sample {time} the model hesitates between ≈ {math.exp(nats):.0f} levels; level {level} comes, "
         f"and costs ≈ {-log_probs[level].item():.1f} nats."
     )
 
