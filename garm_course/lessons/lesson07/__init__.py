@@ -2,8 +2,8 @@
 
 from garm_course.lessons.lesson07 import causal_attention, next_token_loss, rotary, self_attention
 from garm_course.lessons.lesson07.maps import attention_maps
-from garm_course.lessons.lesson07.pages import pages
 from garm_course.lessons.lesson07.reading import next_characters
+from garm_course.lessons.lesson07.sheets import pages
 from garm_course.lessons.lesson07.sizes import file_sizes
 from garm_course.lessons.lesson07.wheel import rotary_wheel
 

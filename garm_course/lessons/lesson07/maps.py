@@ -9,7 +9,7 @@ def attention_maps(weights, text, *, alt, title):
     Args:
         weights: a tensor (heads, T, T) for each layer; row t predicts character t, and column s has just read
             character s - 1 (column 0: the beginning).
-        text: the T characters, at most 48, without line breaks.
+        text: the T characters, 2 to 28, so that letters beside three heads can still be read; without line breaks.
         alt: alternative text, also the caption.
         title: the finding.
     """
@@ -19,9 +19,9 @@ def attention_maps(weights, text, *, alt, title):
 def maps_figure(weights, text, *, title):
     """The figure that `attention_maps` shows; arguments as there."""
     size = len(text)
-    if not 2 <= size <= 48 or "\n" in text or any(layer.shape[1:] != (size, size) for layer in weights):
+    if not 2 <= size <= 28 or "\n" in text or any(layer.shape[1:] != (size, size) for layer in weights):
         raise ValueError(
-            f"expected weights (heads, T, T) for a text of 2 to 48 characters in one line, got {size} characters and "
+            f"expected weights (heads, T, T) for a text of 2 to 28 characters in one line, got {size} characters and "
             f"{[tuple(layer.shape) for layer in weights]}"
         )
     heads = max(len(layer) for layer in weights)

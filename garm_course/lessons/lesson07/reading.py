@@ -56,6 +56,7 @@ def reading_caption(log_probs, text, vocabulary, place):
 
 def reading_figure(log_probs, text, vocabulary, place, rows=8):
     """Above, the text, darker where a character was a surprise; below, the most probable characters at `place`."""
+    rows = min(rows, len(vocabulary))
     nats = -log_probs[torch.arange(len(text)), torch.tensor([vocabulary.index(c) for c in text])]
     lines, starts = [], [0]
     for i, character in enumerate(text):
