@@ -52,7 +52,8 @@ def made_degrees(
     """
     if D < 1 or any(int(width) != width or width < 1 for width in hidden):
         raise ValueError(f"expected D >= 1 inputs and hidden layers of at least one unit, got D={D}, hidden={hidden}")
-    order = torch.arange(D) if order is None else check_order(order, D).to(torch.get_default_device())
+    count = torch.arange(D)  # on the device that constructors build on, which `get_default_device` of 2.4 does not know
+    order = count if order is None else check_order(order, D).to(count.device)
     degrees = [order.argsort() + 1]
     for width in hidden:
         if rng is None:
