@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from counting import flops
 
 from garm_course.autoregressive.made import FVSBN, MADE, MaskedLinear, made_degrees, made_masks
 from garm_course.autoregressive.nade import NADE, nade_log_prob, nade_params
@@ -117,12 +117,6 @@ def test_an_fvsbn_is_one_logistic_regression_for_each_pixel():
     weight = model.out.weight.tril(-1)  # 15 weights and 6 biases: D (D + 1) / 2
     assert torch.allclose(model(x).flatten(1), x.flatten(1).double() @ weight.T + model.out.bias)
     assert int(model.out.mask.sum()) + len(model.out.bias) == 21
-
-
-def flops(call):
-    with FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops()
 
 
 @pytest.mark.parametrize("cls", [FVSBN, MADE, NADE])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from counting import flops
 from small_models import small_model
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from garm_course.autoregressive.pixelrnn import (
     DiagonalBiLSTM,
@@ -154,12 +154,6 @@ def test_the_row_lstm_sees_a_triangle(layers, kernel, monkeypatch):
             reach = -(layers + a) <= right <= -1 if up == 0 else -(up + layers + a) <= right <= up + a - 1
             expected[target, source] = reach
     assert torch.equal(dependence(model, (1, 7, 9), 2, examples=6) > 0, expected)
-
-
-def flops(call):
-    with FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops()
 
 
 @pytest.mark.parametrize("n_classes", [0, 3])

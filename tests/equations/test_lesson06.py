@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from counting import flops
 from small_models import MODELS, small_model
-from torch.utils.flop_counter import FlopCounterMode
 
 from garm_course.autoregressive.layers.attention import CausalAttention, KeyValueCache
 from garm_course.autoregressive.layers.causal_conv1d import CausalConv1d, RingBuffer, conv_step
@@ -23,21 +23,15 @@ def distributions(n=200, levels=9, spread=3.0, seed=0):
     return (spread * torch.randn(n, levels, generator=rng(seed), dtype=torch.float64)).softmax(-1)
 
 
-def operations(run):
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return counter.get_total_flops()
-
-
 @pytest.mark.equation("6.1")
 @pytest.mark.parametrize("cls", [PixelCNN, GatedPixelCNN])
 @pytest.mark.parametrize("n", [1, 3])
 def test_naive_drawing_costs_a_pass_for_each_value_and_cached_drawing_one_pass(cls, n):
     model = small_model(cls, (1, 9, 8), 2, dtype=torch.float32)
     with torch.no_grad():
-        one_pass = operations(lambda: model(torch.zeros(n, 1, 9, 8, dtype=torch.long)))
-    assert operations(lambda: model.sample_naive(n)) == 72 * one_pass
-    assert 0.7 * one_pass < operations(lambda: model.sample(n)) <= one_pass
+        one_pass = flops(lambda: model(torch.zeros(n, 1, 9, 8, dtype=torch.long)))
+    assert flops(lambda: model.sample_naive(n)) == 72 * one_pass
+    assert 0.7 * one_pass < flops(lambda: model.sample(n)) <= one_pass
 
 
 @pytest.mark.equation("6.2")
