@@ -10,12 +10,13 @@ of its room and those elsewhere that import its module run until the first failu
     survived    all of them passed: either the change makes no difference, or a test is missing
     timed out   the limit of processor time was reached: an endless loop, which a person would notice
 
-A run goes on where the file ends; to judge a survivor again after a new test, delete its line. torch is imported once,
-and every spot is a fork of that process, so this needs Linux or macOS.
+A run goes on where the file ends; to judge a survivor again after a new test, delete its line. What all tests import is imported
+once, and every spot is a fork of that process, so this needs Linux or macOS.
 """
 
 import argparse
 import ast
+import importlib
 import io
 import json
 import os
@@ -36,6 +37,8 @@ ROOMS = ("autoregressive", "latent", "adversarial", "distributions", "evaluation
          "transforms", "exercises")  # fmt: skip
 FAST = ("-x", "-q", "--tb=no", "--disable-plugin-autoload", "-p", "no:cacheprovider", "-m", "not slow and not browser")
 SECONDS, MEMORY = 300, 8 * 2**30  # of a processor, and bytes, for the tests of one spot
+SHARED = ("torch._dynamo", "safetensors.torch", "accelerate", "matplotlib.pyplot", "scipy.stats", "sklearn.datasets",
+          "sklearn.linear_model", "IPython", "ipywidgets", "nbformat", "typer", "yaml", "pooch", "pytest")  # fmt: skip
 WAIT = 20  # times that long by the clock, for a lock or a process that never comes
 OPERATORS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -321,10 +324,8 @@ def main() -> None:
     parser.add_argument("--room", choices=ROOMS, action="append", help="only this room; may be given several times")
     options = parser.parse_args()
     os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", GARM_PROGRESS="0")
-    import matplotlib.pyplot  # noqa: F401
-    import sklearn.linear_model  # noqa: F401
-    import torch  # noqa: F401
-
+    for name in SHARED:
+        importlib.import_module(name)
     verdicts = [json.loads(line) for line in options.verdicts.open()] if options.verdicts.exists() else []
     known = {tuple(v[field] for field in Spot._fields) for v in verdicts}
     with tempfile.TemporaryDirectory() as folder, options.verdicts.open("a") as file:
