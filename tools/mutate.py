@@ -10,8 +10,8 @@ of its room and those elsewhere that import its module run until the first failu
     survived    all of them passed: either the change makes no difference, or a test is missing
     timed out   the limit of processor time was reached: an endless loop, which a person would notice
 
-A run goes on where the file ends; to judge a survivor again after a new test, delete its line. What all tests import is imported
-once, and every spot is a fork of that process, so this needs Linux or macOS.
+A run goes on where the file ends; to judge a survivor again after a new test, delete its line. What all tests import
+is imported once, and every spot is a fork of that process, so this needs Linux or macOS.
 """
 
 import argparse
