@@ -10,8 +10,6 @@ conditions); Kalchbrenner et al. (2017), "Video Pixel Networks", arXiv 1610.0052
 conditioned on features of the frames before it).
 """
 
-from types import SimpleNamespace
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -220,16 +218,14 @@ class FramePixelCNN(ClipModel):
     # While a clip is drawn
 
     @torch.no_grad()
-    def start(self, n: int, y: Tensor | None = None, *, length: int | None = None) -> SimpleNamespace:
+    def start(self, n: int, y: Tensor | None = None, *, length: int | None = None) -> "Drawing":
         """No frames yet for n clips of classes y; see `step`. It holds `past` frames, whatever the length."""
         self.check_classes(y, n)
         self.shape_of(length)
-        colors, _, height, width = self.shape
-        frame = torch.zeros(n, colors, height, width, dtype=torch.long, device=self.table.device)
-        return SimpleNamespace(n=n, y=y, frame=frame, before=frame.new_full((n, self.reach, *frame.shape[1:]), -1))
+        return Drawing(self, n, y)
 
     @torch.no_grad()
-    def step(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> Tensor:
+    def step(self, state: "Drawing", i: int, x_prev: Tensor | None) -> Tensor:
         """See `Autoregressive.step`: a frame and a row are prepared where they begin, a pixel takes a few products."""
         self._arrive(state, i, x_prev)
         colors, _, _, width = self.shape
@@ -237,7 +233,7 @@ class FramePixelCNN(ClipModel):
             return self._pixel(state, i // colors % width, i % colors)
 
     @torch.no_grad()
-    def look_ahead(self, state: SimpleNamespace, i: int, x_prev: Tensor | None, guesses: Tensor) -> Tensor:
+    def look_ahead(self, state: "Drawing", i: int, x_prev: Tensor | None, guesses: Tensor) -> Tensor:
         """See `Autoregressive.look_ahead`: a pass over a few pixels calls as many operations as a pass over one."""
         if not self.looks_ahead:
             raise TypeError(f"looking ahead needs clips with one channel, got {self.shape[0]}; draw step by step")
@@ -253,7 +249,7 @@ class FramePixelCNN(ClipModel):
     def _row(self, i: int) -> int:
         return i // (self.shape[3] * self.shape[0]) % self.shape[2]
 
-    def _arrive(self, state: SimpleNamespace, i: int, x_prev: Tensor | None) -> None:
+    def _arrive(self, state: "Drawing", i: int, x_prev: Tensor | None) -> None:
         """Store what was drawn at position i - 1, and prepare the frame and the row if position i begins one."""
         colors, _, _, width = self.shape
         if i:
@@ -266,7 +262,7 @@ class FramePixelCNN(ClipModel):
             with one_thread(state.n * self.channels * width):  # features of a row in all clips
                 self._start_row(state, self._row(i))
 
-    def _start_frame(self, state: SimpleNamespace) -> None:
+    def _start_frame(self, state: "Drawing") -> None:
         """All that the frames before contribute to this one: the encoder runs once a frame."""
         width = self.shape[3]
         biases = self.biases(state.before if self.reach else None, state.y)
@@ -282,7 +278,7 @@ class FramePixelCNN(ClipModel):
             state.expected = self.match.expect(state.before)  # (n, D)
             state.differences = state.expected.new_zeros(width + 1, *state.expected.shape)  # before each pixel of a row
 
-    def _start_row(self, state: SimpleNamespace, row: int) -> None:
+    def _start_row(self, state: "Drawing", row: int) -> None:
         """All that the rows above contribute to this row: one product a layer."""
         state.row = row
         for k, cache in enumerate(state.convs):
@@ -294,7 +290,7 @@ class FramePixelCNN(ClipModel):
         if self.match is not None and row:
             state.differences[0] = state.differences[-1]
 
-    def _write(self, state: SimpleNamespace, row: int, column: int | slice, color: int, values: Tensor) -> None:
+    def _write(self, state: "Drawing", row: int, column: int | slice, color: int, values: Tensor) -> None:
         """Values (m, n) of the pixels drawn last, or guessed: as input of the first layer, and held against the last
         frame."""
         colors = self.shape[0]
@@ -306,7 +302,7 @@ class FramePixelCNN(ClipModel):
             differ = (state.moved[row, first : first + m] != drawn.unsqueeze(-1)).sum(2)  # (m, n, D)
             state.differences[first + 1 : first + m + 1] = state.differences[first] + differ.cumsum(0)
 
-    def _pixel(self, state: SimpleNamespace, column: int | slice, color: int) -> Tensor:
+    def _pixel(self, state: "Drawing", column: int | slice, color: int) -> Tensor:
         """Parameters (m n, levels) of m pixels of one color; the same lines as `forward`."""
         colors = self.shape[0]
         if self.match is not None and color == 0:
@@ -324,6 +320,24 @@ class FramePixelCNN(ClipModel):
         head_in, head_out = state.head
         params = self.head.of(head_out.step(column, color, F.relu(head_in.step(column, color, F.relu(h)))))
         return params if self.match is None else params + self.vote(state.guess[:, color])
+
+
+class Drawing:
+    """n clips while they are being drawn: the frame so far, those before it, and what they say about the next pixel."""
+
+    def __init__(self, model: FramePixelCNN, n: int, y: Tensor | None):
+        colors, _, height, width = model.shape
+        self.n, self.y = n, y
+        self.frame = torch.zeros(n, colors, height, width, dtype=torch.long, device=model.table.device)
+        self.before = self.frame.new_full((n, model.reach, *self.frame.shape[1:]), -1)  # -1 where there was no frame
+        # prepared where a frame begins
+        self.biases = None  # what the frames before, and the class, add to the layers: (H, layers, W, n, 2 channels)
+        self.convs, self.head = [], []
+        # with a match: the last frame in all displacements, whether there was one, and which displacement to expect
+        self.moved = self.known = self.expected = None
+        self.row = 0
+        self.differences = None  # of each displacement, in the pixels before each one of this row: (W + 1, n, D)
+        self.guess = self.from_guess = None  # for the current pixels, and what that adds to the layers
 
 
 def _encoder(c_in: int, channels: int, c_out: int) -> nn.Sequential:
