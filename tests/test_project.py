@@ -159,6 +159,18 @@ def test_environment_yml_installs_the_package_and_repeats_nothing():
     assert all(line.startswith(("-e ", "-c constraints.txt", "--extra-index-url ")) for line in pip)
 
 
+def test_the_tested_versions_of_python_are_the_same_everywhere():
+    found = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
+    assert PROJECT["project"]["requires-python"] == f">={found[0]}"
+    assert f"Tested with Python {', '.join(found[:-1])} and {found[-1]}." in (ROOT / "README.md").read_text(
+        encoding="utf-8"
+    )
+    setup_step = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]["test"][
+        "steps"
+    ][1]
+    assert setup_step["with"]["python-version"] in found
+
+
 def requirements():
     """Name and lower bound of everything that pyproject.toml asks for, apart from the optional trackers."""
     extras = PROJECT["project"]["optional-dependencies"]
