@@ -137,6 +137,15 @@ def test_a_relaxed_count_has_the_mean_of_the_count_and_a_gradient():
     assert counts.dtype == torch.float64
 
 
+def test_relaxed_counts_are_not_cut_off():
+    n, rate, high = 20_000, 50.0, 69
+    posterior = PoissonPosterior(torch.full((1, 1), math.log(rate), dtype=torch.float64), 1.0, 0.01)
+    share = (posterior.sample(n, rng(), relaxed=True) > high).double().mean().item()
+    # at least 70 arrivals before time 1: the 70th comes after a time that is Gamma(70, rate)
+    expected = torch.special.gammainc(torch.tensor(high + 1.0), torch.tensor(rate)).item()
+    assert share == pytest.approx(expected, abs=4 * math.sqrt(expected / n) + 0.1 * expected)
+
+
 def test_draws_depend_neither_on_the_batch_nor_on_the_dtype():
     like = torch.zeros(1, dtype=torch.float64)
     assert torch.equal(uniforms(7, 3, 5, rng=rng(), like=like)[:4], uniforms(4, 3, 5, rng=rng(), like=like))
@@ -188,7 +197,7 @@ def test_ppca_marginal_is_that_of_the_multivariate_normal(world):
 
 
 def test_ppca_fit_is_a_maximum_of_the_likelihood():
-    x = torch.randn(300, 4, generator=rng(), dtype=torch.float64) * torch.tensor([3.0, 2.0, 0.7, 0.5])
+    x = torch.randn(300, 4, generator=rng(), dtype=torch.float64) * torch.tensor([3.0, 1.0, 0.7, 0.5])
     best = PPCA.fit(x, 2)
     top = best.log_prob(x).mean()
     values = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).flip(0)
