@@ -79,6 +79,7 @@ def test_a_seed_draws_the_same_spots_and_fewer_are_the_first_of_more():
     assert few == many[:7]
     assert [mutate.room_of(spot._asdict()) for spot in many] == list(rooms) * 4
     assert mutate.drawn(ROOT, rooms, seed=4, n=12) != many
+    assert mutate.drawn(ROOT, rooms[1:2], seed=3, n=4) == many[1::3], "a room by itself is a part of the whole draw"
 
 
 def test_the_tests_of_a_module_are_those_that_import_it_also_through_its_room():

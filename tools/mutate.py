@@ -35,7 +35,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("autoregressive", "latent", "adversarial", "distributions", "evaluation", "training", "weights", "datasets",
          "transforms", "exercises")  # fmt: skip
-FAST = ("-x", "-q", "--tb=no", "--disable-plugin-autoload", "-p", "no:cacheprovider", "-m", "not slow and not browser")
+FAST = ("-x", "-q", "--tb=no", "--disable-plugin-autoload", "-p", "no:cacheprovider", "-p", "no:faulthandler",
+        "-m", "not slow and not browser")  # fmt: skip
 SECONDS, MEMORY = 300, 8 * 2**30  # of a processor, and bytes, for the tests of one spot
 SHARED = ("torch._dynamo", "safetensors.torch", "accelerate", "matplotlib.pyplot", "scipy.stats", "sklearn.datasets",
           "sklearn.linear_model", "IPython", "ipywidgets", "nbformat", "typer", "yaml", "pooch", "pytest")  # fmt: skip
@@ -136,10 +137,10 @@ def modules(root: Path, room: str) -> list[Path]:
 
 def drawn(root: Path, rooms: tuple[str, ...], seed: int, n: int) -> list[Spot]:
     """The first n spots of a seed, one room after another; a room that has no more is left out."""
-    rng, decks = random.Random(seed), []
+    decks = []
     for room in rooms:
         deck = [s for file in modules(root, room) for s in spots(file.relative_to(root).as_posix(), file.read_bytes())]
-        rng.shuffle(deck)
+        random.Random(f"{seed} {room}").shuffle(deck)
         decks.append(deck)
     result = []
     while len(result) < n and any(decks):
