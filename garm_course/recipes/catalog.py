@@ -101,6 +101,8 @@ RECIPES = {
         Recipe("unmatched_frame_pixelcnn", "moving_digits", {**_CLIPS, "past": 2, "match": False}, _CLIPS_FIT,
                {"steps": 6000}, **_THREE_FRAMES),
         Recipe("frame_pixelcnn", "moving_digits", _CLIPS, _CLIPS_FIT, {"steps": 6000}, **_THREE_FRAMES),
+        Recipe("directed_frame_pixelcnn", "moving_digits", _CLIPS, _CLIPS_FIT, {"steps": 6000},
+               conditional=True, data_options={"classes": "direction"}, **_THREE_FRAMES),
         Recipe("vae", "digits", _VAE, _VAE_FIT, {"steps": 6000}, loss=_ANNEALED),
         Recipe("conditional_vae", "digits", {**_VAE, "hidden": (128, 128)}, _VAE_FIT, {"steps": 6000},
                conditional=True, loss=_ANNEALED),
