@@ -523,7 +523,7 @@ played = {name: mu_law_decode(m.sample(len(y), y, rng=seed(1))) for name, m in
 lesson08.growing(
     {f"A3, {name}": wave[0] for name, wave in played.items()},
     rate=RATE,
-    at=80,
+    at=60,
     title="The first A3 that each network plays: only one has harmonics",
 )
 

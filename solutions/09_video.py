@@ -402,7 +402,7 @@ show.curves(
 #
 # Frames 4 to 8 still cost about one nat each.
 # A network that sees only two frames back needs about a tenth of a nat, as in frame 3 of the table in section 3: in every later frame, too, it has to guess whether a digit at rest in one direction is bouncing.
-# Most of the rest is probably bounces: the prior has had little time to learn the walls.
+# Most of the rest is probably bounces: the prior hardly knows the walls.
 # The recorded runs take five times as many steps, with batches twice as large, larger networks, and dropout: `garm train frame_pixelcnn --data moving_digits` (three seeds) and `garm train unmatched_frame_pixelcnn --data moving_digits` (one seed, the same steps):
 
 # %%
