@@ -382,5 +382,5 @@ def rms_norm(x: Tensor) -> Tensor:
     Beside -x, the mean of x is 0 and its variance the mean square: that is the layer norm, one operation where the
     other takes five.
     """
-    d = x.shape[-1]
-    return F.layer_norm(torch.cat([x, -x], -1), (2 * d,), eps=torch.finfo(x.dtype).eps)[..., :d]
+    d, exact = x.shape[-1], torch.promote_types(x.dtype, torch.float32)
+    return F.layer_norm(torch.cat([x, -x], -1), (2 * d,), eps=torch.finfo(exact).eps)[..., :d]
