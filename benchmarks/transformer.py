@@ -5,6 +5,9 @@ load, and what counts is processor time. The naive loop is one full pass a chara
 runs with its cache, if `transformers` is installed, and draws as the library does. A training step is compared with
 GPT-2's formulation as nanoGPT has it (LayerNorm, GELU, learned places, the same attention), written here.
 
+GPT-2 normalizes no queries and keys, turns none, and has no convolution over its inputs. So there are two comparisons:
+the library as it is, and, `plain`, with these three switched off, which computes what GPT-2 computes.
+
     python benchmarks/transformer.py               rows in words
     python benchmarks/transformer.py --json        one JSON object a row
     python benchmarks/transformer.py --threads 1   one thread for all sides
@@ -34,10 +37,15 @@ LEVELS, LENGTH = 96, 512
 SIZE = {"width": 128, "layers": 4, "heads": 4}
 
 
-def build(length: int = LENGTH, **options) -> CharTransformer:
-    """An untrained model whose weights are far from the start, where all characters are equally likely."""
+def build(length: int = LENGTH, plain: bool = False, **options) -> CharTransformer:
+    """An untrained model whose weights are far from the start, where all characters are equally likely.
+
+    A `plain` one has no taps, and its attention neither normalizes nor turns.
+    """
     torch.manual_seed(0)
-    model = CharTransformer((length,), LEVELS, **{**SIZE, **options})
+    model = CharTransformer((length,), LEVELS, **{**SIZE, **({"taps": 0} if plain else {}), **options})
+    for block in model.blocks:
+        block.attention.normalized = block.attention.turned = not plain
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():
@@ -155,10 +163,10 @@ def measure_sampling(n: int, length: int = LENGTH, repeats: int = 5, positions: 
     return row
 
 
-def measure_training(n: int = 16, length: int = 128, steps: int = 6, repeats: int = 5) -> dict:
+def measure_training(n: int = 16, length: int = 128, steps: int = 6, repeats: int = 5, plain: bool = False) -> dict:
     """One row: a step of AdamW on n windows of this length, by the library and by nanoGPT's formulation."""
     torch.manual_seed(0)
-    model, other = build(length).train(), NanoGPT(length, LEVELS, **SIZE)
+    model, other = build(length, plain).train(), NanoGPT(length, LEVELS, **SIZE)
     x = torch.randint(LEVELS, (n, length))
 
     def steps_of(network: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
@@ -176,7 +184,7 @@ def measure_training(n: int = 16, length: int = 128, steps: int = 6, repeats: in
     own(), nano()
     pairs = [(seconds(own) / steps, seconds(nano) / steps) for _ in range(repeats)]
     return {
-        "what": "training", "windows": n, "characters": length,
+        "what": "training", "windows": n, "characters": length, "plain": plain,
         "seconds_a_step": round(statistics.median(a for a, _ in pairs), 4),
         "seconds_a_step_nanogpt": round(statistics.median(b for _, b in pairs), 4),
         "ratio_nanogpt": round(statistics.median(b / a for a, b in pairs), 2), **machine(),
@@ -185,10 +193,11 @@ def measure_training(n: int = 16, length: int = 128, steps: int = 6, repeats: in
 
 def describe(row: dict) -> str:
     """The row as a sentence."""
+    plain = ", plain" if row.get("plain") else ""
     where = f"[torch {row['torch']}, {row['threads']} thread{'s' * (row['threads'] > 1)}, load {row['load']}]"
     if row["what"] == "training":
         return (
-            f"a step on {row['windows']} windows of {row['characters']}: {1e3 * row['seconds_a_step']:.1f} ms, "
+            f"a step on {row['windows']} windows of {row['characters']}{plain}: {1e3 * row['seconds_a_step']:.1f} ms, "
             f"in nanoGPT's form {1e3 * row['seconds_a_step_nanogpt']:.1f} ms: {row['ratio_nanogpt']:.2f} times {where}"
         )
     window = f", window {row['window']}" if row.get("window") else ""
@@ -196,7 +205,7 @@ def describe(row: dict) -> str:
     if "ratio_gpt2" in row:
         gpt = f"; GPT-2 with cache {row['seconds_gpt2']:.2f} s: {row['ratio_gpt2']:.2f} times"
     return (
-        f"{row['texts']} x {row['characters']} characters{window}: {row['seconds']:.2f} s; full passes "
+        f"{row['texts']} x {row['characters']} characters{window}{plain}: {row['seconds']:.2f} s; full passes "
         f"{row['seconds_naive']:.1f} s: {row['ratio_naive']:.0f} times{gpt} {where}"
     )
 
@@ -213,11 +222,13 @@ def main(arguments: list[str] | None = None) -> None:
             parser.error(f"expected --{name} >= 1, got {getattr(options, name)}")
     if options.threads:
         torch.set_num_threads(options.threads)
-    for n, extra in ((1, {}), (16, {}), (1, {"window": 64}), (16, {"window": 64})):
+    kinds = ({}, {"plain": True}, {"window": 64})
+    for n, extra in ((n, extra) for extra in kinds for n in (1, 16)):
         row = measure_sampling(n, options.length, options.repeats, **extra)
         print(json.dumps(row) if options.json else describe(row), flush=True)
-    row = measure_training(repeats=options.repeats)
-    print(json.dumps(row) if options.json else describe(row), flush=True)
+    for plain in (False, True):
+        row = measure_training(repeats=options.repeats, plain=plain)
+        print(json.dumps(row) if options.json else describe(row), flush=True)
 
 
 if __name__ == "__main__":

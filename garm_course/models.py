@@ -43,6 +43,7 @@ MODELS = {
     "token_lstm": Model("autoregressive.lstm:TokenLSTM", "LSTM over tokens", 7),
     "wavenet": Model("autoregressive.wavenet:WaveNet", "WaveNet", 8),
     "frame_pixelcnn": Model("autoregressive.video:FramePixelCNN", "PixelCNN over frames, matched", 9),
+    "directed_frame_pixelcnn": Model("frame_pixelcnn", "PixelCNN over frames, given the direction", 9),
     "unmatched_frame_pixelcnn": Model("frame_pixelcnn", "PixelCNN over frames", 9),
     "single_frame_pixelcnn": Model("frame_pixelcnn", "PixelCNN of single frames", 9),
     "vae": Model("latent.vae:MLPVAE", "VAE", 10),

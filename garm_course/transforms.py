@@ -210,6 +210,11 @@ def mu_law_encode(x: Tensor, mu: int = 255) -> Tensor:
         tensor([  0, 128, 157, 255])
     """
     _check_mu(mu)
+    if isinstance(x, Tensor) and not (x.is_floating_point() or x.is_complex()):
+        raise ValueError(
+            f"expected sound as floating-point numbers in [-1, 1], got dtype {x.dtype}; divide integers by the largest "
+            "one that their type allows, 16 bits by 32768"
+        )
     _check_floats(x)
     x = x.clamp(-1, 1)
     y = x.sign() * torch.log1p(mu * x.abs()) / math.log1p(mu)
@@ -306,7 +311,8 @@ def _check_levels(x: Tensor, levels: int) -> None:
         got = f"dtype {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"expected a LongTensor of levels 0..{levels - 1}, got {got}; convert with x.long()")
     if x.numel() and readable(x) and (x.min() < 0 or x.max() >= levels):
-        raise ValueError(f"expected levels 0..{levels - 1}, got {x.min().item()}..{x.max().item()}")
+        low, high = x.min().item(), x.max().item()
+        raise ValueError(f"expected levels 0..{levels - 1}, got {low}..{high}; reduce them to {levels} levels first")
 
 
 def _check_floats(x: Tensor) -> None:

@@ -423,6 +423,20 @@ def test_the_transformer_draws_many_times_as_fast_as_with_full_passes():
     assert "8 x 256 characters" in transformer.describe(row)
 
 
+def test_a_plain_transformer_neither_normalizes_nor_turns_and_steps_as_it_passes():
+    full, plain = (transformer.build(9, p).double() for p in (False, True))
+    assert len(full.taps) == 3
+    assert not len(plain.taps)
+    x = torch.randint(transformer.LEVELS, (2, 9), generator=torch.Generator().manual_seed(0))
+    for model in (full, plain):
+        state = model.start(2, length=9)
+        steps = [model.step(state, i, x[:, i - 1] if i else None) for i in range(9)]
+        torch.testing.assert_close(torch.stack(steps, 1), model(x), rtol=0, atol=1e-10)
+    attention, features = plain.blocks[0].attention, torch.randn(1, 4, 128, dtype=torch.float64)
+    for part, expected in zip(attention.project(features), attention.qkv(features).split(128, -1), strict=True):
+        assert torch.equal(part.transpose(1, 2).flatten(2), expected)
+
+
 def test_a_training_step_is_compared_with_one_that_learns_as_well():
     row = transformer.measure_training(2, length=8, steps=1, repeats=1)
     assert {"seconds_a_step", "seconds_a_step_nanogpt", "ratio_nanogpt"} < row.keys()

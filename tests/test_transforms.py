@@ -128,10 +128,11 @@ def test_a_quiet_sine_survives_mu_law_but_not_eight_linear_bits():
         (lambda: dequantize(torch.tensor([0]), torch.tensor([1.0]), 2), ["[0, 1)", "1..1", "torch.rand"]),
         (lambda: dequantize(torch.tensor([0]), torch.tensor([-0.1]), 2), ["[0, 1)"]),
         (lambda: dequantize(torch.tensor([0, 1]), torch.tensor([0.5]), 2), ["(2,)", "(1,)"]),
-        (lambda: mu_law_encode(torch.tensor([1])), ["floating-point"]),
+        (lambda: mu_law_encode(torch.tensor([1200], dtype=torch.int16)), ["[-1, 1]", "torch.int16", "32768"]),
+        (lambda: mu_law_encode([0.5]), ["floating-point", "list"]),
         (lambda: mu_law_encode(torch.tensor([math.nan])), ["NaN"]),
         (lambda: mu_law_encode(torch.tensor([0.0]), 0), ["at least 1", "got 0"]),
-        (lambda: mu_law_decode(torch.tensor([256])), ["0..255", "256"]),
+        (lambda: mu_law_decode(torch.tensor([256])), ["0..255", "256..256", "reduce"]),
         (lambda: mu_law_decode(torch.tensor([0.5])), ["LongTensor"]),
     ],
 )

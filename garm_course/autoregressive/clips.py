@@ -77,8 +77,16 @@ class ClipModel(Autoregressive):
 
     def check_examples(self, x: Tensor) -> None:
         """Refuse what is not a LongTensor (B, C, T, H, W) of levels with T >= 1."""
-        fits = isinstance(x, Tensor) and x.ndim == 5 and x.shape[2]
-        check_levels(x, self.shape_of(x.shape[2]) if fits else self.shape, self.levels)
+        colors, frames, height, width = self.shape
+        if isinstance(x, Tensor):
+            frames = x.shape[2] if x.ndim == 5 else 0
+        if not frames or (isinstance(x, Tensor) and tuple(x.shape[1:]) != (colors, frames, height, width)):
+            raise ValueError(
+                f"expected a LongTensor (B, {colors}, T, {height}, {width}) of levels 0..{self.levels - 1} with T >= 1 "
+                f"frames, got shape {tuple(x.shape)}; crop or pad the frames to {height} x {width}, or add an axis: "
+                "x[None]"
+            )
+        check_levels(x, (colors, frames, height, width), self.levels)
 
 
 class FirstFrames:

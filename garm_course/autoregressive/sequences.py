@@ -55,5 +55,9 @@ class SequenceModel(Autoregressive):
 
     def check_examples(self, x: Tensor) -> None:
         """Refuse what is not a LongTensor (B, T) of levels with T >= 1."""
-        fits = isinstance(x, Tensor) and x.ndim == 2 and x.shape[1]
-        check_levels(x, x.shape[1:] if fits else self.shape, self.levels)
+        if isinstance(x, Tensor) and (x.ndim != 2 or not x.shape[1]):
+            raise ValueError(
+                f"expected a LongTensor (B, T) of levels 0..{self.levels - 1} with T >= 1, got shape {tuple(x.shape)}; "
+                "a single sequence needs the axis of a batch: x[None]"
+            )
+        check_levels(x, x.shape[1:] if isinstance(x, Tensor) else self.shape, self.levels)

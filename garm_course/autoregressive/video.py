@@ -33,23 +33,25 @@ class Match(nn.Module):
     what was drawn: its weight at pixel i is softmax_d(prior_d - sharpness * differences before i). The prior comes from
     the displacement between the two frames before, found in the same way, and from where the last frame has ink, which
     tells a wall. A wall turns one direction around, so there is a term for rows and one for columns. What moves in from
-    outside is taken to be level 0.
+    outside is taken to be level 0. The prior hears the class as well, so that a model can be told where to go.
 
     Args:
         shape: (C, H, W) of a frame.
         levels: number of levels.
         speed: the largest displacement in each direction, in pixels.
+        n_classes: 0, or the number of classes.
         hidden: units of the hidden layer of each term of the prior.
     """
 
-    def __init__(self, shape: tuple[int, int, int], levels: int, speed: int, hidden: int = 256):
+    def __init__(self, shape: tuple[int, int, int], levels: int, speed: int, n_classes: int = 0, hidden: int = 256):
         super().__init__()
-        self.levels, self.speed = levels, speed
+        self.levels, self.speed, self.n_classes = levels, speed, n_classes
         steps = 2 * speed + 1
         self.sharpness = nn.Parameter(torch.tensor(4.0))
         self.repeat = nn.Parameter(torch.tensor(4.0))
         self.rows, self.columns = (
-            nn.Sequential(nn.Linear(steps + size, hidden), nn.ReLU(), nn.Linear(hidden, steps)) for size in shape[1:]
+            nn.Sequential(nn.Linear(steps + size + n_classes, hidden), nn.ReLU(), nn.Linear(hidden, steps))
+            for size in shape[1:]
         )
 
     def moved(self, frame: Tensor) -> Tensor:
@@ -59,15 +61,24 @@ class Match(nn.Module):
         steps = range(2 * s, -1, -1)  # from -speed, up and to the left, to +speed
         return torch.stack([padded[:, :, r : r + h, c : c + w] for r in steps for c in steps], 1)
 
-    def expect(self, before: Tensor) -> Tensor:
-        """Logits (N, displacements) of the next displacement, given frames (N, past, C, H, W), the last two of them."""
+    def expect(self, before: Tensor, y: Tensor | None = None) -> Tensor:
+        """Logits of the next displacement, given the last two frames and the class.
+
+        Args:
+            before: LongTensor (N, past, C, H, W), -1 where there was no frame.
+            y: LongTensor (N,), where there are classes.
+
+        Returns:
+            (N, displacements), row first.
+        """
         last, older = before[:, -1], before[:, -2]
         differences = (self.moved(older) != last.unsqueeze(1)).flatten(2).sum(2)
         found = torch.softmax(-self.sharpness * differences, 1) * (older[:, 0, :1, 0] >= 0)  # none if there was none
         ink = last.clamp(min=0).amax(1).to(found.dtype) / (self.levels - 1)
         table = found.unflatten(1, (2 * self.speed + 1, -1))  # (N, row displacement, column displacement)
-        rows = self.rows(torch.cat([table.sum(2), ink.amax(2)], 1))
-        columns = self.columns(torch.cat([table.sum(1), ink.amax(1)], 1))
+        told = [] if y is None else [F.one_hot(y, self.n_classes).to(found.dtype)]
+        rows = self.rows(torch.cat([table.sum(2), ink.amax(2), *told], 1))
+        columns = self.columns(torch.cat([table.sum(1), ink.amax(1), *told], 1))
         return self.repeat * found + (rows.unsqueeze(2) + columns.unsqueeze(1)).flatten(1)
 
     def weights(self, expected: Tensor, differences: Tensor) -> Tensor:
@@ -89,12 +100,13 @@ class Match(nn.Module):
         votes = votes.scatter_add(-1, moved.clamp(min=0), weights.unsqueeze(-2).expand(moved.shape))
         return torch.where(known[..., None, None], votes, 1 / self.levels)
 
-    def forward(self, before: Tensor, frame: Tensor) -> Tensor:
-        """The guess for each pixel of a frame, from the frames before and the pixels before.
+    def forward(self, before: Tensor, frame: Tensor, y: Tensor | None = None) -> Tensor:
+        """The guess for each pixel of a frame, from the frames before, the pixels before and the class.
 
         Args:
             before: LongTensor (N, past, C, H, W), -1 where there was no frame.
             frame: LongTensor (N, C, H, W).
+            y: LongTensor (N,), where there are classes.
 
         Returns:
             (N, H, W, C, levels) probabilities; those at a pixel depend on earlier pixels only.
@@ -102,7 +114,7 @@ class Match(nn.Module):
         moved = self.moved(before[:, -1])  # (N, D, C, H, W)
         differ = (moved != frame.unsqueeze(1)).sum(2).flatten(2)  # (N, D, H W)
         so_far = (differ.cumsum(2) - differ).unflatten(2, frame.shape[2:]).movedim(1, -1)  # (N, H, W, D)
-        weights = self.weights(self.expect(before)[:, None, None], so_far)
+        weights = self.weights(self.expect(before, y)[:, None, None], so_far)
         known = (before[:, -1, 0] >= 0).expand(weights.shape[:-1])
         return self.vote(moved.permute(0, 3, 4, 2, 1), weights, known)
 
@@ -156,7 +168,7 @@ class FramePixelCNN(ClipModel):
         self.head_out = CausalConv2d(2 * channels, colors * self.head.n_params, 1, "B", colors=colors)
         biases = len(self.convs) * 2 * channels  # what enters the layers from outside of the frame
         self.encoder = _encoder(2 * past * colors, channels, biases) if past else None
-        self.match = Match((colors, height, width), levels, speed) if match else None
+        self.match = Match((colors, height, width), levels, speed, n_classes) if match else None
         self.guessed = nn.Linear(colors * levels, biases, bias=False) if match else None
         self.trust = nn.Parameter(torch.ones(())) if match else None
         self.classes = nn.Embedding(n_classes, biases) if n_classes else None
@@ -175,8 +187,9 @@ class FramePixelCNN(ClipModel):
         b, t = frames.shape[:2]
         now = frames.flatten(0, 1)
         before = earlier_frames(frames, self.reach).flatten(0, 1) if self.reach else None
-        biases = self.biases(before, None if y is None else y.repeat_interleave(t))
-        guess = None if self.match is None else self.match(before, now)
+        y = None if y is None else y.repeat_interleave(t)
+        biases = self.biases(before, y)
+        guess = None if self.match is None else self.match(before, now, y)
         if guess is not None:
             biases = biases + self.guessed(as_weights(guess.flatten(3), self.guessed)).movedim(3, 1)
         h = self.table[now].movedim(-1, 2).flatten(1, 2)
@@ -275,7 +288,7 @@ class FramePixelCNN(ClipModel):
             last = state.before[:, -1]
             state.moved = self.match.moved(last).permute(3, 4, 0, 2, 1).contiguous()  # (H, W, n, C, D)
             state.known = last[:, 0, 0, 0] >= 0
-            state.expected = self.match.expect(state.before)  # (n, D)
+            state.expected = self.match.expect(state.before, state.y)  # (n, D)
             state.differences = state.expected.new_zeros(width + 1, *state.expected.shape)  # before each pixel of a row
 
     def _start_row(self, state: "Drawing", row: int) -> None:

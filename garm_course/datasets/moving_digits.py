@@ -15,6 +15,9 @@ from garm_course.datasets.digits import Digits
 
 SIDE = 8  # pixels of a digit
 SAMPLES = {"train": 2000, "validation": 300, "test": 300}
+CLASSES = ("digit", "direction")
+# down is positive, as in rows of an image; a class is the sign of each speed at the start
+DIRECTIONS = ("up left", "up", "up right", "left", "right", "down left", "down", "down right")
 
 
 def bounce(start: Tensor, velocity: Tensor, frames: int, room: int) -> Tensor:
@@ -37,6 +40,24 @@ def bounce(start: Tensor, velocity: Tensor, frames: int, room: int) -> Tensor:
     return torch.where(unfolded > room, 2 * room - unfolded, unfolded)
 
 
+def direction(row_speed: Tensor, column_speed: Tensor) -> Tensor:
+    """Which of `DIRECTIONS` a velocity has.
+
+    Args:
+        row_speed: LongTensor (...), pixels a frame, positive downwards.
+        column_speed: LongTensor (...), positive to the right.
+
+    Returns:
+        LongTensor (...), values 0..7; -1 where both speeds are 0.
+
+    Example:
+        >>> [DIRECTIONS[k] for k in direction(torch.tensor([-2, 0]), torch.tensor([1, 2]))]
+        ['up right', 'right']
+    """
+    index = 3 * (row_speed.sign() + 1) + column_speed.sign() + 1  # 0..8 row by row, 4 in the middle
+    return torch.where(index == 4, -1, index - (index > 4).long())
+
+
 def _entropy(groups: Tensor, counts: Tensor) -> Tensor:
     """The entropy in nats of what falls into groups (N,) with these counts (N,)."""
     p = torch.zeros(int(groups.max()) + 1, dtype=torch.float64).index_add(0, groups, counts) / counts.sum()
@@ -44,7 +65,7 @@ def _entropy(groups: Tensor, counts: Tensor) -> Tensor:
 
 
 class MovingDigits(Dataset):
-    """Clips (1, T, H, W) of one digit of `digits` each, 17 levels; the class is the digit.
+    """Clips (1, T, H, W) of one digit of `digits` each, 17 levels; the class is the digit, or where it goes.
 
     Card:
         What: digits of 8x8 pixels that move over a square field at constant speed and bounce off its sides.
@@ -65,6 +86,7 @@ class MovingDigits(Dataset):
         frames: frames a clip, at least 1.
         size: side of the field in pixels, 9..64.
         speed: velocities are -speed..speed pixels a frame in each direction, at most the room that the digit has.
+        classes: "digit", or "direction" for the 8 of `DIRECTIONS`: where the digit sets out, before any bounce.
         n: clips in this split; None for 2,000 (train) or 300. Fewer clips are the first of more.
         seed: of the draws.
 
@@ -93,6 +115,7 @@ class MovingDigits(Dataset):
         frames: int = 8,
         size: int = 16,
         speed: int = 2,
+        classes: str = "digit",
         n: int | None = None,
         seed: int = 0,
     ):
@@ -100,10 +123,13 @@ class MovingDigits(Dataset):
         check_integer("frames", frames, 1, 1000)
         check_integer("size (side of the field in pixels)", size, SIDE + 1, 64)
         check_integer("speed (pixels a frame)", speed, 1, size - SIDE)
+        if classes not in CLASSES:
+            raise ValueError(f"unknown classes {classes!r} of moving_digits; choose one of: {', '.join(CLASSES)}")
         n = SAMPLES[split] if n is None else n
         check_integer("n (clips in the split)", n, 1, MOST)
         check_integer("seed", seed, 0, 2**60)
         digits, room = Digits(split), size - SIDE
+        self._told = classes == "direction"
         # 3 seed + split is a different number for every pair of seed and split
         rng = torch.Generator().manual_seed(3 * seed + SPLITS.index(split))
         u = torch.rand(n, 4, dtype=torch.float64, generator=rng)  # a row a clip
@@ -133,9 +159,9 @@ class MovingDigits(Dataset):
             "moving_digits",
             split,
             x.unsqueeze(1),
-            self.factors["digit"],
+            self.factors["digit"] if classes == "digit" else direction(velocity[:, 0], velocity[:, 1]),
             levels=17,
-            n_classes=10,
+            n_classes=10 if classes == "digit" else len(DIRECTIONS),
             source=f"digits of the {split} split, moved over a field of {size}x{size} pixels",
             licence="CC BY 4.0",
         )
@@ -143,7 +169,8 @@ class MovingDigits(Dataset):
     def path_entropy(self, *, ink: bool = False) -> Tensor:
         """What each frame adds to the entropy of the path, by enumeration of all starts and velocities.
 
-        No model can pay less for the motion, on average. With `ink` the path is that of the smallest box around the
+        No model can pay less for the motion, on average; where the classes are directions, no model that is told the
+        class. With `ink` the path is that of the smallest box around the
         ink, given its size; where this box lies inside of the 8x8 one is drawn as it is in the digits of the split.
 
         Args:
@@ -156,6 +183,7 @@ class MovingDigits(Dataset):
         velocities = self._velocities()
         start, velocity = torch.cartesian_prod(starts, starts), velocities.repeat_interleave(len(starts) ** 2, 0)
         start = start.repeat(len(velocities), 1)
+        told = direction(velocity[:, 0], velocity[:, 1]) if self._told else torch.zeros(len(velocity)).long()
         paths = [bounce(start[:, axis], velocity[:, axis], self._frames, self._room) for axis in (0, 1)]
         so_far = torch.zeros(self._frames, dtype=torch.float64)
         margins = self._margins() if ink else {(SIDE, SIDE): [(0, 0)]}
@@ -165,10 +193,11 @@ class MovingDigits(Dataset):
             rows, columns = (paths[axis][None] + corner[:, axis, None, None] for axis in (0, 1))
             seen = (rows * 256 + columns).flatten(0, 1)  # (margins * paths, frames), a number a place
             weights = counts.double().repeat_interleave(len(start))
-            groups = torch.zeros(len(seen), dtype=torch.long)
+            groups = told.repeat(len(corner))
+            known = _entropy(groups, weights)
             for t in range(self._frames):
                 groups = torch.stack([groups, seen[:, t]], 1).unique(dim=0, return_inverse=True)[1]
-                so_far[t] += len(corners) / total * _entropy(groups, weights)
+                so_far[t] += len(corners) / total * (_entropy(groups, weights) - known)
         return torch.cat([so_far[:1], so_far.diff()]).clamp(min=0)
 
     def _velocities(self) -> Tensor:

@@ -73,22 +73,30 @@ class Text(Dataset):
         """Characters as tokens, LongTensor (characters,).
 
         Raises:
-            ValueError: for a character that is not in the vocabulary.
+            TypeError: for what is not a string. ValueError: for a character that is not in the vocabulary.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"expected a text to encode, a str, got a {type(text).__name__}; decode() takes tokens")
         token = {character: i for i, character in enumerate(self.vocabulary)}
         unknown = sorted(set(text) - token.keys())
         if unknown:
+            first = next(i for i, character in enumerate(text) if character not in token)
             raise ValueError(
-                f"expected characters of {self.vocabulary!r}, got {''.join(unknown[:10])!r} as well; replace them"
+                f"character {first} of the text, {text[first]!r}, is not in the vocabulary; expected characters of "
+                f"{self.vocabulary!r}, got {''.join(unknown[:10])!r} as well: replace them"
             )
         return torch.tensor([token[character] for character in text], dtype=torch.long)
 
     def decode(self, tokens: Tensor) -> str:
         """Tokens, LongTensor (characters,) of 0..levels-1, as text."""
+        if not isinstance(tokens, Tensor) or tokens.dtype != torch.long:
+            got = f"dtype {tokens.dtype}" if isinstance(tokens, Tensor) else f"a {type(tokens).__name__}"
+            raise TypeError(f"expected tokens as a LongTensor, got {got}; encode() makes them of a text")
         if tokens.ndim != 1:
             raise ValueError(f"expected one sequence of tokens, got shape {tuple(tokens.shape)}; decode row by row")
         if tokens.numel() and (tokens.min() < 0 or tokens.max() >= len(self.vocabulary)):
             raise ValueError(
-                f"expected tokens 0..{len(self.vocabulary) - 1}, got {tokens.min().item()}..{tokens.max().item()}"
+                f"expected tokens 0..{len(self.vocabulary) - 1}, got {tokens.min().item()}..{tokens.max().item()}; "
+                "decode with the data set that the model was trained on"
             )
         return "".join(self.vocabulary[token] for token in tokens.tolist())

@@ -86,9 +86,12 @@ RECIPES = {
                data_options={"color": True}, sizes=_GLYPHS),
         Recipe("pixel_transformer", "digits", {"width": 64, "layers": 4, "heads": 4, "dropout": 0.25},
                {**_DIGITS_FIT, "steps": 650, "muon": 0.02}, {"steps": 2000}),
-        TextRecipe("char_transformer", "pydoc", {"width": 96, "layers": 3, "heads": 3, "dropout": 0.05},
-                   {"steps": 1500, "batch_size": 16, "lr": 4e-3, "muon": 0.02, "evaluate_every": 100}, {"steps": 4000},
-                   data_options={"length": 128}),
+        *(
+            TextRecipe("char_transformer", data, {"width": 96, "layers": 3, "heads": 3, "dropout": 0.05},
+                       {"steps": 1500, "batch_size": 16, "lr": 4e-3, "muon": 0.02, "evaluate_every": 100},
+                       {"steps": steps}, data_options={"length": 128})
+            for data, steps in (("pydoc", 4000), ("tinyshakespeare", 20_000))
+        ),
         TextRecipe("token_lstm", "pydoc", {"hidden": 256},
                    {"steps": 1000, "batch_size": 16, "lr": 4e-3, "evaluate_every": 100}, {"steps": 4000},
                    data_options={"length": 64}),
@@ -101,6 +104,8 @@ RECIPES = {
         Recipe("unmatched_frame_pixelcnn", "moving_digits", {**_CLIPS, "past": 2, "match": False}, _CLIPS_FIT,
                {"steps": 6000}, **_THREE_FRAMES),
         Recipe("frame_pixelcnn", "moving_digits", _CLIPS, _CLIPS_FIT, {"steps": 6000}, **_THREE_FRAMES),
+        Recipe("directed_frame_pixelcnn", "moving_digits", _CLIPS, _CLIPS_FIT, {"steps": 6000},
+               conditional=True, data_options={"classes": "direction"}, **_THREE_FRAMES),
         Recipe("vae", "digits", _VAE, _VAE_FIT, {"steps": 6000}, loss=_ANNEALED),
         Recipe("conditional_vae", "digits", {**_VAE, "hidden": (128, 128)}, _VAE_FIT, {"steps": 6000},
                conditional=True, loss=_ANNEALED),

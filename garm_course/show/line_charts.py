@@ -78,6 +78,8 @@ def curves_figure(
         first = min(steps[0] for steps, _ in series.values())
         last = max(steps[-1] for steps, _ in series.values())
         ax.set(xlim=(first, max(last, first + 1e-9)), ylim=(low, high), xlabel=xlabel, ylabel=ylabel)
+        if all((steps == steps.round()).all() for steps, _ in series.values()):
+            ax.locator_params(axis="x", integer=True)  # half a frame is no place on the axis
         labels = []  # (name, value at the end, color, last step)
         for k, (name, (steps, values)) in enumerate(shown.items()):
             color, line = palette[LINE_COLORS[k % len(LINE_COLORS)]], LINE_STYLES[k % len(LINE_STYLES)]

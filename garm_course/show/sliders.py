@@ -76,7 +76,16 @@ def widgets_of(dials):
     return [
         (Whole if isinstance(dial.value, int) else Real)(
             value=dial.value, min=dial.low, max=dial.high, step=dial.step, description=dial.name, layout=layout,
-            **({} if isinstance(dial.value, int) else {"readout_format": ".1f"}),
+            **({} if isinstance(dial.value, int) else {"readout_format": f".{_decimals(dial.step)}f"}),
         )
         for dial in dials
     ]  # fmt: skip
+
+
+def _decimals(step):
+    """Digits behind the point that tell two neighboring values of a slider apart, at least one.
+
+    >>> _decimals(0.25), _decimals(1)
+    (2, 1)
+    """
+    return max(1, len(f"{step:g}".partition(".")[2]))

@@ -42,15 +42,20 @@ def audio(signals, *, rate, alt, title=None, labels=None, window=256):
         ValueError: as for `waves`; also for a rate that is no whole number, or a window outside of 2..T.
     """
     show_figure(sounds_figure(signals, rate=rate, title=title, labels=labels, window=window), alt)
+    players(signals, rate=rate, labels=labels)
+
+
+def players(signals, *, rate, labels=None):
+    """Show a player for each sound, without a picture; outside of IPython nothing. Arguments as for `audio`."""
     if figures._shell() is None:
         return
     from IPython.display import display
 
     x, labels = check_signals(signals, labels)
     labels = labels or [f"sound {k}" for k in range(1, len(x) + 1)]
-    players = "".join(player(one, rate, label) for one, label in zip(x, labels, strict=True))
+    html_of_all = "".join(player(one, rate, label) for one, label in zip(x, labels, strict=True))
     words = f"[{', '.join(labels)}: {x.shape[1] / rate:.3g} s of sound each]"
-    display({"text/html": players, "text/plain": words}, raw=True)
+    display({"text/html": html_of_all, "text/plain": words}, raw=True)
 
 
 def player(x, rate, label):

@@ -231,6 +231,24 @@ def test_a_guess_is_the_moved_frame_where_everything_is_known():
     torch.testing.assert_close(none, torch.full_like(none, 1 / 5))
 
 
+def test_a_class_may_say_where_the_picture_goes():
+    """Weights that translate each class into one displacement: what is drawn is the first frame, moved by it."""
+    model = FramePixelCNN((1, 2, 9, 9), 5, 2, channels=2, layers=0, speed=1).double().eval()
+    told = torch.tensor([[0, 2], [2, 1]])  # indices of the row and the column displacement of each class
+    with torch.no_grad():
+        model.trust.fill_(30.0)
+        for axis, prior in enumerate((model.match.rows, model.match.columns)):
+            for layer in (prior[0], prior[2]):
+                layer.weight.zero_()
+                layer.bias.zero_()
+            prior[0].weight[:2, -2:] = torch.eye(2)
+            prior[2].weight[told[:, axis], torch.arange(2)] = 100.0
+    first = torch.zeros(1, 1, 9, 9, dtype=torch.long)
+    first[0, 0, 3:6, 3:6] = torch.randint(1, 5, (3, 3), generator=rng())
+    drawn = model.sample(2, torch.tensor([0, 1]), length=2, given=first, rng=rng())[:, 0, 1]
+    assert torch.equal(drawn, torch.stack([first[0, 0].roll((-1, 1), (0, 1)), first[0, 0].roll((1, 0), (0, 1))]))
+
+
 # --- what is refused, and the pieces ---------------------------------------------------------------------------------
 
 
@@ -253,9 +271,14 @@ def test_settings_that_make_no_sense_are_refused_in_one_line(options, message):
 
 def test_clips_that_do_not_fit_are_refused():
     model = small_model(FramePixelCNN, (1, 2, 3, 4), 5)
-    for x in (torch.zeros(1, 2, 3, 4).long(), torch.zeros(1, 1, 0, 3, 4).long(), torch.zeros(1, 1, 2, 4, 3).long()):
-        with pytest.raises(ValueError, match=r"expected a LongTensor \(B, 1, \d, 3, 4\) of levels 0..4"):
-            model.log_prob(x)
+    for shape in ((1, 2, 3, 4), (1, 1, 0, 3, 4), (1, 1, 2, 4, 3), (1, 1, 2, 3, 5), (1, 2, 2, 3, 4), (), (3, 4)):
+        with pytest.raises(ValueError, match=r"\(B, 1, T, 3, 4\) of levels 0..4.* crop or pad .* to 3 x 4") as caught:
+            model.log_prob(torch.zeros(shape, dtype=torch.long))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"got levels 5\.\.5"):  # more frames than it was built for are allowed
+        model.log_prob(torch.full((1, 1, 7, 3, 4), 5))
+    with pytest.raises(ValueError, match="at least one value, got none"):
+        model.sample(1, length=3, given=torch.zeros(1, 0, 3, 4, dtype=torch.long))
     for length in (0, 1.5):
         with pytest.raises(ValueError, match="expected length >= 1"):
             model.sample(1, length=length)

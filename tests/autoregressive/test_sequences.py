@@ -227,10 +227,12 @@ def test_speculation_with_itself_is_never_refused_and_any_draft_leaves_the_law_o
         ({"length": 2.5}, ValueError, "length >= 1"),
         ({"given": torch.zeros(8, dtype=torch.long)}, ValueError, "shorter than their length"),
         ({"given": torch.zeros(3, 4, dtype=torch.long)}, ValueError, "a prompt for 2 examples"),
-        ({"given": torch.zeros(2, 0, dtype=torch.long)}, ValueError, r"got shape \(2, 0\)"),
+        ({"given": torch.zeros(2, 0, dtype=torch.long)}, ValueError, r"at least one value, got none, shape \(2, 0\)"),
+        ({"given": torch.zeros(0, dtype=torch.long)}, ValueError, "leave `given` out to begin from nothing"),
         ({"given": torch.full((4,), 5)}, ValueError, "levels 5..5"),
         ({"given": torch.zeros(4)}, TypeError, "LongTensor"),
-        ({"given": "to be"}, TypeError, "LongTensor"),
+        ({"given": "to be"}, TypeError, r"a prompt as a LongTensor of levels 0..4, got a str; .*data.encode\(text\)"),
+        ({"given": [1, 2]}, TypeError, "got a list"),
         ({"mask": torch.ones(8, dtype=torch.bool)}, ValueError, "both `given`"),
         ({"given": torch.zeros(7, dtype=torch.long), "mask": torch.ones(7, dtype=torch.bool)}, ValueError, "of shape"),
     ],
@@ -246,7 +248,7 @@ def test_what_does_not_fit_is_refused_in_one_line(options, error, message):
 def test_examples_and_shapes_that_do_not_fit_are_refused():
     model = small_model(TokenConv, (8,), 5)
     for x in (torch.zeros(2, 0, dtype=torch.long), torch.zeros(8, dtype=torch.long), torch.zeros(2, 3, 4).long()):
-        with pytest.raises(ValueError, match=r"expected a LongTensor \(B, 8\) of levels 0..4"):
+        with pytest.raises(ValueError, match=r"a LongTensor \(B, T\) of levels 0..4 with T >= 1, got.*x\[None\]"):
             model.log_prob(x)
     with pytest.raises(ValueError, match=r"expected a shape \(T,\), the length of a sequence, got \(1, 2, 3\)"):
         TokenConv((1, 2, 3), 5)

@@ -11,7 +11,7 @@ from garm_course.autoregressive.lstm import TokenLSTM
 from garm_course.autoregressive.ngram import NGram
 from garm_course.autoregressive.sampling import loop, speculative
 from garm_course.autoregressive.sampling.compression import compress, decompress
-from garm_course.autoregressive.transformer import CharTransformer, PixelTransformer, geometry
+from garm_course.autoregressive.transformer import CharTransformer, PixelTransformer, geometry, rms_norm
 from garm_course.evaluation.audits import causality, dependence, forgets, receptive_field
 
 
@@ -55,6 +55,20 @@ def test_normalized_scores_are_bounded_and_weights_are_what_forward_uses():
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 9).double())
     assert ((weights > 0).sum(-1) == torch.arange(1, 10).clamp(max=4)).all()
     torch.testing.assert_close(layer.merge(weights @ v), layer(x), rtol=0, atol=1e-12)
+
+
+def test_the_norm_of_a_few_rows_is_the_one_that_training_takes():
+    small = (1e-6, 1e-3)  # where the constant beside the mean square counts
+    for dtype, tolerance, scales in (
+        (torch.float64, 1e-12, (*small, 1, 100)),
+        (torch.float32, 1e-5, (*small, 1, 100)),
+        (torch.bfloat16, 2e-2, (1, 100)),
+    ):
+        for scale in scales:
+            x = (scale * torch.randn(3, 2, 8, generator=rng(), dtype=torch.float64)).to(dtype)
+            expected = torch.nn.functional.rms_norm(x, (8,))
+            torch.testing.assert_close(rms_norm(x), expected, rtol=tolerance, atol=tolerance)
+    assert not rms_norm(torch.zeros(2, 8)).any()
 
 
 @pytest.mark.parametrize("window", [None, 1, 3, 4, 50])

@@ -86,7 +86,7 @@ def test_a_lesson_runs_without_an_error_and_its_first_slider_moves_a_picture(lab
         check_outputs(page, cells)
         take_screenshots(page, lesson)
         if lesson in WIDGETS:
-            check_slider(page)
+            check_sliders(page)
     finally:
         page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")  # or all kernels stay
 
@@ -103,16 +103,24 @@ def check_outputs(page, cells):
     assert page.locator("mjx-merror, .MathJax_Error").count() == 0
 
 
-def check_slider(page):
-    """One step of the first slider replaces its picture, and the caption says what is shown now."""
-    cell = page.locator(".jp-Notebook .jp-Cell", has=page.locator(".widget-slider")).first
+def check_sliders(page):
+    """One step of the first slider of each cell replaces its picture, and the caption says what is shown now."""
+    cells = page.locator(".jp-Notebook .jp-Cell", has=page.locator(".widget-slider"))
+    assert cells.count()
+    for k in range(cells.count()):
+        check_slider(page, cells.nth(k))
+
+
+def check_slider(page, cell):
+    """A step forward, or back where the slider stands at its end."""
     handle = cell.locator(".noUi-handle").first
     handle.scroll_into_view_if_needed()
+    at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
     before = cell.evaluate(PICTURES)
     caption = cell.locator(".jp-OutputArea").first.inner_text()
     assert before, "the widget shows no picture before it is moved"
     handle.focus()
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
     page.wait_for_function(
         "([cell, old]) => JSON.stringify((" + PICTURES + ")(cell)) !== old",
         arg=[cell.element_handle(), page.evaluate("x => JSON.stringify(x)", before)],

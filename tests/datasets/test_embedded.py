@@ -10,7 +10,7 @@ import torch
 
 from garm_course.datasets import load
 from garm_course.datasets.gaussian_mixture import GRAIN
-from garm_course.datasets.moving_digits import bounce
+from garm_course.datasets.moving_digits import DIRECTIONS, bounce, direction
 from garm_course.datasets.patches import TILE, TILES, _photographs, tile_split
 from garm_course.datasets.plucked import NOTES, RATE, OnePeriod, pluck
 from garm_course.datasets.pydoc import VOCABULARY, paragraphs
@@ -318,16 +318,20 @@ def test_windows_are_the_text_and_nothing_else():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda data: data.encode("naïve"), ["'ï'", "replace"]),
-        (lambda data: data.decode(torch.tensor([96])), ["0..95", "96"]),
+        (lambda data: data.encode("naïve"), ["character 2", "'ï'", "replace"]),
+        (lambda data: data.encode(torch.tensor([5])), ["a str", "a Tensor", "decode()"]),
+        (lambda data: data.decode("if"), ["LongTensor", "a str", "encode()"]),
+        (lambda data: data.decode(torch.tensor([0.5])), ["LongTensor", "torch.float32"]),
+        (lambda data: data.decode(torch.tensor([96])), ["0..95", "96", "trained on"]),
         (lambda data: data.decode(torch.tensor([-1])), ["0..95", "-1"]),
         (lambda data: data.decode(data.x[:2]), ["one sequence", "row by row"]),
     ],
 )
 def test_what_is_no_text_is_refused(call, words):
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises((TypeError, ValueError)) as error:
         call(load("pydoc", "test"))
     assert all(word in str(error.value) for word in words)
+    assert "\n" not in str(error.value)
 
 
 # --- moving digits ---------------------------------------------------------------------------------------------------
@@ -359,6 +363,23 @@ def test_a_clip_shows_its_digit_where_the_factors_say_and_nothing_else():
     assert (f["row"] != f["row"][:, :1]).any(1).logical_or((f["column"] != f["column"][:, :1]).any(1)).all()
 
 
+def test_a_direction_is_the_first_step_of_a_digit_that_no_wall_turns_around():
+    data, plain = load("moving_digits", "validation", classes="direction"), load("moving_digits", "validation")
+    assert torch.equal(data.x, plain.x)
+    assert data.n_classes == len(DIRECTIONS) == 8
+    assert data.y.unique().tolist() == list(range(8))
+    steps = torch.stack([data.factors["row"], data.factors["column"]], 1)
+    steps = steps[:, :, 1] - steps[:, :, 0]  # (N, 2)
+    inside = (steps == torch.stack([data.factors["row_speed"], data.factors["column_speed"]], 1)).all(1)
+    assert 0.6 < inside.double().mean() < 1
+    for k, name in enumerate(DIRECTIONS):
+        row, column = ("down" in name) - ("up" in name), ("right" in name) - ("left" in name)
+        chosen = steps[inside & (data.y == k)].sign()
+        assert len(chosen)
+        assert (chosen == torch.tensor([row, column])).all()
+    assert direction(torch.tensor(0), torch.tensor(0)) == -1
+
+
 def test_three_frames_tell_the_rest_and_two_do_not():
     for room in range(2, 13):
         most = room // 2
@@ -385,6 +406,15 @@ def test_the_entropy_of_the_path_is_that_of_all_paths_one_by_one():
         expected = torch.tensor(entropy).diff()
         torch.testing.assert_close(data.path_entropy().float(), expected, rtol=0, atol=1e-5)
         assert (data.path_entropy() >= 0).all()
+        told = load("moving_digits", "validation", n=1, classes="direction", **options).path_entropy()
+        ways = [(a[1] > 0, a[1] < 0, b[1] > 0, b[1] < 0) for a, b in itertools.product(line, line) if a[1] or b[1]]
+        entropy = []
+        for t in range(frames + 1):
+            counts = Counter((way, tuple(path[:t])) for way, path in zip(ways, paths, strict=True))
+            p = torch.tensor([*counts.values()]).double() / len(paths)
+            entropy.append(-(p * p.log()).sum().item())
+        torch.testing.assert_close(told.float(), torch.tensor(entropy).diff(), rtol=0, atol=1e-5)
+        assert told[1] < 0.75 * expected[1]
 
 
 def test_the_ink_hides_where_the_box_is_and_so_the_moment_of_a_bounce():
@@ -446,6 +476,7 @@ def test_digits_of_a_split_stay_in_their_split():
         ("moving_digits", {"size": 8}, ["9..64", "got 8"]),
         ("moving_digits", {"speed": 0}, ["speed", "got 0"]),
         ("moving_digits", {"size": 10, "speed": 3}, ["1..2", "got 3"]),
+        ("moving_digits", {"classes": "speed"}, ["'speed'", "digit, direction"]),
         *[(name, {"split": "dev"}, ["'dev'", "train, validation, test"]) for name in (*DRAWN, "patches", "pydoc")],
     ],
 )  # fmt: skip

@@ -1,14 +1,17 @@
-"""The pictures of lesson 07: a text that is read, sizes of files, maps of attention, pages, and the wheel of turns."""
+"""The pictures of lesson 07: a text that is read, sizes of files, maps of attention, temperatures, a wheel of turns."""
 
 import math
+from importlib import import_module
 
 import pytest
 import torch
 
 from garm_course.exercises import get
-from garm_course.lessons.lesson07 import maps, reading, rotary_wheel, sheets, sizes, wheel
+from garm_course.lessons import lesson07
+from garm_course.lessons.lesson07 import maps, reading, rotary_wheel, sizes, wheel
 from garm_course.show import png
 
+temperatures = import_module("garm_course.lessons.lesson07.temperatures")
 VOCABULARY = "\n abc"
 
 
@@ -82,20 +85,51 @@ def test_a_map_has_a_square_for_each_head_with_a_letter_at_each_row():
 
 @pytest.mark.parametrize("text", ["", "short", "a\n\nb", "x" * 200, "two\n" + "y" * 60 + "\nthree"])
 def test_lines_of_a_page_hold_the_whole_text_in_its_order(text):
-    lines = sheets.lines_of(text, 20)
+    lines = temperatures.lines_of(text, 20)
     assert all(len(line) <= 20 and text[start : start + len(line)] == line for start, line in lines)
     assert "".join(line for _, line in lines) == text.replace("\n", "")
     assert [start for start, _ in lines] == sorted({start for start, _ in lines})
 
 
-def test_a_page_shows_the_beginning_that_was_given_apart_from_what_was_drawn():
-    fig = sheets.pages_figure({"one": "to be or", "two": "to $x$"}, prompt="to ", title="Pages")
-    colors = {text.get_text().strip(): text.get_color() for text in fig.texts}
-    assert colors["to"] != colors["be or"] == "black"
-    assert r"\$x\$" in colors
-    assert png(fig).startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="starting with the prompt 'no'"):
-        sheets.pages_figure({"one": "to be"}, prompt="no", title="Pages")
+TEXTS = {0.5: "to be or", 0.75: "to\nthe\nend", 1.0: "to $x$"}
+MEASURES = {0.5: (0.2, 0.1), 0.75: (0.4, 0.05), 1.0: (0.6, 0.0)}
+
+
+def test_each_temperature_shows_its_own_text_and_marks_its_own_numbers():
+    sizes = set()
+    for at, text in TEXTS.items():
+        fig = temperatures.temperatures_figure(TEXTS, MEASURES, (0.5, 0.13), "to", at)
+        colors = {text.get_text().strip(): text.get_color() for text in fig.texts}
+        assert f"temperature {at:g}" in colors
+        assert colors["to"] == "#888888"
+        rest = text[2:].split("\n")[-1].strip().replace("$", r"\$")
+        assert colors[rest] == "black"
+        for ax, share in zip(fig.axes, MEASURES[at], strict=True):
+            assert ax.lines[-1].get_xydata().tolist() == [[at, pytest.approx(100 * share)]]
+            assert list(ax.lines[1].get_xdata()) == [*TEXTS]
+        words = temperatures.temperatures_caption(MEASURES, (0.5, 0.13), at)
+        assert f"At temperature {at:g}, ≈ {MEASURES[at][0]:.0%} of all" in words
+        assert f"≈ {MEASURES[at][1]:.0%} repeat" in words
+        sizes.add(tuple(fig.get_size_inches()))
+        assert png(fig).startswith(b"\x89PNG")
+    assert len(sizes) == 1, "the page jumps when the slider moves"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"texts": {0.5: "to", 0.6: "to", 1.0: "to"}}, "equally far apart"),
+        ({"texts": {1.0: "to"}}, "equally far apart"),
+        ({"at": 0.6}, "0.6 among them"),
+        ({"measures": {0.5: (0, 0)}}, "texts and measures at the same"),
+        ({"prompt": "no"}, "start with the prompt 'no'"),
+    ],
+)
+def test_temperatures_that_do_not_fit_are_refused(change, message):
+    options = {"texts": TEXTS, "measures": MEASURES, "held_out": (0.5, 0.1), "prompt": "to", "at": 1.0} | change
+    with pytest.raises(ValueError, match=message) as caught:
+        lesson07.temperatures(**options)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_wheel_turns_as_rotary_does():

@@ -16,6 +16,7 @@ from fake_data import small_mnist, write_idx
 
 from garm_course import datasets
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
+from garm_course.datasets import tinyshakespeare
 from garm_course.evaluation.likelihood import evaluate
 from garm_course.models import CLASSES, MODELS, home, model_class, words
 from garm_course.recipes import recipe as recipe_module
@@ -105,15 +106,17 @@ def test_the_command_of_a_result_makes_the_same_run_again(run, tmp_path):
 
 
 @pytest.fixture
-def few_mnist(monkeypatch, tmp_path):
-    """Sixty random images in the files of MNIST, for recipes whose data set is downloaded."""
+def few_downloads(monkeypatch, tmp_path):
+    """Sixty random images in the files of MNIST and a short text, for recipes whose data set is downloaded."""
     monkeypatch.setenv("GARM_DATA", str(tmp_path))
+    monkeypatch.setattr(tinyshakespeare, "CHARACTERS", 6500)
+    (tmp_path / "tinyshakespeare.txt").write_text(tinyshakespeare.VOCABULARY * 100, newline="")
     small_mnist(monkeypatch)
     write_idx(tmp_path / "mnist")
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_fits_its_data(name, few_mnist):
+def test_every_recipe_fits_its_data(name, few_downloads):
     recipe = RECIPES[name]
     assert recipe.name == name
     small = {"n": 5} if "n" in recipe.options("train") else {}
@@ -131,7 +134,7 @@ def test_every_recipe_fits_its_data(name, few_mnist):
         return
     assert (model.shape, model.levels) == (tuple(data.shape), data.levels)
     assert model.n_classes == (data.n_classes if recipe.conditional or recipe.kind == "classifier" else 0)
-    assert recipe.conditional == (recipe.model.startswith("conditional_") or recipe.kind == "sound")
+    assert recipe.conditional == (recipe.model.startswith(("conditional_", "directed_")) or recipe.kind == "sound")
     x, y = data.x[:3], data.y[:3] if recipe.conditional else None
     if recipe.kind == "classifier":
         numbers = model(x)

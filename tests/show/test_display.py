@@ -174,6 +174,13 @@ def test_palette_has_the_contrast_it_needs():
     assert figures.contrast("#777777") == pytest.approx(4.48, abs=0.01)  # the example of WCAG
 
 
+@pytest.mark.parametrize(("places", "whole"), [(range(1, 5), True), (range(4, 9), True), ([0.0, 0.5, 2.0], False)])
+def test_an_axis_of_whole_numbers_has_no_halves(places, whole):
+    fig = lines.curves_figure({"x": (list(places), [float(k) for k in range(len(places))])}, xlabel="frame")
+    ticks = fig.axes[0].get_xticks()
+    assert all(tick == round(tick) for tick in ticks) == whole
+
+
 def test_curves_differ_in_more_than_color():
     fig = lines.curves_figure({f"model {k}": (steps, FALLING + 9 * k) for k in range(5)})
     drawn = [line for line in fig.axes[0].lines if len(line.get_xdata()) == len(steps)]

@@ -56,11 +56,12 @@ class Automaton:
         if next.ndim != 2 or not next.numel() or accept.shape != next.shape[:1]:
             raise ValueError(
                 f"expected next (S, V) and accept (S,) for S states and V values, got {tuple(next.shape)} and "
-                f"{tuple(accept.shape)}"
+                f"{tuple(accept.shape)}; give each state a row and an entry"
             )
         if next.min() < -1 or next.max() >= len(next):
             raise ValueError(
-                f"expected states 0..{len(next) - 1}, or -1 to forbid, got {int(next.min())}..{int(next.max())}"
+                f"expected states 0..{len(next) - 1}, or -1 to forbid, got {int(next.min())}..{int(next.max())}; "
+                "number the states from 0"
             )
         self.next, self.accept = next, accept
         self._ends = [accept]  # entry k: from which states an accepting one can be reached in k steps

@@ -111,14 +111,16 @@ class _Grammar:
             raise ValueError("a grammar (`allowed`) and a mask cannot be combined; give what comes first as a prompt")
         if allowed.levels != model.levels:
             raise ValueError(
-                f"expected a grammar of {model.levels} values, as the model has, got one of {allowed.levels}"
+                f"expected a grammar of {model.levels} values, as the model has, got one of {allowed.levels}; give "
+                "it a column for each value"
             )
         self.allowed, self.model, self.state, self.log_mass = allowed, model, allowed.start(n), 0.0
         prompt = () if known is None else known.to(self.state.device)
         for i, x in enumerate(prompt):
             if not allowed.mask(self.state, d - i).gather(1, x[:, None]).all():
                 raise ValueError(
-                    f"the grammar does not allow value {i} of the prompt, or no way from there to an end at length {d}"
+                    f"the grammar does not allow value {i} of the prompt, or no way from there to an end at length "
+                    f"{d}; change the prompt, the length or the grammar"
                 )
             self.state = allowed.advance(self.state, x)
         if not allowed.mask(self.state, d - len(prompt)).any(1).all():
@@ -254,6 +256,16 @@ def _completion(
 
 def _prompt(model: nn.Module, n: int, shape: tuple[int, ...], given: Tensor) -> Tensor:
     """A prompt as a sequence (n, m), checked."""
+    if not isinstance(given, Tensor):
+        raise TypeError(
+            f"expected a prompt as a LongTensor of levels 0..{model.levels - 1}, got a {type(given).__name__}; a data "
+            "set of texts makes one: data.encode(text)"
+        )
+    if not given.numel():
+        raise ValueError(
+            f"expected a prompt of at least one value, got none, shape {tuple(given.shape)}; leave `given` out to "
+            "begin from nothing"
+        )
     if isinstance(given, Tensor) and given.ndim == len(shape):
         given = given.expand(n, *given.shape)
     model.check_examples(given)
