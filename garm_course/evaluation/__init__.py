@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazily(
             "autocorrelation harmonic_decay harmonic_share log_spectral_distance pitch real_time_factor semitones "
             "sound_baselines"
         ),
+        "video": "flicker",
         "features": "DigitClassifier accuracy class_shares classify",
     },
 )

@@ -55,8 +55,8 @@ def outlier_figure(where):
     with style():
         height = 2.75
         fig = new_figure(WIDTH, height)
-        fig.text(0.1 / WIDTH, 1 - 0.08 / height, "The ball of one outlier swallows data that no sample resembles", fontsize=TITLE,
-                 fontweight="bold", va="top")  # fmt: skip
+        title = "The ball of one outlier swallows data that no sample resembles"
+        fig.text(0.1 / WIDTH, 1 - 0.08 / height, title, fontsize=TITLE, fontweight="bold", va="top")
         for k, (name, centers, color) in enumerate(panels):
             ax = fig.add_axes(((0.1 + 3.55 * k) / WIDTH, 0.32 / height, 3.45 / WIDTH, 1.85 / height))
             radii = torch.cdist(centers, centers).sort(1).values[:, K]

@@ -65,8 +65,8 @@ FULL = _gaussians(3, seed=10)
 M, S, M2, _ = FULL
 DIAGONAL = (M, torch.diag(torch.tensor([0.49, 2.25, 6.25]).double()), M2, torch.diag(torch.tensor([1.69, 0.04, 9.61])))
 SINGULAR = (
-    "Wrong or NaN only where a covariance is singular: rounding makes an eigenvalue slightly negative, and its root NaN; "
-    "use .clamp(min=0) before the root."
+    "Wrong or NaN only where a covariance is singular: rounding makes an eigenvalue slightly negative, and its root "
+    "NaN; use .clamp(min=0) before the root."
 )
 
 EXERCISE = Exercise(
@@ -151,8 +151,7 @@ EXERCISE = Exercise(
         ),
         (
             lambda m1, S1, m2, S2: (
-                0.5
-                * (torch.linalg.solve(S2, S1).trace() - len(m1) + (m1 - m2) @ torch.linalg.solve(S2, m1 - m2))
+                0.5 * (torch.linalg.solve(S2, S1).trace() - len(m1) + (m1 - m2) @ torch.linalg.solve(S2, m1 - m2))
                 + 0.5 * (S2.logdet() - S1.logdet())
             ).item(),
             "This is the KL divergence of the two Gaussians: the Fréchet distance has no inverse and no logarithm.",

@@ -2,10 +2,9 @@
 
 import math
 
-import numpy as np
 import torch
 
-from garm_course.show.figures import LABEL, MUTED, SMALL, TITLE, WIDTH, new_figure, palette, show_figure, style, update
+from garm_course.show.figures import MUTED, SMALL, TITLE, WIDTH, new_figure, palette, show_figure, style, update
 from garm_course.show.grids import check_images, colors
 
 PAIRS, COLUMNS = 20, 5
@@ -88,8 +87,8 @@ class ForcedChoice:
         """The state in words."""
         low, high = exact_interval(self.machine, PAIRS)
         machine = (
-            f"Logistic regression on pixels gets ≈ {self.machine} of {PAIRS} right "
-            f"(95 % interval of its share: ≈ {low:.2f} to ≈ {high:.2f})."
+            f"Logistic regression on pixels gets ≈ {self.machine} of the twenty right (exact interval of its share: "
+            f"≈ {low:.2f} to ≈ {high:.2f})."
         )
         if not self.answers:
             return f"Twenty pairs of a held-out image and a sample, in random order: which is the data? {machine}"
@@ -101,7 +100,7 @@ class ForcedChoice:
         """All pairs; the current one is framed, and of answered ones the data are underlined."""
         from matplotlib.patches import Rectangle
 
-        side, gap, between, line = 0.6, 0.06, 0.2, 0.24
+        side, gap, between, line = 0.6, 0.05, 0.16, 0.24
         rows = PAIRS // COLUMNS
         height = 0.42 + rows * (side + line)
         with style():
@@ -119,7 +118,7 @@ class ForcedChoice:
                     ax.imshow(image, extent=(at, at + side, y + side, y), vmin=0, vmax=1, aspect="auto")
                     ax.add_patch(Rectangle((at, y), side, side, fill=False, edgecolor="#D0D0D0", linewidth=0.6))
                     if k < len(self.answers) and bool(self.data_left[k]) == (s == 0):
-                        ax.plot([at, at + side], [y + side + 0.03] * 2, color=palette["green"], linewidth=3)
+                        ax.hlines(y + side + 0.03, at, at + side, color=palette["green"], linewidth=3)
                 word, color = f"{k + 1}", MUTED
                 if k < len(self.answers):
                     hit = self.answers[k] == bool(self.data_left[k])

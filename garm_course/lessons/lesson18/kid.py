@@ -70,8 +70,8 @@ EXERCISE = Exercise(
     name="kid",
     lesson="18",
     reference=kernel_distance,
-    rule="Mean kernel of pairs i ≠ j of x, plus the same of y, minus twice the mean over all pairs of x with y; a Python "
-    "number, as .item() makes it.",
+    rule="Mean kernel of pairs i ≠ j of x, plus the same of y, minus twice the mean over all pairs of x with y; a "
+    "Python number, as .item() makes it.",
     rtol=1e-4,
     atol=1e-6,
     probes=[

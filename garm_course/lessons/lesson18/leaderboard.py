@@ -121,7 +121,7 @@ EXERCISE = Exercise(
     name="leaderboard",
     lesson="18",
     reference=leaderboard,
-    rule="Cut every set to n rows. In each resample draw n rows of the data with torch.randint(n, (n,), generator=gen), "
+    rule="Cut every set to n rows. In each resample draw n rows of the data by torch.randint(n, (n,), generator=gen), "
     "then n rows of each model in the order of the dictionary. Value on the n rows, ± 1.96 standard deviations, share "
     "of resamples with the smallest value.",
     rtol=1e-5,
@@ -165,7 +165,7 @@ EXERCISE = Exercise(
         (_with(cut=lambda x, n: x[-n:]), "The last n rows are kept: cut to the first n."),
         (
             _with(value=lambda metric, real, x, found: found.mean()),
-            "The value is the mean over resamples, where examples occur twice: take the metric of the n rows themselves.",
+            "The value is the mean over resamples, where examples occur twice: take the metric of the n rows.",
         ),
         (
             _with(value=lambda metric, real, x, found: found.median()),
@@ -209,10 +209,14 @@ EXERCISE = Exercise(
             "The ends are exchanged: (value, low, high, share).",
         ),
         (
-            _with(ends=lambda v, found: (found.mean().item() - 1.96 * found.std().item(),
-                                         found.mean().item() + 1.96 * found.std().item())),
-            "The interval lies around the mean of the resamples, which doubled examples shift: put it around the value.",
-        ),  # fmt: skip
+            _with(
+                ends=lambda v, found: (
+                    found.mean().item() - 1.96 * found.std().item(),
+                    found.mean().item() + 1.96 * found.std().item(),
+                )
+            ),
+            "The interval lies around the mean of the resamples, which doubled rows shift: put it around the value.",
+        ),
         (
             _with(wins=lambda hits: hits.double().sum().item()),
             "The last number counts resamples: divide by n_boot, so that the shares sum to 1.",

@@ -106,8 +106,9 @@ def _whole(*shape: int, seed: int, spread: float = 2.0) -> Tensor:
 
 REAL, FAKE = random(12, 2, seed=1), 0.8 * random(12, 2, seed=2) + 0.5
 FAR = torch.cat([FAKE[:-1], FAKE[-1:] + 30])
-ON = torch.tensor([[0.0, 0.0], [2.0, 0.0], [9.0, 0.0], [9.0, 3.0]]), torch.tensor(
-    [[0.0, 2.0], [2.0, 3.0], [9.0, 6.0], [-20.0, 0.0]]
+ON = (
+    torch.tensor([[0.0, 0.0], [2.0, 0.0], [9.0, 0.0], [9.0, 3.0]]),
+    torch.tensor([[0.0, 2.0], [2.0, 3.0], [9.0, 6.0], [-20.0, 0.0]]),
 )
 BORDER = "Right except for a point exactly on the border of a ball: it counts as inside, <=."
 

@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from garm_course.show.figures import LABEL, SMALL, TITLE, WIDTH, new_figure, palette, show_figure, style, text_width, wrap
+from garm_course.show.figures import (
+    LABEL,
+    SMALL,
+    TITLE,
+    WIDTH,
+    new_figure,
+    palette,
+    show_figure,
+    style,
+    text_width,
+    wrap,
+)
 
 
 def standings(board, *, alt, title, xlabel):
