@@ -1,5 +1,6 @@
 """The numbered equations of lesson 18, evaluation, checked numerically."""
 
+import itertools
 import math
 
 import pytest
@@ -44,7 +45,7 @@ def test_the_bias_of_the_frechet_distance_halves_when_n_doubles():
     for n in (100, 200, 400, 800):
         draws = normal(60, 2, n, 8, seed=n)
         means.append(sum(frechet_distance(a, b) for a, b in draws) / 60)
-    for one, two in zip(means, means[1:], strict=False):
+    for one, two in itertools.pairwise(means):
         assert one / two == pytest.approx(2, rel=0.12)
 
 

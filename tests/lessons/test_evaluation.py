@@ -64,11 +64,12 @@ def test_one_outlier_raises_the_recall_and_not_the_coverage():
 
 
 def test_tables_standings_and_points_are_drawn_or_refused():
-    shades = [[0.0, math.nan], [1.0, 0.5]]
-    texts = [["1", ""], ["2", "3"]]
-    assert png(scoreboard_figure(["a", "b"], ["x", "y"], texts, shades, title="t", rule=1)).startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="texts and shades of 2 rows and 1 columns"):
-        scoreboard_figure(["a", "b"], ["x"], texts, shades, title="t")
+    metrics = {"x": {"a": 1.0, "b": 3.0, "other": 0.0}, "y": {"a": None, "b": 0.5}}
+    drawn = png(scoreboard_figure(metrics, ranked=["a", "b"], title="t"))
+    assert drawn.startswith(b"\x89PNG")
+    assert png(scoreboard_figure(metrics, ranked=["a", "b"], large=["x"], title="t")) != drawn
+    with pytest.raises(ValueError, match="at least two ranked sets with an entry in every metric"):
+        scoreboard_figure({"x": {"a": 1.0}}, ranked=["a", "b"], title="t")
     assert png(standings_figure({"a": (2.0, 1.0, 3.0, 1.0)}, title="t", xlabel="x")).startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="at least one model"):
         standings_figure({}, title="t", xlabel="x")
