@@ -93,6 +93,14 @@ EXERCISE = Exercise(
             _with(within=lambda k: (k.sum() - k.trace()) / k.numel()),
             "The diagonal is left out of the sum, but counted in the mean: divide by n (n - 1).",
         ),
+        (
+            _with(within=lambda k: (k.sum() - k.trace()) / (len(k) ** 2 - 1)),
+            "The mean within a set divides by n² - 1: there are n (n - 1) ordered pairs.",
+        ),
+        (
+            _with(within=lambda k: k.tril(-1).sum() / (len(k) * (len(k) - 1))),
+            "Only pairs i > j are added, but all n (n - 1) are counted: add both orders, or divide by half as many.",
+        ),
         (_with(lambda x, y: (x @ y.T / x.shape[1] + 1) ** 2), "The kernel has the power 2: it is cubed."),
         (_with(lambda x, y: (x @ y.T + 1) ** 3), "The product x·y is not divided by the number of features."),
         (

@@ -56,6 +56,24 @@ def _unpaired(real: Tensor, x: Tensor, rows: Tensor, n: int, gen: Generator) -> 
     return real[_rows(n, gen)], x[_rows(n, gen)]
 
 
+def _models_first(metric, real, samples, n, n_boot, gen):
+    drawn = []
+
+    def draw(x: Tensor) -> Tensor:
+        return x[:n][_rows(n, gen)]
+
+    for _ in range(n_boot):
+        sets = [draw(x) for x in samples.values()]
+        data = draw(real)
+        drawn.append([metric(data, x) for x in sets])
+    table = torch.tensor(drawn, dtype=torch.float64)
+    board = {}
+    for k, (name, x) in enumerate(samples.items()):
+        value, half = metric(real[:n], x[:n]), 1.96 * table[:, k].std().item()
+        board[name] = (value, value - half, value + half, (table.argmin(1) == k).double().mean().item())
+    return board
+
+
 def _in_two_lists(metric, real, samples, n, n_boot, gen):
     draws = {name: [] for name in samples}
     for _ in range(n_boot):
@@ -138,6 +156,7 @@ EXERCISE = Exercise(
             _with(draw=_unpaired, shared=lambda n, gen: None),
             "New rows of the data are drawn for each model: unpaired, so differences between models spread more.",
         ),
+        (_models_first, "The rows of the models are drawn before those of the data: the data come first."),
         (
             _with(shared=lambda n, gen: torch.arange(n)),
             "The data are never resampled: their chance is missing from the intervals.",

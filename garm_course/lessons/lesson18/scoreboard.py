@@ -81,9 +81,9 @@ def _cell(ax, box, value, shade):
 
 def _short(value):
     """
-    >>> _short(None), _short(0.123), _short(9.44), _short(-141.2), _short(12539.0)
-    ('', '0.12', '9.4', '-141', '12,539')
+    >>> _short(None), _short(0.123), _short(40.52), _short(-141.2), _short(12539.0)
+    ('', '0.12', '40.5', '-141', '12,539')
     """
     if value is None or math.isnan(value):
         return ""
-    return f"{value:.2f}" if abs(value) <= 1.5 else f"{value:.1f}" if abs(value) < 20 else f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) <= 1.5 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
