@@ -126,6 +126,7 @@ EXERCISE = Exercise(
         same(REAL, FAKE, 1),
         same(random(9, 1, seed=5), 1.5 * random(9, 1, seed=6), 2),
         same(REAL, REAL + 100, 4),
+        same(torch.tensor([[0.0], [1.0], [10.0]]), torch.tensor([[0.5], [0.6], [20.0]]), 1),
         same(REAL.float(), REAL.float(), 3),
         edge(same(*ON, 1), BORDER),
         edge(same(_whole(10, 2, seed=7), _whole(10, 2, seed=8), 2), BORDER),
