@@ -12,11 +12,15 @@ __getattr__, __dir__, __all__ = lazily(
         "marginals": "ClassMarginals PixelMarginals Uniform baselines",
         "audits": "all_examples calibration causality forgets normalization receptive_field",
         "text": "compressors novelty repetition text_baselines",
-        "samples": "bootstrap density_coverage frechet_distance kernel_distance mode_counts precision_recall",
+        "samples": (
+            "bootstrap c2st density_coverage fid_from_stats frechet_at_infinity frechet_distance inception_score "
+            "kernel_distance leaderboard mode_counts precision_recall"
+        ),
         "sound": (
             "autocorrelation harmonic_decay harmonic_share log_spectral_distance pitch real_time_factor semitones "
             "sound_baselines"
         ),
+        "video": "flicker",
         "features": "DigitClassifier accuracy class_shares classify",
     },
 )

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from garm_course.inputs import check_settings
+
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """Squared Fréchet distance of the Gaussians with the means and covariances of two sets of features.
@@ -39,12 +41,75 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
         12.0
     """
     a, b = _check(a, b, 2)
-    root = _square_root(a.T.cov().reshape(a.shape[1], -1))
-    second = b.T.cov().reshape(a.shape[1], -1)
-    # the eigenvalues of the symmetric Σ_a^½ Σ_b Σ_a^½ are those of Σ_a Σ_b
-    crossed = torch.linalg.eigvalsh(root @ second @ root).clamp(min=0).sqrt().sum()
-    means = (a.mean(0) - b.mean(0)).square().sum()
-    return max(0.0, (means + root.square().sum() + second.trace() - 2 * crossed).item())
+    return fid_from_stats(a.mean(0), _covariance(a), b.mean(0), _covariance(b))
+
+
+def fid_from_stats(m1: Tensor, S1: Tensor, m2: Tensor, S2: Tensor) -> float:
+    """Squared Fréchet distance of two Gaussians: |μ_1 - μ_2|² + tr(Σ_1 + Σ_2 - 2 (Σ_1^½ Σ_2 Σ_1^½)^½).
+
+    Args:
+        m1: (F,) mean.
+        S1: (F, F) covariance: symmetric, no eigenvalue below 0; zero is allowed.
+        m2: (F,) mean.
+        S2: (F, F) covariance.
+
+    Returns:
+        At least 0, in squared units of the features.
+
+    Raises:
+        ValueError: for shapes that do not fit each other.
+
+    Source:
+        Dowson, Landau (1982), equation 4.
+
+    Example:
+        >>> fid_from_stats(torch.zeros(1), torch.eye(1), torch.ones(1), 4 * torch.eye(1))  # (0 - 1)² + (1 - 2)²
+        2.0
+    """
+    if m1.ndim != 1 or m1.shape != m2.shape or not S1.shape == S2.shape == (len(m1), len(m1)):
+        shapes = ", ".join(str(tuple(t.shape)) for t in (m1, S1, m2, S2))
+        raise ValueError(f"expected means (F,) and covariances (F, F) of the same features, got shapes {shapes}")
+    m1, S1, m2, S2 = (t.detach().double() for t in (m1, S1, m2, S2))
+    root = _square_root(S1)
+    # the eigenvalues of the symmetric Σ_1^½ Σ_2 Σ_1^½ are those of Σ_1 Σ_2
+    crossed = torch.linalg.eigvalsh(root @ S2 @ root).clamp(min=0).sqrt().sum()
+    return max(0.0, ((m1 - m2).square().sum() + S1.trace() + S2.trace() - 2 * crossed).item())
+
+
+def frechet_at_infinity(a: Tensor, b: Tensor, *, rng: torch.Generator, points: int = 12) -> float:
+    """The Fréchet distance that infinitely many examples would give: the line through FD against 1/n, at 1/n = 0.
+
+    The bias of `frechet_distance` is proportional to 1/n once n is several times F. So it is measured at `points` sizes
+    from N/4 to N, evenly spaced in 1/n, on rows drawn without replacement, and a least-squares line is extended to 0.
+
+    Args:
+        a: (N, F), N at least 4 (F + 1): a smaller covariance would be singular, and the line no line.
+        b: (N, F).
+        rng: of the rows, on the CPU.
+        points: sizes, at least 3.
+
+    Returns:
+        In squared units of the features. An estimate, so it may be negative where the distributions agree.
+
+    Raises:
+        TypeError, ValueError: as for `frechet_distance`, for N below 4 (F + 1), or fewer than 3 points.
+
+    Source:
+        Chong, Forsyth (2020), "Effectively Unbiased FID and Inception Score and where to find them", arXiv 1911.07023.
+    """
+    check_settings(3, whole=True, points=points)
+    a, b = _check(a, b, 2)
+    n, f = a.shape
+    if n < 4 * (f + 1):
+        raise ValueError(f"expected at least {4 * (f + 1)} examples for {f} features, got {n}: draw more samples")
+    inverse = torch.linspace(1 / n, 4 / n, points, dtype=torch.float64)
+    found = []
+    for size in (1 / inverse).round().long().tolist():
+        rows = torch.stack([torch.randperm(n, generator=rng)[:size] for _ in range(2)])
+        found.append(frechet_distance(a[rows[0]], b[rows[1]]))
+    found, x = torch.tensor(found, dtype=torch.float64), inverse - inverse.mean()
+    slope = (x * found).sum() / x.square().sum()
+    return (found.mean() - slope * inverse.mean()).item()
 
 
 def kernel_distance(a: Tensor, b: Tensor) -> float:
@@ -145,6 +210,80 @@ class ModeCounts(NamedTuple):
     share: float
 
 
+def inception_score(probs: Tensor) -> float:
+    """How sure a classifier is of each sample, and how evenly the classes occur: exp(H(mean p) - mean H(p)).
+
+    It never looks at data, and sees one image of each class, a thousand times, as the best set of samples.
+
+    Args:
+        probs: (N, K) class probabilities of the samples, each row with sum 1.
+
+    Returns:
+        In [1, K]: 1 where all rows are equal, K where every row is certain and all K classes are equally frequent. The
+        estimate depends on N, as the entropy of the mean does; no splits are made.
+
+    Raises:
+        TypeError, ValueError: for what is no table of probabilities, or has no rows.
+
+    Source:
+        Salimans, Goodfellow, Zaremba, Cheung, Radford, Chen (2016), "Improved Techniques for Training GANs", arXiv
+        1606.03498, section 4; what it misses: Barratt, Sharma (2018), "A Note on the Inception Score", arXiv
+        1801.01973.
+
+    Example:
+        >>> round(inception_score(torch.eye(4)), 6), inception_score(torch.full((4, 4), 0.25))
+        (4.0, 1.0)
+    """
+    _check_floats("probabilities", probs)
+    if len(probs) == 0 or probs.min() < 0 or (probs.double().sum(1) - 1).abs().max() > 1e-4:
+        raise ValueError("expected at least one row of probabilities >= 0 with sum 1; take logits.softmax(1)")
+    probs = probs.detach().double().cpu()
+    entropies = [torch.special.entr(p).sum(-1) for p in (probs.mean(0), probs)]
+    return math.exp((entropies[0] - entropies[1].mean()).item())
+
+
+class TwoSample(NamedTuple):
+    """Share of held-out examples that a classifier assigns to the right set, and how many standard errors above ½."""
+
+    accuracy: float
+    z: float
+
+
+def c2st(a: Tensor, b: Tensor, *, rng: torch.Generator) -> TwoSample:
+    """Classifier two-sample test: can logistic regression tell two sets apart on examples that it was not fitted on?
+
+    Half of each set, drawn at random, fits the regression on standardized features; the other halves, N examples in
+    all, are classified. For equal distributions the accuracy is ½ ± 1.96 / (2 √N) in 95 % of cases.
+
+    Args:
+        a: (N, F), N even and at least 4.
+        b: (N, F).
+        rng: of the halves, on the CPU.
+
+    Returns:
+        TwoSample: accuracy in [0, 1], and z = (accuracy - ½) 2 √N.
+
+    Raises:
+        TypeError, ValueError: as for `frechet_distance`, or an odd or smaller N.
+
+    Source:
+        Lopez-Paz, Oquab (2017), "Revisiting Classifier Two-Sample Tests", arXiv 1610.06545, section 3.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    a, b = _check(a, b, 4)
+    n = len(a)
+    if n % 2:
+        raise ValueError(f"expected an even number of examples, so that halves are equal, got {n}; leave one out")
+    fit, test = zip(*(x[torch.randperm(n, generator=rng)].chunk(2) for x in (a, b)), strict=True)
+    labels = [0] * (n // 2) + [1] * (n // 2)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    accuracy = classifier.fit(torch.cat(fit).numpy(), labels).score(torch.cat(test).numpy(), labels)
+    return TwoSample(float(accuracy), (accuracy - 0.5) * 2 * math.sqrt(n))
+
+
 def mode_counts(x: Tensor, centers: Tensor, radius: float) -> ModeCounts:
     """Assign each sample to the nearest center, if that is near.
 
@@ -238,6 +377,78 @@ def bootstrap(
         values.append(metric(a[rows[0]], b[rows[1]]))
     half = 1.96 * torch.tensor(values, dtype=torch.float64).std().item()
     return Interval(value, value - half, value + half)
+
+
+class Standing(NamedTuple):
+    """A model in a comparison: its figure, the ends of the 95 % interval, and the share of resamples that it wins."""
+
+    value: float
+    low: float
+    high: float
+    wins: float
+
+
+def leaderboard(
+    metric: Callable[[Tensor, Tensor], float],
+    real: Tensor,
+    samples: dict[str, Tensor],
+    n: int,
+    n_boot: int,
+    gen: torch.Generator,
+) -> dict[str, Standing]:
+    """Compare models by one metric: equally many examples of each, resampled together.
+
+    Every set is cut to its first n rows. In each of n_boot resamples, n rows of the data are drawn with replacement,
+    once for all models, then n rows of each model, in the order of the dictionary: what a lucky draw of data does to
+    one model it does to all, and cancels in the comparison. As in `bootstrap`, only the spread is used.
+
+    Args:
+        metric: (real, fake), both (n, F) -> number; smaller is better.
+        real: (N, F), N at least n.
+        samples: name -> (M, F), each M at least n.
+        n: rows of every set that count, at least 2.
+        n_boot: resamples, at least 2.
+        gen: of the draws, on the CPU.
+
+    Returns:
+        name -> Standing(value, low, high, wins), in the metric's unit; `wins` is the share of resamples in which the
+        model has the smallest value (the first such model, if several have), with sum 1.
+
+    Raises:
+        TypeError, ValueError: without models, for sets with fewer than n rows or other features, or settings below 2.
+
+    Source:
+        Efron, Tibshirani (1993), "An Introduction to the Bootstrap", chapters 8 and 13.
+    """
+    check_settings(2, whole=True, n=n, n_boot=n_boot)
+    if not samples:
+        raise ValueError("expected samples of at least one model, got none")
+    real, *rest = (_first_rows(name, x, n) for name, x in {"the data": real, **samples}.items())
+    sets = {name: _check(real, x, 2)[1] for name, x in zip(samples, rest, strict=True)}
+    real = real.detach().double().cpu()
+    draws = []
+    for _ in range(n_boot):
+        resampled = real[torch.randint(n, (n,), generator=gen)]
+        draws.append([metric(resampled, x[torch.randint(n, (n,), generator=gen)]) for x in sets.values()])
+    table = torch.tensor(draws, dtype=torch.float64)  # (n_boot, models)
+    half, wins = 1.96 * table.std(0), table.argmin(1).bincount(minlength=len(sets)).double() / n_boot
+    board = {}
+    for k, (name, x) in enumerate(sets.items()):
+        value = float(metric(real, x))
+        board[name] = Standing(value, value - half[k].item(), value + half[k].item(), wins[k].item())
+    return board
+
+
+def _first_rows(name: str, x: Tensor, n: int) -> Tensor:
+    _check_floats(name, x)
+    if len(x) < n:
+        raise ValueError(f"expected at least n={n} rows of {name}, got {len(x)}: compare at a size that all have")
+    return x[:n]
+
+
+def _covariance(x: Tensor) -> Tensor:
+    """(F, F), unbiased, of (N, F)."""
+    return x.T.cov().reshape(x.shape[1], -1)
 
 
 def _square_root(matrix: Tensor) -> Tensor:

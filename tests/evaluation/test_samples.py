@@ -11,10 +11,15 @@ from garm_course import datasets, load_pretrained
 from garm_course.evaluation.features import DigitClassifier, accuracy, class_shares, classify, features
 from garm_course.evaluation.samples import (
     bootstrap,
+    c2st,
     density_coverage,
     expected_distinct,
+    fid_from_stats,
+    frechet_at_infinity,
     frechet_distance,
+    inception_score,
     kernel_distance,
+    leaderboard,
     mode_counts,
     precision_recall,
 )
@@ -260,3 +265,140 @@ def test_the_distance_in_features_sees_blur_and_missing_classes():
         precision_recall(real, features(classifier, few)).recall
         < precision_recall(real, features(classifier, two)).recall
     )
+
+
+class _Halves(nn.Module):
+    """Features of an "image" (3, 2, 2) of bytes, as torchmetrics asks for them."""
+
+    num_features = 12
+
+    def forward(self, x):
+        return x.flatten(1).double() / 16
+
+
+def test_distances_agree_with_torchmetrics_on_a_module_of_features():
+    from torchmetrics.image.fid import FrechetInceptionDistance
+    from torchmetrics.image.inception import InceptionScore
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    g = torch.Generator().manual_seed(0)
+    a = torch.randint(0, 200, (80, 3, 2, 2), generator=g, dtype=torch.uint8)
+    b = torch.randint(40, 256, (80, 3, 2, 2), generator=g, dtype=torch.uint8)
+    module = _Halves()
+    fid = FrechetInceptionDistance(feature=module, input_img_size=(3, 2, 2)).set_dtype(torch.float64)
+    kid = KernelInceptionDistance(feature=module, subsets=1, subset_size=80)
+    for metric in (fid, kid):
+        metric.update(a, real=True)
+        metric.update(b, real=False)
+    assert frechet_distance(module(a), module(b)) == pytest.approx(fid.compute().item(), rel=1e-6)
+    assert kernel_distance(module(a), module(b)) == pytest.approx(kid.compute()[0].item(), rel=1e-5)
+    score = InceptionScore(feature=module, splits=1)
+    score.update(a)
+    assert inception_score(module(a).softmax(1)) == pytest.approx(score.compute()[0].item(), rel=1e-5)
+
+
+def test_fid_from_stats_has_its_closed_forms():
+    a, b = correlated(60, 4), correlated(60, 4, seed=1)
+    assert frechet_distance(a, b) == fid_from_stats(a.mean(0), a.T.cov(), b.mean(0), b.T.cov())
+    # commuting covariances: the sum of squared differences of standard deviations, in any basis
+    basis = torch.linalg.qr(randn(3, 3))[0]
+    s, t = torch.tensor([1.0, 2.0, 0.0]).double(), torch.tensor([3.0, 0.5, 1.0]).double()
+    S, T = (basis @ torch.diag(x**2) @ basis.T for x in (s, t))
+    assert fid_from_stats(s, S, s + 1, T) == pytest.approx(3 + (s - t).square().sum().item(), abs=1e-7)
+    with pytest.raises(ValueError, match="of the same features"):
+        fid_from_stats(s, S, s[:2], T)
+
+
+def test_the_distance_at_infinity_has_no_bias_of_size():
+    """Equal laws: about 0, where the distance itself is far above; a shift by δ: about F δ²."""
+    pairs = [(randn(200, 4, seed=2 * s), randn(200, 4, seed=2 * s + 1)) for s in range(12)]
+    rng = torch.Generator().manual_seed(0)
+    equal = torch.tensor([frechet_at_infinity(a, b, rng=rng) for a, b in pairs])
+    biased = torch.tensor([frechet_distance(a, b) for a, b in pairs])
+    assert abs(equal.mean()) < 4 * equal.std() / math.sqrt(12)
+    assert biased.mean() > 6 * biased.std() / math.sqrt(12)
+    assert frechet_at_infinity(pairs[0][0], pairs[0][1] + 3, rng=rng) == pytest.approx(36, rel=0.2)
+    with pytest.raises(ValueError, match="at least 20 examples for 4 features, got 19"):
+        frechet_at_infinity(randn(19, 4), randn(19, 4), rng=rng)
+
+
+def test_the_inception_score_lies_between_its_ends_and_never_sees_data():
+    assert inception_score(torch.eye(5).repeat(3, 1)) == pytest.approx(5)
+    assert inception_score(torch.full((7, 5), 0.2)) == pytest.approx(1)
+    assert inception_score(torch.eye(5)[:1].repeat(9, 1)) == pytest.approx(1)  # one class only
+    probs = randn(50, 5).softmax(1)
+    entropy = (
+        torch.distributions.Categorical(probs.mean(0)).entropy()
+        - torch.distributions.Categorical(probs).entropy().mean()
+    )
+    assert inception_score(probs) == pytest.approx(entropy.exp().item(), rel=1e-6)
+    assert inception_score(probs[torch.randperm(50)]) == pytest.approx(inception_score(probs), rel=1e-9)
+    for wrong in (2 * probs, probs.log(), probs[:0], probs - 0.2):
+        with pytest.raises(ValueError, match=r"probabilities >= 0 with sum 1; take logits.softmax\(1\)"):
+            inception_score(wrong)
+
+
+def test_a_classifier_finds_what_differs_and_nothing_where_laws_agree():
+    rng = torch.Generator().manual_seed(0)
+    found = [c2st(randn(100, 3, seed=2 * s), randn(100, 3, seed=2 * s + 1), rng=rng) for s in range(30)]
+    z = torch.tensor([one.z for one in found])
+    assert abs(z.mean()) < 4 / math.sqrt(30)
+    assert 0.5 < z.std() < 1.6
+    assert all(one.z == pytest.approx((one.accuracy - 0.5) * 20) for one in found)
+    apart = c2st(randn(100, 3), randn(100, 3, seed=1) + 10, rng=rng)
+    assert apart.accuracy == 1
+    assert apart.z == pytest.approx(10)
+    with pytest.raises(ValueError, match="even number of examples"):
+        c2st(randn(9, 3), randn(9, 3), rng=rng)
+    # halves are held out: rows that occur once in each set are told by nothing else
+    noise = randn(60, 200)
+    assert c2st(noise, randn(60, 200, seed=1), rng=rng).accuracy < 0.75
+
+
+def shift(a, b):
+    return (a.mean(0) - b.mean(0)).square().sum().item()
+
+
+def test_a_leaderboard_shares_its_rows_of_data_among_the_models():
+    real, near, far = randn(90, 3), randn(70, 3, seed=1) + 0.5, randn(80, 3, seed=2) + 2
+    board = leaderboard(shift, real, {"near": near, "far": far}, 60, 40, torch.Generator().manual_seed(0))
+    assert list(board) == ["near", "far"]
+    assert board["near"].value == pytest.approx(shift(real[:60], near[:60]))
+    assert (board["near"].wins, board["far"].wins) == (1, 0)
+    seen = []
+    leaderboard(
+        lambda a, b: float(len(seen)) if seen.append((a, b)) else 0.0,
+        real, {"near": near, "far": far}, 60, 3, torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    resamples = [pair for pair in seen if not torch.equal(pair[0], real[:60])]
+    assert len(resamples) == 6
+    assert all(a.shape == b.shape == (60, 3) for a, b in seen)
+    for k in range(0, 6, 2):
+        assert torch.equal(resamples[k][0], resamples[k + 1][0])  # of both models
+        assert len(resamples[k][0].unique(dim=0)) < 55  # with replacement
+    assert not torch.equal(resamples[0][0], resamples[2][0])
+
+
+def test_twins_have_equal_values_and_share_the_wins():
+    real, a = randn(200, 2), randn(200, 2, seed=1) + 1
+    twins = leaderboard(shift, real, {"a": a, "b": a.clone()}, 200, 100, torch.Generator().manual_seed(0))
+    assert twins["a"].value == twins["b"].value
+    assert twins["a"].wins + twins["b"].wins == 1
+    assert 0.2 < twins["a"].wins < 0.8
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"samples": {}}, ValueError, "expected samples of at least one model, got none"),
+        ({"samples": {"short": randn(9, 3)}}, ValueError, "at least n=10 rows of short, got 9"),
+        ({"real": randn(9, 3)}, ValueError, "at least n=10 rows of the data, got 9"),
+        ({"samples": {"wide": randn(10, 4)}}, ValueError, "the same features in both sets, got 3 and 4"),
+        ({"samples": {"a": torch.zeros(10, 3).long()}}, TypeError, "floating-point numbers as a"),
+        ({"n_boot": 1}, ValueError, "n_boot=1 is out of range"),
+    ],
+)
+def test_a_leaderboard_refuses_what_does_not_compare(change, error, message):
+    settings = {"metric": shift, "real": randn(10, 3), "samples": {"a": randn(10, 3)}, "n": 10, "n_boot": 2}
+    with pytest.raises(error, match=message):
+        leaderboard(**(settings | change), gen=torch.Generator())

@@ -222,8 +222,8 @@ def test_what_is_shipped_is_recorded_and_small():
 
 
 def test_a_model_that_is_recorded_but_not_shipped_is_answered_with_the_command_that_trains_it():
-    with pytest.raises(ValueError, match="'made-glyphs' is not shipped; train it: garm train made --data glyphs"):
-        load_pretrained("made-glyphs")
+    with pytest.raises(ValueError, match="'fvsbn-glyphs' is not shipped; train it: garm train fvsbn --data glyphs"):
+        load_pretrained("fvsbn-glyphs")
 
 
 def test_an_unknown_pretrained_model_is_answered_with_the_known_ones():

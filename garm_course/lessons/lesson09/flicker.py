@@ -6,26 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from garm_course.evaluation.video import flicker
 from garm_course.exercises.edges import edge
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
-
-
-def flicker(v: Tensor) -> Tensor:
-    """The mean of |x_{t+1} - x_t| over all pixels and all pairs of neighboring frames of a clip.
-
-    Args:
-        v: (B, T, H, W) of levels (a LongTensor) or real numbers, T >= 2.
-
-    Returns:
-        (B,), float32 for levels, else of the dtype of v; 0 for a picture that stands still.
-
-    Example:
-        >>> flicker(torch.tensor([0, 4, 1]).reshape(1, 3, 1, 1))
-        tensor([3.5000])
-    """
-    changes = v.diff(dim=1).abs()
-    return (changes if v.is_floating_point() else changes.float()).flatten(1).mean(1)
 
 
 def _floats(v: Tensor) -> Tensor:
