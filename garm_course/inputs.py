@@ -17,8 +17,8 @@ _looked_at = ContextVar("looked_at", default=False)
 
 
 def readable(x: Tensor) -> bool:
-    """Whether a check may look at the values of a tensor: see `looked_at`. Those on the meta device, and those that
-    `torch.func` maps over, have none to look at.
+    """Whether a check may look at the values of a tensor: not on the meta device, which has none, not inside of
+    `torch.func.vmap`, where a tensor stands for many, and see `looked_at`.
 
     Example:
         >>> readable(torch.zeros(1)), readable(torch.zeros(1, device="meta"))
