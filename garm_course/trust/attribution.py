@@ -18,7 +18,7 @@ from garm_course.inputs import check_settings
 def integrated_gradients(
     f: Callable[[Tensor], Tensor], x: Tensor, x0: Tensor, n: int = 64, *, batch_size: int = 1024
 ) -> Tensor:
-    """(x - x0) times the mean gradient of f on the straight line from x0 to x; equation (19.5).
+    """(x - x0) times the mean gradient of f on the straight line from x0 to x; equation (19.8).
 
     The attributions of an example sum to f(x) - f(x0), up to the error of the sum over n midpoints.
 
@@ -70,7 +70,7 @@ def integrated_gradients(
 
 @torch.no_grad()
 def surprise(model, x: Tensor) -> Tensor:
-    """How little each position was expected: -log p(x_i | x_1, ..., x_{i-1}); equation (19.6).
+    """How little each position was expected: -log p(x_i | x_1, ..., x_{i-1}); equation (19.7).
 
     Of images the channels of a pixel are summed. The sum over the map is the negative log-likelihood, exactly, so
     nothing is left out. Which earlier pixels caused a surprise, it does not say.

@@ -115,7 +115,7 @@ def shadow_scores(nll: Tensor, inside: Tensor, target: Tensor, *, pooled: bool =
 
     - "loss": the loss of the target;
     - "calibrated": its difference to the mean of out;
-    - "lira": minus the likelihood ratio log N(loss; mu_in, sd_in) - log N(loss; mu_out, sd_out); equation (19.7).
+    - "lira": minus the likelihood ratio log N(loss; mu_in, sd_in) - log N(loss; mu_out, sd_out); equation (19.4).
 
     Args:
         nll: (S, N) nats of N examples under S shadow models.

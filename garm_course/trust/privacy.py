@@ -75,7 +75,7 @@ def clipped_sum(
     each = vmap(grad(loss), (None, 0), randomness="different")
     for part in x.split(chunk) if len(x) else ():
         gradients = each(params, part)
-        norm = torch.stack([g.flatten(1).square().sum(1) for g in gradients.values()]).sum(0).sqrt()
+        norm = torch.stack([g.reshape(len(part), -1).square().sum(1) for g in gradients.values()]).sum(0).sqrt()
         factor = (C / norm.clamp(min=torch.finfo(norm.dtype).tiny)).clamp(max=1)
         for name, g in gradients.items():
             total[name] += torch.einsum("b,b...->...", factor, g)
@@ -94,7 +94,7 @@ def dp_sgd_grad(
     *,
     chunk: int = 64,
 ) -> dict[str, Tensor]:
-    """The private gradient of a step: (sum_i g_i min(1, C / |g_i|) + sigma C xi) / batch; equation (19.4).
+    """The private gradient of a step: (sum_i g_i min(1, C / |g_i|) + sigma C xi) / batch; equation (19.6).
 
     Args:
         loss: loss(params, x) of one example (*shape), a scalar, such as `example_nll(model)`.
@@ -193,7 +193,7 @@ def tpr_bound(fpr: Tensor, epsilon: float, delta: float) -> Tensor:
     """The most that any membership attack can reach against a model trained with (epsilon, delta)-privacy.
 
     min(1, e^epsilon FPR + delta, 1 - e^-epsilon (1 - delta - FPR)): whatever the attack knows, computes, or is trained
-    on; equation (19.4).
+    on; equation (19.5).
 
     Args:
         fpr: (...) false positive rates, in [0, 1].

@@ -71,7 +71,7 @@ def test_no_rule_has_a_larger_advantage_than_the_total_variation_and_the_likelih
 
 @pytest.mark.equation("19.4")
 def test_the_log_likelihood_ratio_is_the_best_rule_where_the_difficulty_of_examples_differs():
-    n, shadows = 4000, 64
+    n, shadows = 20_000, 64
     difficulty = 80 + 15 * gauss(n, seed=1)
     member = torch.rand(n, generator=rng(2)) < 0.5
 
@@ -85,7 +85,7 @@ def test_the_log_likelihood_ratio_is_the_best_rule_where_the_difficulty_of_examp
     assert auc["loss"] == pytest.approx(normal.cdf(torch.tensor(3 / math.sqrt(2 * (15**2 + 1)))).item(), abs=0.04)
     assert auc["lira"] == pytest.approx(normal.cdf(torch.tensor(3 / math.sqrt(2))).item(), abs=0.01)
     best = 1 - normal.cdf(normal.icdf(torch.tensor(0.99)) - 3).item()
-    assert tpr_at_fpr(scores["lira"][member], scores["lira"][~member], 0.01) == pytest.approx(best, abs=0.06)
+    assert tpr_at_fpr(scores["lira"][member], scores["lira"][~member], 0.01) == pytest.approx(best, abs=0.05)
     assert tpr_at_fpr(scores["loss"][member], scores["loss"][~member], 0.01) < 0.1
     # one example, by hand: log N(l; in) - log N(l; out) with equal deviations is linear in the loss
     l, a, b, s = 76.0, 75.0, 79.0, 2.0
@@ -158,15 +158,14 @@ def test_integrated_gradients_sum_to_the_difference_and_their_error_falls_with_t
     def f(x):
         return torch.tanh(x @ a) @ b
 
-    errors = [
-        (integrated_gradients(f, x, x0, n).sum(1) - (f(x) - f(x0))).abs().max().item() for n in (64, 128, 256)
-    ]
+    errors = [(integrated_gradients(f, x, x0, n).sum(1) - (f(x) - f(x0))).abs().max().item() for n in (64, 128, 256)]
     assert errors[-1] < 1e-3
     for coarse, fine in itertools.pairwise(errors):
         assert coarse / fine == pytest.approx(4, rel=0.1)
     torch.testing.assert_close(integrated_gradients(lambda x: x @ a[:, 0], x, x0, 1), (x - x0) * a[:, 0])
-    torch.testing.assert_close(integrated_gradients(lambda x: x.prod(1), x[:, :2] * 0 + 2, torch.zeros(3, 2).double(), 1),
-                               torch.full((3, 2), 2.0).double())  # 2 * 2 is divided evenly  # fmt: skip
+    twos = torch.full((3, 2), 2.0, dtype=torch.float64)
+    shared = integrated_gradients(lambda x: x.prod(1), twos, torch.zeros_like(twos), 1)
+    torch.testing.assert_close(shared, twos)  # 2 * 2 = 4 is divided evenly
 
 
 @pytest.mark.equation("19.9")

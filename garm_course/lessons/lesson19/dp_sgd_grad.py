@@ -9,41 +9,10 @@ from torch.func import grad, vmap
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
+from garm_course.trust.privacy import dp_sgd_grad
 
 Tensors = dict[str, Tensor]
 Loss = Callable[[Tensors, Tensor], Tensor]
-
-
-def dp_sgd_grad(loss: Loss, params: Tensors, x: Tensor, C: float, sigma: float, noise: Tensors, batch: float) -> Tensors:
-    """(sum of clipped gradients + sigma C noise) / batch, a tensor for each parameter.
-
-    Args:
-        loss: (params, one example) -> scalar.
-        params: name -> tensor.
-        x: (B, ...) the examples that were drawn, B >= 0.
-        C: the largest norm that the gradient of one example may keep, over all parameters together; above 0.
-        sigma: noise multiplier, at least 0.
-        noise: name -> standard normal numbers of the shape of the parameter.
-        batch: the expected number of examples in a draw, above 0.
-
-    Returns:
-        name -> tensor of the shape of the parameter.
-
-    Source:
-        Abadi et al. (2016), arXiv 1607.00133, algorithm 1.
-
-    Example:
-        >>> w, z = {"w": torch.tensor(1.0)}, {"w": torch.tensor(0.5)}
-        >>> dp_sgd_grad(lambda p, x: p["w"] * x, w, torch.tensor([3.0, -0.5]), 1.0, 2.0, z, 2)
-        {'w': tensor(0.7500)}
-    """
-    total = {name: torch.zeros_like(p) for name, p in params.items()}
-    if len(x):
-        each = vmap(grad(loss), (None, 0))(params, x)  # name -> (B, ...)
-        norm = sum(g.reshape(len(x), -1).square().sum(1) for g in each.values()).sqrt()
-        share = (C / norm).clamp(max=1)
-        total = {name: torch.einsum("b,b...->...", share, g) for name, g in each.items()}
-    return {name: (total[name] + sigma * C * noise[name]) / batch for name in params}
 
 
 def product(p: Tensors, x: Tensor) -> Tensor:
@@ -197,10 +166,22 @@ EXERCISE = Exercise(
         same(network, P, X, 1e6, 0.0, Z, 6.0),
         same(network, P, LOUD, 0.3, 0.0, Z, 4.0),
         same(network, P, X, 0.8, 2.6, Z, 8.0),
-        edge(same(images, {"W": random(2, 3, seed=5), "c": random(seed=6)}, random(4, 2, 3, seed=7), 0.5, 1.1,
-                  {"W": random(2, 3, seed=8), "c": random(seed=9)}, 5.0), SHAPES),
-        edge(same(network, _floats(P), X.float(), 0.8, 1.3, _floats(Z), 8.0),
-             "Right for float64, not for float32: make new tensors with torch.zeros_like."),
+        edge(
+            same(
+                images,
+                {"W": random(2, 3, seed=5), "c": random(seed=6)},
+                random(4, 2, 3, seed=7),
+                0.5,
+                1.1,
+                {"W": random(2, 3, seed=8), "c": random(seed=9)},
+                5.0,
+            ),
+            SHAPES,
+        ),
+        edge(
+            same(network, _floats(P), X.float(), 0.8, 1.3, _floats(Z), 8.0),
+            "Right for float64, not for float32: make new tensors with torch.zeros_like.",
+        ),
         edge(same(network, P, X[:1], 0.8, 1.3, Z, 8.0), SINGLE),
         edge(same(product, ONE[0], torch.tensor([0.0, 2.0]), 1.0, 2.0, ONE[1], 2), FLAT),
         edge(same(network, P, X[:0], 0.8, 1.3, Z, 8.0), NOBODY),

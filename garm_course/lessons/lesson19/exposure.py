@@ -9,24 +9,7 @@ from torch import Tensor
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
-
-
-def exposure(canary_nll: Tensor, ref_nll: Tensor) -> Tensor:
-    """log2(R + 1) - log2(rank) of each canary, where its rank is 1 + the number of references that cost less.
-
-    Args:
-        canary_nll: (M,) nats of the canaries under the trained model.
-        ref_nll: (R,) nats of references, drawn like the canaries but never trained on; in any order, R >= 1.
-
-    Returns:
-        (M,) bits, from 0 to log2(R + 1), in the dtype of canary_nll.
-
-    Example:
-        >>> exposure(torch.tensor([2.5, 0.5]), torch.tensor([3.0, 1.0, 2.0]))
-        tensor([0.4150, 2.0000])
-    """
-    rank = 1 + (ref_nll[None] < canary_nll[:, None]).sum(1)
-    return math.log2(len(ref_nll) + 1) - rank.to(canary_nll).log2()
+from garm_course.trust.memorization import exposure
 
 
 def _of(rank=lambda c, r: 1 + (r[None] < c[:, None]).sum(1), size=lambda r: len(r) + 1, log=torch.log2):
@@ -60,7 +43,7 @@ REFERENCES = 40 + 5 * random(37, seed=1)
 CANARIES = torch.cat([40 + 5 * random(6, seed=2), torch.tensor([-90.5, 400.25], dtype=torch.float64)])
 TIED = torch.tensor([3.0, 1.0, 2.0, 2.0, 5.0], dtype=torch.float64)
 ONE = "Right except for a single canary or reference: squeeze() without an axis removes such an axis."
-FLOAT = "Right for float64, not for float32: take the dtype of canary_nll for the ranks."
+FLOAT = "Right for float64, not for float32: the ranks are counts, which become floats before log2."
 
 EXERCISE = Exercise(
     name="exposure",
@@ -78,6 +61,7 @@ EXERCISE = Exercise(
         edge(same(40 + random(3, seed=9), 40 + random(1, seed=10)), ONE),
     ],
     axes=("canary",),
+    any_dtype=True,
     rtol=1e-5,
     atol=1e-6,
     mistakes=[

@@ -8,33 +8,7 @@ from torch import Tensor
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
-
-
-def integrated_gradients(f: Callable[[Tensor], Tensor], x: Tensor, x0: Tensor, n: int) -> Tensor:
-    """(x - x0) times the mean gradient of f at the midpoints of n equal parts of the way from x0 to x.
-
-    Args:
-        f: (B, ...) -> (B,), each number a function of its own example.
-        x: (B, ...) floats.
-        x0: the baseline, of the shape of x.
-        n: points, at least 1.
-
-    Returns:
-        Of the shape of x, in the unit of f; the sum over an example tends to f(x) - f(x0) as n grows.
-
-    Source:
-        Sundararajan, Taly, Yan (2017), arXiv 1703.01365, equation 1.
-
-    Example:
-        >>> integrated_gradients(lambda x: x.square().sum(1), torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 1.0]]), 4)
-        tensor([[8., 0.]])
-    """
-    total = torch.zeros_like(x)
-    for i in range(n):
-        point = (x0 + (i + 0.5) / n * (x - x0)).detach().requires_grad_()
-        total += torch.autograd.grad(f(point).sum(), point)[0]
-    return (x - x0) * total / n
-
+from garm_course.trust.attribution import integrated_gradients
 
 W = random(6, 4, seed=1), random(4, seed=2)
 

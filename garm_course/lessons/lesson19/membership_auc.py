@@ -6,75 +6,58 @@ from torch import Tensor
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
-
-
-def membership_auc(member_nll: Tensor, other_nll: Tensor) -> Tensor:
-    """The probability that a random member costs less than a random other; a tie counts one half.
-
-    Args:
-        member_nll: (M,) nats of examples that the model was trained on, M >= 1.
-        other_nll: (N,) nats of examples that it was not trained on, N >= 1.
-
-    Returns:
-        Scalar in [0, 1], in the dtype of member_nll: 1/2 where the costs tell nothing.
-
-    Example:
-        >>> membership_auc(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0, 0.0]))
-        tensor(0.5833)
-    """
-    gap = other_nll[None] - member_nll[:, None]
-    return ((gap > 0).to(member_nll) + 0.5 * (gap == 0).to(member_nll)).mean()
+from garm_course.trust.membership import membership_auc
 
 
 def _pairs(wins):
     """An answer from what a pair of costs, member's and other's, counts."""
-    return lambda m, o: wins(m[:, None], o[None]).to(m).mean()
+    return lambda m, o: wins(m[:, None], o[None]).double().mean().item()
 
 
-def _by_row(m: Tensor, o: Tensor) -> Tensor:
+def _by_row(m: Tensor, o: Tensor) -> float:
     n = min(len(m), len(o))
-    return ((o[:n] - m[:n]).sign().mean() + 1) / 2
+    return ((o[:n] - m[:n]).sign().mean().item() + 1) / 2
 
 
-def _accuracy(m: Tensor, o: Tensor) -> Tensor:
+def _accuracy(m: Tensor, o: Tensor) -> float:
     cuts = torch.cat([m, o])
-    return ((m[None] <= cuts[:, None]).to(m).mean(1) + (o[None] > cuts[:, None]).to(m).mean(1)).max() / 2
+    return ((m[None] <= cuts[:, None]).to(m).mean(1) + (o[None] > cuts[:, None]).to(m).mean(1)).max().item() / 2
 
 
-def _advantage(m: Tensor, o: Tensor) -> Tensor:
+def _advantage(m: Tensor, o: Tensor) -> float:
     cuts = torch.cat([m, o])
-    return ((m[None] <= cuts[:, None]).to(m).mean(1) - (o[None] <= cuts[:, None]).to(m).mean(1)).max()
+    return ((m[None] <= cuts[:, None]).to(m).mean(1) - (o[None] <= cuts[:, None]).to(m).mean(1)).max().item()
 
 
-def _ranks(m: Tensor, o: Tensor) -> Tensor:
+def _ranks(m: Tensor, o: Tensor) -> float:
     both = torch.cat([o, m])
     less = (both[None] < m[:, None]).sum(1)
     at = (both[None] == m[:, None]).sum(1)
     rank = less + (at + 1) / 2  # 1 for the smallest of all, the middle one among ties
     u = rank.double().sum() - len(m) * (len(m) + 1) / 2
-    return (1 - u / (len(m) * len(o))).to(m)
+    return (1 - u / (len(m) * len(o))).item()
 
 
-def _scikit(m: Tensor, o: Tensor) -> Tensor:
+def _scikit(m: Tensor, o: Tensor) -> float:
     from sklearn.metrics import roc_auc_score
 
     truth = [1] * len(m) + [0] * len(o)
-    return torch.tensor(roc_auc_score(truth, (-torch.cat([m, o])).numpy()), dtype=m.dtype)
+    return float(roc_auc_score(truth, (-torch.cat([m, o])).numpy()))
 
 
-def _loop(m: Tensor, o: Tensor) -> Tensor:
+def _loop(m: Tensor, o: Tensor) -> float:
     won = sum(float(a < b) + 0.5 * float(a == b) for a in m.tolist() for b in o.tolist())
-    return torch.tensor(won / (len(m) * len(o)), dtype=m.dtype)
+    return won / (len(m) * len(o))
 
 
-def _by_curve(m: Tensor, o: Tensor) -> Tensor:
+def _by_curve(m: Tensor, o: Tensor) -> float:
     cuts = torch.cat([m, o]).unique()
     tpr, fpr = ((s[None] <= cuts[:, None]).double().mean(1) for s in (m, o))
     tpr, fpr = (torch.cat([torch.zeros(1, dtype=torch.float64), rate]) for rate in (tpr, fpr))
-    return torch.trapezoid(tpr, fpr).to(m)
+    return torch.trapezoid(tpr, fpr).item()
 
 
-def _sorted_in_place(m: Tensor, o: Tensor) -> Tensor:
+def _sorted_in_place(m: Tensor, o: Tensor) -> float:
     m.copy_(m.sort().values)
     return membership_auc(m, o)
 
@@ -87,7 +70,7 @@ SAME = 70 + 8 * random(6, seed=1)
 FLAT = torch.full((4,), 2.5, dtype=torch.float64)
 NEAR = torch.tensor([1.0, 1e6], dtype=torch.float64)
 ONE = "Right except where there is one member or one other: squeeze() without an axis removes such an axis."
-FLOAT = "Right for float64, not for float32: return the dtype of member_nll."
+FLOAT = "Right for float64, not for float32: convert the comparisons with .double() before the mean."
 EQUAL = "Right except where all costs are equal: every pair is a tie then, and counts one half."
 APART = "Right except where the costs are far apart or nearly equal: compare them exactly, without a tolerance."
 
@@ -144,7 +127,7 @@ EXERCISE = Exercise(
             "This is 2 AUC - 1, the Gini coefficient: it is 0 for costs that tell nothing, and the area is 1/2.",
         ),
         (
-            lambda m, o: torch.maximum(membership_auc(m, o), 1 - membership_auc(m, o)),
+            lambda m, o: max(membership_auc(m, o), 1 - membership_auc(m, o)),
             "Areas below 1/2 are turned around: an attack that is worse than chance must stay visible.",
         ),
         (
@@ -160,27 +143,27 @@ EXERCISE = Exercise(
             "The pairs are divided by the number of others only: divide by M times N.",
         ),
         (
-            lambda m, o: (m < o.mean()).to(m).mean(),
+            lambda m, o: (m < o.mean()).to(m).mean().item(),
             "The members are compared with the mean of the others: compare every member with every other.",
         ),
         (
-            lambda m, o: (m < o.median()).to(m).mean(),
+            lambda m, o: (m < o.median()).to(m).mean().item(),
             "The members are compared with the median of the others: compare every member with every other.",
         ),
         (
-            lambda m, o: (m.mean() < o).to(m).mean(),
+            lambda m, o: (m.mean() < o).to(m).mean().item(),
             "The mean of the members is compared with the others: compare every member with every other.",
         ),
         (
-            lambda m, o: (m.mean() < o.mean()).to(m),
+            lambda m, o: (m.mean() < o.mean()).to(m).item(),
             "Only the two means are compared: take the share over all pairs.",
         ),
         (
-            lambda m, o: o.mean() - m.mean(),
+            lambda m, o: (o.mean() - m.mean()).item(),
             "This is the gap of the mean costs, in nats: the area counts pairs.",
         ),
         (
-            lambda m, o: torch.sigmoid(o[None] - m[:, None]).mean(),
+            lambda m, o: torch.sigmoid(o[None] - m[:, None]).mean().item(),
             "The sigmoid softens the comparison: a pair counts 1, one half or 0.",
         ),
         (
@@ -196,11 +179,17 @@ EXERCISE = Exercise(
             "The costs are rounded first, which makes ties where there are none: compare them as they are.",
         ),
         (
-            lambda m, o: ((o[None] - m[:, None]).sign().mean(1) > 0).to(m).mean(),
+            lambda m, o: ((o[None] - m[:, None]).sign().mean(1) > 0).to(m).mean().item(),
             "This counts the members that win most of their pairs: take the mean over all pairs at once.",
         ),
         (_sorted_in_place, "The members are sorted in place: work on a copy."),
     ],
-    accepts=[_ranks, _scikit, _loop, _by_curve, lambda m, o: ((o[None] - m[:, None]).sign().mean() + 1) / 2],
+    accepts=[
+        _ranks,
+        _scikit,
+        _loop,
+        _by_curve,
+        lambda m, o: (((o[None] - m[:, None]).double().sign().mean() + 1) / 2).item(),
+    ],
     speed=Speed(lambda: (torch.rand(600), torch.rand(700))),
 )
