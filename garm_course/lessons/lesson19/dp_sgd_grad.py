@@ -91,6 +91,13 @@ def _one_share(loss, params, x, C, sigma, noise, batch):
     return {n: (total[n] + sigma * C * noise[n]) / batch for n in params}
 
 
+def _whole_norm(loss, params, x, C, sigma, noise, batch):
+    each = _gradients(loss, params, x)
+    share = min(1.0, C / max(sum(_norm(g).item() ** 2 for g in each) ** 0.5, 1e-300))
+    total = {n: share * sum((g[n] for g in each), torch.zeros_like(p)) for n, p in params.items()}
+    return {n: (total[n] + sigma * C * noise[n]) / batch for n in params}
+
+
 def _noise_clipped(loss, params, x, C, sigma, noise, batch):
     found = _dp()(loss, params, x, C, sigma, noise, 1.0)
     return {n: part / batch for n, part in _clipped(found, C).items()}
@@ -239,6 +246,18 @@ EXERCISE = Exercise(
         (
             _dp(_scaled(lambda g, C: min(1.0, _norm(g).item() / C))),
             "The fraction is upside down: large gradients are to shrink, by C / norm.",
+        ),
+        (
+            _dp(_scaled(lambda g, C: max(1.0, C / max(_norm(g).item(), 1e-300)))),
+            "The factor is at least 1, so large gradients stay and small ones grow: it is at most 1, clamp(max=1).",
+        ),
+        (
+            _whole_norm,
+            "One norm is taken over the whole batch, axis 0 included: each example has a norm of its own.",
+        ),
+        (
+            _dp(noisy=lambda s, z, C, sigma, b, drawn: s / max(drawn, 1) + sigma * C * z / b),
+            "The sum is divided by the number of examples that were drawn, which tells who was there: divide by batch.",
         ),
         (
             _one_share,

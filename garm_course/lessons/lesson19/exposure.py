@@ -122,6 +122,10 @@ EXERCISE = Exercise(
             "The arguments are exchanged: the canaries are ranked among the references.",
         ),
         (
+            lambda c, r: math.log2(len(r) + 1) - (1 + (r[None] < c[:, None]).sum(1)).to(c),
+            "The rank itself is subtracted: take log2 of it as well.",
+        ),
+        (
             _of(lambda c, r: torch.ones_like(c)),
             "Every canary gets rank 1: count the references that cost less than it does.",
         ),

@@ -198,6 +198,14 @@ EXERCISE = Exercise(
             "The path starts at 0: it leads from x0 to x, x0 + a (x - x0).",
         ),
         (
+            _ig(path=lambda x, x0, a: a * (x - x0)),
+            "The path starts at 0: add x0, so that it leads from x0 to x.",
+        ),
+        (
+            _ig(places=lambda n: [(i + 0.5) / n for i in range(n - 1)], mean=lambda slopes, n: sum(slopes, 0.0) / n),
+            "The last midpoint, (n - 1/2) / n, is missing: n parts have n midpoints.",
+        ),
+        (
             _ig(path=lambda x, x0, a: x0 + a * x),
             "The path ends at x0 + x: it leads from x0 to x, x0 + a (x - x0).",
         ),
