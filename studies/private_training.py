@@ -23,7 +23,7 @@ from garm_course.trust.privacy import epsilon
 from garm_course.trust.private_training import fit_private
 
 MODEL = {"hidden": (32,), "direct": False}
-FIT = {"batch_size": 64, "lr": 0.01, "steps": 250, "look_every": 25}
+FIT = {"batch_size": 64, "lr": 0.02, "steps": 250, "look_every": 25}
 CLIP, DELTA = 10.0, 1e-3
 GLYPHS = 12_000
 SETTINGS = {  # the data, the largest norm of a gradient, the noise multiplier
