@@ -133,7 +133,7 @@ def shadow_scores(nll: Tensor, inside: Tensor, target: Tensor, *, pooled: bool =
 
     Source:
         Carlini, Chien, Nasr, Song, Terzis, Tramèr (2022), "Membership Inference Attacks From First Principles", arXiv
-        2112.03570, algorithm 1 and section VI-C (pooled deviations).
+        2112.03570, algorithm 1; they too pool the deviations where shadows are few.
     """
     (target,) = check_numbers(target=target)
     if not isinstance(inside, Tensor) or inside.dtype != torch.bool:

@@ -140,7 +140,7 @@ def make_canaries(x: Tensor, changed: int, levels: int, rng: torch.Generator) ->
         TypeError, ValueError: for what are no examples of levels, or `changed` out of range.
 
     Source:
-        Carlini, Liu, Erlingsson, Kos, Song (2019), "The Secret Sharer", arXiv 1802.08232, section 3.
+        Carlini, Liu, Erlingsson, Kos, Song (2019), "The Secret Sharer", arXiv 1802.08232, section 4.
     """
     _flat("x", x)
     if x.dtype != torch.long:
@@ -218,7 +218,7 @@ def exposure(canary_nll: Tensor, ref_nll: Tensor) -> Tensor:
         TypeError, ValueError: for what are no numbers (N,), none, or NaN.
 
     Source:
-        Carlini, Liu, Erlingsson, Kos, Song (2019), arXiv 1802.08232, section 4.3.
+        Carlini, Liu, Erlingsson, Kos, Song (2019), arXiv 1802.08232, section 4.
 
     Example:
         >>> exposure(torch.tensor([1.0, 3.5]), torch.tensor([2.0, 3.0, 4.0]))

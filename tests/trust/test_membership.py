@@ -85,6 +85,8 @@ def test_shadows_take_out_the_difficulty_of_an_example():
 def test_the_likelihood_ratio_is_the_written_one():
     nll, inside, target, _ = gaussian_world(n=6, shadows=8)
     own = shadow_scores(nll, inside, target, pooled=False)["lira"]
+    calibrated = shadow_scores(nll, inside, target)["calibrated"]
+    assert calibrated[2].item() == pytest.approx((target[2] - nll[~inside[:, 2], 2].mean()).item())
     pooled = shadow_scores(nll, inside, target)["lira"]
     residuals = {True: [], False: []}
     for k in range(6):

@@ -62,7 +62,7 @@ def test_held_out_data_pass_the_copy_test_copies_fail_and_noise_lies_below():
 
 def test_in_cells_copies_are_found_that_bad_samples_elsewhere_hide():
     train, test, good = torch.randn(3, 200, 3, generator=rng())
-    cell = torch.arange(200) % 2
+    cell = (torch.arange(200) % 3 > 0).long()  # 67 and 133 of each
     shift = 20.0 * cell[:, None]
     samples = torch.where(cell[:, None] == 0, train, good + 3 * torch.randn(200, 3, generator=rng(1)))
     sets = [x + shift for x in (train, test, samples)]
@@ -72,9 +72,11 @@ def test_in_cells_copies_are_found_that_bad_samples_elsewhere_hide():
     assert by_cell.share == 1
     first = copy_test(*sets, cells=(cell, cell, cell))
     other = copy_test(*(x[cell == 1] for x in sets))
-    assert first.share == pytest.approx((by_cell.share + other.share) / 2, abs=1e-6)  # cells of one size
-    deviations = [(one.share - 0.5) / one.z for one in (by_cell, other)]
-    assert first.z == pytest.approx((by_cell.share + other.share - 1) / math.hypot(*deviations), rel=1e-6)
+    weights = [len(x) ** 2 / (2 * len(x) + 1) for x in (cell[cell == 0], cell[cell == 1])]
+    share = (weights[0] * by_cell.share + weights[1] * other.share) / sum(weights)
+    assert first.share == pytest.approx(share, abs=1e-6)
+    deviations = [w * (one.share - 0.5) / one.z for w, one in zip(weights, (by_cell, other), strict=True)]
+    assert first.z == pytest.approx((share - 0.5) * sum(weights) / math.hypot(*deviations), rel=1e-6)
     fresh = torch.randn(2, 3, 200, 3, generator=rng(2))
     z = [copy_test(*(x + shift for x in three), cells=(cell, cell, cell)).z for three in fresh]
     assert max(map(abs, z)) < 4
