@@ -15,7 +15,7 @@
 #
 # | | |
 # |---|---|
-# | Time | 85 minutes; the cells run in under a minute |
+# | Time | 100 minutes; the cells run in under a minute |
 # | Before this | likelihoods, [lesson 01](01_likelihood.ipynb); MADE, [lesson 02](02_chain_rule.ipynb); the sampling loop, [lesson 06](06_sampling.ipynb) |
 # | Afterwards you can | *test* whether samples are copies and say what fools the test, *measure* what a model remembers in bits, *attack* a model and *bound* every attack, *build* the gradient of DP-SGD, *check* an attribution instead of believing it, *detect* a watermark with an exact p-value |
 # | Papers | Meehan, Chaudhuri, Dasgupta, *A Non-Parametric Test to Detect Data-Copying in Generative Models*, AISTATS 2020, arXiv [2004.05675](https://arxiv.org/abs/2004.05675) · Carlini et al., *The Secret Sharer*, USENIX Security 2019, arXiv [1802.08232](https://arxiv.org/abs/1802.08232) · Abadi et al., *Deep Learning with Differential Privacy*, CCS 2016, arXiv [1607.00133](https://arxiv.org/abs/1607.00133) · Kirchenbauer et al., *A Watermark for Large Language Models*, ICML 2023, arXiv [2301.10226](https://arxiv.org/abs/2301.10226) |
@@ -49,21 +49,9 @@ from garm_course.evaluation import PixelMarginals
 from garm_course.lessons import lesson19
 from garm_course.transforms import scale
 from garm_course.trust import (
-    GreenList,
-    complementary_halves,
-    copy_test,
-    deduplicate,
-    delete_top,
-    example_nll,
-    make_canaries,
-    nearest,
-    p_value,
-    plant,
-    poisson_batch,
-    shadow_scores,
-    surprise,
-    tpr_at_fpr,
-)
+    GreenList, complementary_halves, copy_test, deduplicate, delete_top, example_nll, make_canaries, nearest, p_value,
+    plant, poisson_batch, shadow_scores, surprise, tpr_at_fpr,
+)  # fmt: skip
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -125,7 +113,7 @@ show.grid(
     cols=8,
     title="Every sample resembles an image of the training set. Is it a copy?",
     alt="Eight samples of a network trained for 400 steps on 100 images; below each the most similar of those images, "
-    "which most samples resemble closely, and the most similar of 100 images that it never saw, which fits less well.",
+    "which most samples resemble closely, and the most similar of 100 images that it never saw, which often fits less well.",
 )
 
 # %% [markdown]
@@ -150,7 +138,7 @@ guess("copy test, copies with 16 random pixels", ...)  # if you like: a share be
 sets = {"fresh images": more, "the training images": few, "copies with 16 random pixels": make_canaries(few, 16, 17, seed(2))}
 for name, samples in sets.items():
     share, z = copy_test(few, fresh, samples)
-    report(f"copy test, {name}", share, claimed=dict(zip(sets, (0.5, 1.0, 0.3)))[name], tolerance=0.1)
+    report(f"copy test, {name}", share, claimed=dict(zip(sets, (0.5, 1.0, 0.1)))[name], tolerance=0.1)
 
 # %% [markdown]
 # The third set consists of copies and nothing else, and the test calls it *less* of a copy than fresh images, because the random pixels carry it away from everything.
@@ -158,27 +146,28 @@ for name, samples in sets.items():
 # So $A < \tfrac12$ is no certificate of privacy.
 # Read it together with quality, here while the copier trains:
 
-# %%
+# %% tags=["exact"]
 steps = sorted(watched)
 shares = [copy_test(few, fresh, watched[step][0]).share for step in steps]
 show.curves(
     {"share A of the copy test": (steps, shares)},
     baselines={"fresh images": 0.5},
     ylabel="share A",
-    title="The test crosses one half only when the network has long begun to copy",
-    alt=f"Share of the copy test from step 25 to step 400: it rises from ≈ {shares[0]:.2f} to ≈ {shares[-1]:.2f}, and crosses "
-    "one half around step 100.",
+    title="A share of one half is a station on the way to copying",
+    alt=f"Share of the copy test while the network trains: it rises from ≈ {shares[0]:.2f} through one half to ≈ "
+    f"{shares[-1]:.2f} after the last step.",
 )
 costs = [watched[step][1] for step in steps]
 print("step:             ", "".join(f"{step:8d}" for step in steps))
 print("share A:          ", "".join(f"  ≈ {share:.2f}" for share in shares))
 print("fresh images cost:", "".join(f"   ≈ {cost:3.0f}" for cost in costs), "nats")
-report("share A after the last step", shares[-1], claimed=0.68, tolerance=0.06)
-report("fresh images, most minus least", max(costs) - min(costs), claimed=140, tolerance=30, unit="nats")
+report("share A after the last step", shares[-1], claimed=0.7, tolerance=0.08)
+report("fresh images, after the last step less the best", costs[-1] - min(costs), claimed=232, tolerance=40, unit="nats")
 
 # %% [markdown]
-# The cost of fresh images is smallest around step 50, and by step 100 it is rising: the network is overfitting.
-# $A$ is still near ½ there, because the samples are not good yet.
+# The cost of fresh images is smallest around step 25 and rises from then on: the network is overfitting.
+# Between steps 50 and 100 the share passes ½, and a reader of this test alone would find a perfect model.
+# It is in fact on its way from bad samples to copies.
 # The recorded models of this course, trained on all 1,257 images and stopped in time, stay far below ½:
 
 # %%
@@ -188,10 +177,10 @@ for name, claimed in (("gated_pixelcnn", 0.15), ("gan", 0.4)):
     samples = recorded.levels_of(recorded.sample(300, rng=seed(0)))
     report(f"copy test, {name}", copy_test(everything, test, samples).share, claimed=claimed, tolerance=0.05)
 held_out = load("digits", "validation").x
-report("copy test, validation images", copy_test(everything, test, held_out).share, claimed=0.5454, tolerance=0.0001)
+report("copy test, validation images", copy_test(everything, test, held_out).share, claimed=0.543, tolerance=0.001)
 
 # %% [markdown]
-# The last line is a warning about the test set itself: validation and test images were written by different people, so even fresh images need not give exactly ½ here ($z = 1.7$).
+# The last line is a warning about the test set itself: validation and test images were written by different people, so even fresh images need not give exactly ½ here.
 # Meehan et al. divide the space into cells and run the test in each, so that bad samples of one kind cannot hide copies of another; `copy_test(..., cells=...)` does that.
 #
 # ## 3 Canaries measure memory in bits
@@ -264,13 +253,15 @@ show.curves(
     alt=f"Mean exposure against repeats: ≈ {bits[1]:.1f} bits after one, ≈ {bits[-1]:.1f} of 11 bits after sixteen; after "
     f"deduplication ≈ {once[1:].mean():.1f} bits on average, whatever the count was.",
 )
-report("exposure after 0 repeats", bits[0].item(), claimed=1.4, tolerance=1.5, unit="bits")
+report("exposure after 0 repeats", bits[0].item(), claimed=1.5, tolerance=1.4, unit="bits")
 report("exposure after 16 repeats", bits[-1].item(), claimed=11, tolerance=0.3, unit="bits")
 report("exposure after deduplication", once[1:].mean().item(), claimed=4.5, tolerance=1.5, unit="bits")
 
 # %% [markdown]
 # Sixteen repeats out of 1,257 images are enough for the best possible rank.
-# Deduplication removes most of it, but not all: even one occurrence leaves a trace, and longer training deepens it.
+# Deduplication takes away more than half of the bits, but not all: even one occurrence leaves a trace.
+# (The two networks take equally many steps, so the second one, with a sixth fewer images, sees each of them more often.)
+# Overfitting does what repeats do: in the recorded study (`python studies/canaries.py`, three seeds) a canary that is planted once among 800 images is exposed by about 3 bits after 100 steps and by about 8 bits after 300.
 # Exact copies are the easy part; near copies, such as crops and rescans, survive a search for equal images (Lee et al., 2022).
 #
 # ## 4 Was this image in the training data?
@@ -322,11 +313,11 @@ costs = torch.stack(
 )
 shadows, target, member = costs[:12], costs[12], inside[12]
 print(f"an image costs the target ≈ {target[member].mean():.1f} nats if it was seen, ≈ {target[~member].mean():.1f} if not")
-report("AUC of the loss", membership_auc(target[member], target[~member]), claimed=0.8, tolerance=0.04)
-report("TPR of the loss at 1 % FPR", tpr_at_fpr(target[member], target[~member], 0.01), claimed=0.04, tolerance=0.04)
+report("AUC of the loss", membership_auc(target[member], target[~member]), claimed=0.8, tolerance=0.05)
+report("TPR of the loss at 1 % FPR", tpr_at_fpr(target[member], target[~member], 0.01), claimed=0.08, tolerance=0.06)
 
 # %% [markdown]
-# An area of 0.8 sounds alarming, and yet an attacker who may accuse only 1 % of the innocent finds hardly any member.
+# An area of 0.8 sounds alarming, and yet an attacker who may accuse only 1 % of the others finds less than one member in seven.
 # The reverse case is worse: an attack that is sure about a few people can have an area near ½.
 # So report the TPR at a small FPR, too.
 #
@@ -346,11 +337,11 @@ report("TPR of the loss at 1 % FPR", tpr_at_fpr(target[member], target[~member],
 # %%
 scores = shadow_scores(shadows, inside[:12], target)
 lira = scores["lira"]
-report("AUC of LiRA", membership_auc(lira[member], lira[~member]), claimed=0.98, tolerance=0.02)
-report("TPR of LiRA at 1 % FPR", tpr_at_fpr(lira[member], lira[~member], 0.01), claimed=0.7, tolerance=0.15)
+report("AUC of LiRA", membership_auc(lira[member], lira[~member]), claimed=0.955, tolerance=0.03)
+report("TPR of LiRA at 1 % FPR", tpr_at_fpr(lira[member], lira[~member], 0.01), claimed=0.53, tolerance=0.25)
 
 # %% [markdown]
-# The same network, the same images: the better attack finds most members where the loss found almost none.
+# The same network, the same images, and several times as many members found.
 # **A weak attack that fails proves nothing about a model.** A privacy test is only as good as the attacker who runs it.
 #
 # ## 6 A promise about all attacks
@@ -364,7 +355,7 @@ report("TPR of LiRA at 1 % FPR", tpr_at_fpr(lira[member], lira[~member], 0.01), 
 #
 # Our target made no such promise. Move the threshold of LiRA, and compare with what a promise of $\varepsilon = 1$ would have excluded.
 
-# %%
+# %% tags=["exact"]
 lesson19.thresholds({"loss": target, "LiRA": lira}, member, epsilon=1.0, delta=1e-3)
 
 # %% [markdown]
@@ -374,7 +365,7 @@ lesson19.thresholds({"loss": target, "LiRA": lira}, member, epsilon=1.0, delta=1
 #
 # $$\bar g = \frac1B \Big(\sum_{i} g_i \min\Big(1, \frac{C}{\lVert g_i\rVert}\Big) + \sigma C\, \xi\Big) \tag{19.6}$$
 #
-# An example that joins the batch moves the sum by at most $C$, and the noise has $\sigma$ times that deviation.
+# An example that joins the batch moves the sum by at most $C$, and the noise has a standard deviation of $\sigma C$ in every direction.
 
 # %% [markdown]
 # **Exercise 3 · `dp_sgd_grad`** · ●●● · 25 minutes
@@ -428,32 +419,71 @@ for name, model, e in (("open", open_model, bits), ("private", private_model, hi
     seen, unseen = nats(model, members), nats(model, others)
     results[name] = unseen.mean().item(), membership_auc(seen, unseen)
     print(f"{name}: fresh images cost ≈ {results[name][0]:.1f} nats; exposures", " ".join(f"≈ {b:.1f}" for b in e.tolist()))
-report("AUC of the loss, open", results["open"][1], claimed=0.66, tolerance=0.04)
+report("AUC of the loss, open", results["open"][1], claimed=0.64, tolerance=0.06)
 report("AUC of the loss, private", results["private"][1], claimed=0.54, tolerance=0.04)
-report("what privacy costs an image", results["private"][0] - results["open"][0], claimed=16, tolerance=4, unit="nats")
-report("exposure after 16 repeats, private", hidden_bits[-1].item(), claimed=5, tolerance=2.5, unit="bits")
+report("what privacy costs an image", results["private"][0] - results["open"][0], claimed=13.5, tolerance=3, unit="nats")
+report("exposure after 16 repeats, private", hidden_bits[-1].item(), claimed=4, tolerance=2.5, unit="bits")
 
 # %% [markdown]
 # Both networks had the same images, steps, and random draws; only the gradient differs.
-# With privacy, the loss barely tells members from others, and a canary that was planted once or twice is as hidden as one that was not planted at all.
-# Sixteen repeats still show through. That is no failure: the promise is about *one* example, and for sixteen copies of a secret $\varepsilon$ counts sixteen times.
+# With privacy, the loss barely tells members from others, and a canary that was planted once or twice is hidden as well as one that was never planted.
+# Sixteen repeats may still show through. That breaks no promise: the promise is about *one* example, and for sixteen copies of a secret $\varepsilon$ counts sixteen times.
 # Deduplicate first.
 #
 # The price is high. What would a model without any network cost?
 
 # %%
 marginals = PixelMarginals(planted, levels=17)
-floor = -marginals.log_prob(others).mean().item()
-report("pixel marginals, without any privacy", floor, claimed=104, tolerance=1, unit="nats")
-report("the private network costs more by", results["private"][0] - floor, claimed=7, tolerance=3, unit="nats")
+baseline = -marginals.log_prob(others).mean().item()
+report("pixel marginals, without any privacy", baseline, claimed=109.5, tolerance=1, unit="nats")
+report("the private network costs more by", results["private"][0] - baseline, claimed=2.2, tolerance=2, unit="nats")
 
 # %% [markdown]
 # The private network is worse than counting gray levels pixel by pixel.
-# Its noise is divided by the batch size, so the way out is more data, larger batches, or a network that was pretrained on public images.
+# The noise of a step does not depend on how many images there are, so more data and larger batches drown it; so does a start from a network that was trained on public images.
 #
 # And what was promised for this price?
 # Computing $\varepsilon$ for many noisy steps on random batches is the job of an *accountant*, and you should never write your own: hand-written accountants are where such promises break.
-# The library's `epsilon` asks the one in Opacus (`pip install opacus`).
+# The library's `epsilon` asks the one in Opacus (`pip install 'garm-course[trust]'`).
+# Here is what it says about recorded runs of a similar network (`python studies/private_training.py`, three seeds each).
+# Those with noise 1 share with our live run everything that the accountant looks at: $\sigma = 1$, 250 steps, and the rate 64/1257.
+
+# %%
+runs = recorded_study("private_training")["runs"]
+
+
+def recorded_mean(setting, key):
+    values = [run[key] for run in runs if run["setting"] == setting]
+    return sum(values) / len(values) if None not in values else math.inf
+
+
+print(f"{'':22s}{'epsilon':>8s}{'nats':>8s}{'marginals':>11s}{'AUC':>7s}")
+for name in dict.fromkeys(run["setting"] for run in runs):
+    row = [recorded_mean(name, key) for key in ("epsilon_prv", "nats_out", "marginals", "auc")]
+    print(f"{name:22s}{row[0]:8.2f}{row[1]:8.1f}{row[2]:11.1f}{row[3]:7.3f}")
+noisy = [f"digits, noise {sigma}" for sigma in ("4", "2", "1", "0.6")]
+promised = [recorded_mean(name, "epsilon_prv") for name in noisy]
+show.curves(
+    {"DP-SGD": (promised, [recorded_mean(name, "nats_out") for name in noisy])},
+    baselines={
+        "no promise": recorded_mean("digits, no clip", "nats_out"),
+        "pixel marginals": recorded_mean("digits, no clip", "marginals"),
+    },
+    xlabel="epsilon, at delta = 0.001",
+    title="A strong promise costs more than all that the network has learned",
+    alt="Nats per held-out digit against epsilon: 120.7 at epsilon 0.5, 115.1 at 1.2, 110.8 at 3.7, 107.3 at 12.2, where pixel "
+    "marginals without any promise need 107.9 and the network without a promise 96.5.",
+)
+still = math.exp(promised[2]) * 0.01 + 1e-3
+report("TPR that our live run's promise allows at 1 % FPR", still, claimed=0.39, tolerance=0.01)
+
+# %% [markdown]
+# Read three things off the table.
+# First, clipping alone leaves the AUC where it was: **clipping is no privacy**.
+# Second, the promise of our run is weak: at 1 % FPR it does not exclude an attack that finds 39 % of the members, although no attack that we ran comes near.
+# The promise covers the worst data and the best attacker; the attacks show what we managed to find. Publish both, and never one for the other.
+# Third, 12,000 glyphs make the same noise worth more: at noise 0.6 $\varepsilon$ falls from 12.2 to 1.4, because each image joins a batch so rarely.
+# In 250 steps even that network stays behind its marginals, so privacy also needs longer training and tuning, on public data.
 #
 # ## 7 What does the model look at?
 #
@@ -574,7 +604,6 @@ report("accuracy without 8 pixels, integrated gradients", fall["integrated gradi
 report("accuracy without 8 pixels, most ink", fall["most ink"][4], claimed=0.49, tolerance=0.04)
 
 # %% [markdown]
-# Blanking the eight pixels with the largest attributions ruins the classifier; blanking the eight darkest does not.
 # Two limits remain. The baseline is a choice, and whatever equals it (white paper) gets an attribution of zero, although a *gap* in a stroke may be what tells a 3 from an 8.
 # And a digit with pixels erased is unlike anything that the classifier has seen, so part of every fall is that.
 #
@@ -606,10 +635,10 @@ for delta in (0.0, 1.0, 2.0, 3.0, 4.0):
     extra[delta] = nats(painter, torch.cat(parts)).mean().item()
 extra = {delta: cost - extra[0.0] for delta, cost in extra.items()}
 report("green values that raise the alarm at p < 0.001", alarm, claimed=43, tolerance=0, exact=True)
-report("recognized at delta 2", (counts[2.0] >= alarm).double().mean().item(), claimed=0.9, tolerance=0.1)
-report("cost of delta 2", extra[2.0], claimed=8, tolerance=2, unit="nats")
+report("recognized at delta 2", (counts[2.0] >= alarm).double().mean().item(), claimed=0.8, tolerance=0.1)
+report("cost of delta 2", extra[2.0], claimed=7.5, tolerance=2, unit="nats")
 
-# %%
+# %% tags=["exact"]
 lesson19.watermarks(counts, extra, length=T, share=share, alarm=alarm, strength=2.0)
 
 # %%
@@ -618,11 +647,11 @@ single = (greens >= alarm).double().mean().item()
 report("green values, no watermark", greens.double().mean().item(), claimed=30.1, tolerance=1)
 together = (p_value(greens.sum(1), 256 * T, share) < 1e-3).double().mean().item()
 print(f"false alarms: ≈ {single:.2%} of the images one by one, ≈ {together:.0%} of the keys for 256 images together")
-report("keys with a false alarm, 256 images together", together, claimed=0.6, tolerance=0.4)
+report("keys with a false alarm, 256 images together", together, claimed=0.34, tolerance=0.2)
 
 # %% [markdown]
 # A single unsigned image practically never raises the alarm.
-# But add up the counts of 256 unsigned images under *one* key, and the sum looks like a signature for most keys.
+# But add up the counts of 256 unsigned images under *one* key, and the sum looks like a signature for one key in three.
 # Nothing is wrong with (19.9): it holds for one image and a random key.
 # The images share their white margins, so they meet the same lists again and again, and their counts rise and fall together.
 # **Counts of several images may be added only if each image was signed with a key of its own.**
@@ -636,12 +665,12 @@ edited = torch.cat(
         for k, (key, x) in enumerate(zip(signers, signed_images[2.0], strict=True))
     ]
 )
-report("recognized after 6 random pixels", (edited >= alarm).double().mean().item(), claimed=0.65, tolerance=0.15)
+report("recognized after 6 random pixels", (edited >= alarm).double().mean().item(), claimed=0.54, tolerance=0.12)
 
 # %% [markdown]
-# The watermark has a price, too: it changes the distribution, by about 8 nats per image at $\delta = 2$.
-# Schemes that choose *which* random numbers to draw with, instead of changing the logits, cost nothing on average over keys (Aaronson, 2022; Kuditipudi et al., 2024).
-# All of them can be removed by somebody who redraws the image with another model (Zhang et al., 2024).
+# The watermark has a price, too: it changes the distribution, by 7 or 8 nats per image at $\delta = 2$.
+# Schemes that let the key choose the random numbers of the draw, instead of changing the logits, leave the distribution as it is on average over keys (Kuditipudi et al., 2023).
+# An attacker with a second model can redraw an image piece by piece until no trace of the key is left; Zhang et al. (2024) argue that this works against every scheme.
 # *Provenance* takes the opposite way: a C2PA manifest is signed by the camera or program that made a file. It proves where a file with a manifest comes from, and says nothing about a file without one.
 #
 # ## 9 Break it
@@ -690,14 +719,14 @@ for name, step in (("each image clipped", each_clipped), ("batch clipped", batch
 #
 # ## 10 What none of this shows
 #
-# - An attack that fails bounds nothing, and a low share in the copy test does not either. Only the promise of section 6 bounds attacks that were not run.
-# - That promise covers one example and one training run. Tuning on the same data, releasing checkpoints outside of the analysis, or the same person behind several images are not in our $\varepsilon$, and the random numbers of this course are not cryptographic.
-# - Whether the training data *may* be used at all, by law or by consent, is not a number that a model can tell you. Deleting an image from a disk does not delete it from weights (Bourtoule et al., 2021).
-# - An attribution explains one number of one network. It does not say that the network is right, nor why the world is so.
+# - Neither an attack that fails nor a low share in the copy test bounds anything. Only the promise of section 6 covers attacks that were not run.
+# - That promise covers one example and one training run. Tuning on the same data and several images of one person are not in our $\varepsilon$, and the random numbers of this course are not cryptographic.
+# - Whether the data *may* be used, by law or by consent, no measurement of a model can say. Deleting an image from a disk does not delete it from the weights (Bourtoule et al., 2021).
+# - An attribution explains one number of one network. It does not say that the network is right.
 # - A missing watermark proves nothing about who made an image.
-# - Everything here is measured on 8 x 8 digits and small networks. In large language models memorization *grows* with size, repeats, and the length of the given context (Carlini et al., 2023).
+# - Everything here is measured on small networks and 8 x 8 digits. In large language models memorization *grows* with size, repeats, and the length of the given context (Carlini et al., 2023).
 #
-# **What the article says.** The Chinese article that this course checks calls generation "re-creation, not copying". That is a claim about a model, and it can be tested: it is false for the network of section 1. It also finds the interpretability of autoregressive models limited. *Which* pixels are surprising is exact (19.7); what is limited is the *why*.
+# **What the article says.** The Chinese article that this course checks calls generation "re-creation, not copying". That can be tested, and it is false for the network of section 1. It also calls the interpretability of autoregressive models limited: *which* pixels are surprising is exact (19.7); what is limited is the *why*.
 #
 # ## 11 Check yourself
 #
@@ -705,19 +734,15 @@ for name, step in (("each image clipped", each_clipped), ("batch clipped", batch
 #
 # <details><summary>Answer</summary>The samples are farther from the training data than fresh images are. Copies with some noise are, too. Show the quality beside it, and run the test in cells or on canaries.</details>
 #
-# 2. A canary has rank 1 of 2,048. Why can a single such canary be luck, and what would you do?
-#
-# <details><summary>Answer</summary>Without any memory, rank 1 has probability 1/2048 for each canary; among many canaries somebody will get it. Plant several of each kind, and compare with canaries that were not planted.</details>
-#
-# 3. Why does DP-SGD divide by the expected batch size and not by the number of examples that were drawn?
+# 2. Why does DP-SGD divide by the expected batch size and not by the number of examples that were drawn?
 #
 # <details><summary>Answer</summary>The number drawn depends on who joined, so dividing by it changes the contribution of everybody else: the sensitivity is no longer C over a known number.</details>
 #
-# 4. Your attack has an AUC of 0.52. Is the model safe?
+# 3. Your attack has an AUC of 0.52. Is the model safe?
 #
 # <details><summary>Answer</summary>Not shown. It may find a few members with certainty (look at the TPR at a small FPR), and a better attack may find many (section 5).</details>
 #
-# 5. Somebody signs with $\delta = 2$ and tells everybody the key. What is lost?
+# 4. Somebody signs with $\delta = 2$ and tells everybody the key. What is lost?
 #
 # <details><summary>Answer</summary>Everything: anybody can now count, so anybody can erase the green values, or forge a signature on an image that the model never made.</details>
 
@@ -729,7 +754,7 @@ for name, step in (("each image clipped", each_clipped), ("batch clipped", batch
 # - Attacks give lower bounds, and the strength of the attacker decides; only a proof gives an upper bound, for exactly the program that was analyzed.
 # - Check explanations and signatures as you check models: delete what the map calls important, and count on images that were never signed.
 #
-# **Your turn.** With the promise of section 6 ($\sigma = 1$, 250 steps, sampling rate 64/1257), bring the cost of fresh images below the 104 nats of the pixel marginals. Anything goes that touches the data only through `dp_sgd_grad`.
+# **Your turn.** With the promise of section 6 ($\sigma = 1$, 250 steps, sampling rate 64/1257), bring the cost of fresh images below the 109.5 nats of the pixel marginals. Anything goes that touches the data only through `dp_sgd_grad`.
 #
 # ## Where next
 #
@@ -739,7 +764,7 @@ for name, step in (("each image clipped", each_clipped), ("batch clipped", batch
 # - Abadi et al., *Deep Learning with Differential Privacy*, CCS 2016, arXiv 1607.00133; Ponomareva et al., *How to DP-fy ML*, JAIR 2023, arXiv 2303.00654; Gopi, Lee, Wutschitz, *Numerical Composition of Differential Privacy*, NeurIPS 2021, arXiv 2106.02848; Chua et al., *How Private are DP-SGD Implementations?*, ICML 2024, arXiv 2403.17673; Jagielski, Ullman, Oprea, *Auditing Differentially Private Machine Learning*, NeurIPS 2020, arXiv 2006.07709.
 # - Bourtoule et al., *Machine Unlearning*, IEEE S&P 2021, arXiv 1912.03817.
 # - Sundararajan, Taly, Yan, *Axiomatic Attribution for Deep Networks*, ICML 2017, arXiv 1703.01365; Samek et al., *Evaluating the Visualization of What a Deep Neural Network Has Learned*, 2017, arXiv 1509.06321; Adebayo et al., *Sanity Checks for Saliency Maps*, NeurIPS 2018, arXiv 1810.03292.
-# - Kirchenbauer et al., *A Watermark for Large Language Models*, ICML 2023, arXiv 2301.10226; Kuditipudi, Thickstun, Hashimoto, Liang, *Robust Distortion-free Watermarks for Language Models*, TMLR 2024, arXiv 2307.15593; Zhang et al., *Watermarks in the Sand*, ICML 2024, arXiv 2311.04378.
+# - Kirchenbauer et al., *A Watermark for Large Language Models*, ICML 2023, arXiv 2301.10226; Kuditipudi, Thickstun, Hashimoto, Liang, *Robust Distortion-free Watermarks for Language Models*, 2023, arXiv 2307.15593; Zhang et al., *Watermarks in the Sand*, ICML 2024, arXiv 2311.04378.
 # - In the library, read [`privacy.py`](../garm_course/trust/privacy.py) and [`watermark.py`](../garm_course/trust/watermark.py).
 
 # %%
