@@ -130,9 +130,9 @@ def test_private_training(script):
     from garm_course.trust.privacy import epsilon
 
     alike(json.loads(json.dumps(module.study(1, 2, ("digits, noise 1",)))), kept)
-    for setting, (_, _, sigma) in module.SETTINGS.items():
+    for setting, (*_, sigma) in module.SETTINGS.items():
         for run in runs[setting] if sigma else ():
-            rate = kept["training"]["batch_size"] / run["n"]
+            rate = run["batch_size"] / run["n"]
             assert run["epsilon_prv"] == pytest.approx(epsilon(sigma, rate, 250, kept["delta"]), abs=0.002)
             assert run["epsilon_prv"] < run["epsilon_rdp"]
             assert abs(run["auc"] - 0.5) < 0.09  # 180 held-out images: a standard error of 0.023
