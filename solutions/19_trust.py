@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 19 · Trust: copying, leaking, looking, signing
+# # 19 · Trust: does it copy, does it leak, what does it look at, who made it?
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/garm-course/garm-course/blob/v0.1.0/notebooks/19_trust.ipynb) [![Launch on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/garm-course/garm-course/v0.1.0?labpath=notebooks%2F19_trust.ipynb)
 #
@@ -180,7 +180,7 @@ held_out = load("digits", "validation").x
 report("copy test, validation images", copy_test(everything, test, held_out).share, claimed=0.543, tolerance=0.001)
 
 # %% [markdown]
-# The last line is a warning about the test set itself: validation and test images were written by different people, so even fresh images need not give exactly ½ here.
+# The last line is a warning about the test set itself: validation and test images were written mostly by different people, so even fresh images need not give exactly ½ here.
 # Meehan et al. divide the space into cells and run the test in each, so that bad samples of one kind cannot hide copies of another; `copy_test(..., cells=...)` does that.
 #
 # ## 3 Canaries measure memory in bits
@@ -325,7 +325,8 @@ report("TPR of the loss at 1 % FPR", tpr_at_fpr(target[member], target[~member],
 #
 # The loss is a weak attack because images differ far more among themselves than membership changes them.
 # A clean "1" is cheap for every network, and a scrawl is expensive even for the network that saw it.
-# The attacker can learn the difficulty of an image from *shadow models*, trained like the target on data of the attacker's own.
+# The attacker can learn the difficulty of an image from *shadow models*, trained like the target.
+# (Ours are trained on other halves of the same 1,257 images: this attacker knows a lot.)
 # Let $\mu_{\text{in}}, \mu_{\text{out}}$ be the mean costs of this image for shadows that had it and for those that had not, and $\sigma_{\text{in}}, \sigma_{\text{out}}$ the standard deviations.
 # If costs are normal, the best test of Neyman and Pearson is the likelihood ratio of the cost $\ell$ that the target gives:
 #
