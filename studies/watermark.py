@@ -1,9 +1,10 @@
-"""Record what a watermark costs and how it is found: `python studies/watermark.py`, three keys for each strength.
+"""Record what a watermark costs and how it is found: `python studies/watermark.py`, six keys for each strength.
 
 Writes results/studies/watermark-digits.json, which lesson 19 reads. Samples of the shipped gated PixelCNN of `digits`,
 drawn with green lists; the key finds them in single images of 64 values and in groups of four, also after some pixels
-became random. Two costs, in nats an image: what the samples lose in the model's own likelihood, and how far their
-law diverges from the model. About two minutes on one thread.
+became random. Without a watermark z still differs between keys, since images of one model resemble each other. Two
+costs, in nats an image: what the samples lose in the model's own likelihood, and how far their law diverges from the
+model. About two minutes on one thread.
 """
 
 import math
@@ -18,7 +19,7 @@ from garm_course.trust.watermark import GreenList, p_value
 
 MODEL = "gated_pixelcnn-digits"
 STRENGTHS = (0.0, 0.5, 1.0, 2.0, 4.0)  # nats
-GAMMA, SAMPLES, ATTACKED, LEVEL = 0.5, 200, 6, 1e-3
+GAMMA, SAMPLES, ATTACKED, LEVEL = 0.5, 100, 6, 1e-3
 
 
 def draw(model, green: GreenList, delta: float, seed: int, n: int) -> Tensor:
@@ -48,11 +49,11 @@ def run(delta: float, seed: int, n: int = SAMPLES) -> dict:
     changed = make_canaries(x, ATTACKED, model.levels, torch.Generator().manual_seed(seed))
     counts = {name: green.count(model.to_sequence(images)) for name, images in (("found", x), ("attacked", changed))}
     T, share = x[0].numel(), green.share
-    fours = counts["found"].unflatten(0, (-1, 4)).sum(1)
+    fours = [green.count_together(four) for four in model.to_sequence(x).split(4)]
     figures = {
         "z": (counts["found"].double().mean().item() - T * share) / math.sqrt(T * share * (1 - share)),
         **{name: (p_value(count, T, share) < LEVEL).double().mean().item() for name, count in counts.items()},
-        "found_in_fours": (p_value(fours, 4 * T, share) < LEVEL).double().mean().item(),
+        "found_in_fours": sum((p_value(*four, share) < LEVEL).item() for four in fours) / len(fours),
         "cost": (model.log_prob(plain).mean() - model.log_prob(x).mean()).item(),
         "divergence": divergence(model, green, delta, x),
     }
@@ -73,4 +74,4 @@ def study(seeds: int, samples: int) -> dict:
 
 
 if __name__ == "__main__":
-    record("watermark-digits", study, by=["delta"], seeds=3, samples=SAMPLES)
+    record("watermark-digits", study, by=["delta"], seeds=6, samples=SAMPLES)

@@ -117,6 +117,29 @@ class GreenList:
             found.append(mask.to(tokens.device).gather(1, value[:, None])[:, 0])
         return torch.stack(found, 1)
 
+    def count_together(self, tokens: Tensor) -> tuple[int, int]:
+        """How many values of several sequences of one source are green, and of how many, each choice counted once.
+
+        Sequences of one source repeat each other, in an empty border, say: the same value after the same value at the
+        same position is green again, and no further evidence. Added up, counts would find the watermark where none is.
+
+        Args:
+            tokens: see `count`.
+
+        Returns:
+            The count and the total for `p_value`. Different values in one place compete for the green ones, which makes
+            the count of a random key spread a little less than a binomial one, never more (Hoeffding 1963).
+
+        Raises:
+            TypeError, ValueError: see `count`.
+        """
+        hits = self.hits(tokens)
+        previous = torch.cat([torch.full_like(tokens[:, :1], self.levels), tokens[:, :-1]], 1)
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        choices, which = ((places * (self.levels + 1) + previous) * self.levels + tokens).unique(return_inverse=True)
+        green = torch.zeros_like(choices, dtype=torch.bool).scatter(0, which.flatten(), hits.flatten())
+        return int(green.sum()), len(choices)
+
     def _table(self, position: int) -> Tensor:
         if position not in self._masks:
             rows, text = self.levels + 1, f"{self.seed},{position}".encode()
@@ -129,7 +152,7 @@ class GreenList:
 def p_value(count: Tensor | int, T: int, gamma: float) -> Tensor:
     """P(K >= count) for a binomial K of T draws with probability gamma: how surprising a count is without a watermark.
 
-    Of several sequences of one source add the counts and the lengths.
+    It holds for one sequence and a random key. For several sequences of one source see `GreenList.count_together`.
 
     Args:
         count: (...) green values, 0..T.

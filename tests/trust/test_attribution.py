@@ -47,8 +47,9 @@ def test_the_surprise_of_all_pixels_is_the_negative_log_likelihood():
     model.train()
     assert torch.equal(surprise(model, x), nats)
     assert model.training
-    colors = MADE((3, 2, 2), 4, hidden=(8,))
-    assert surprise(colors, torch.zeros(5, 3, 2, 2, dtype=torch.long)).shape == (5, 2, 2)
+    colors, x = MADE((3, 2, 2), 4, hidden=(8,)), torch.randint(4, (5, 3, 2, 2), generator=rng())
+    assert surprise(colors, x).shape == (5, 2, 2)
+    assert torch.allclose(surprise(colors, x).sum((1, 2)), -colors.log_prob(x), atol=1e-4)
 
 
 def test_deleting_takes_the_largest_of_each_example_and_nothing_else():

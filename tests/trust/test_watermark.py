@@ -34,6 +34,22 @@ def test_over_keys_the_green_values_of_any_sequence_are_binomial():
     assert abs(torch.corrcoef(torch.stack([left, right]))[0, 1]) < 0.2  # they share a pair of value and one before
 
 
+def test_images_of_one_source_are_no_independent_evidence_and_counted_together_they_are_no_false_alarm():
+    tokens = torch.zeros(8, 12, dtype=torch.long)  # the same border in all
+    tokens[:, 6:] = torch.randint(6, (8, 6), generator=rng())
+    alarms = {"added": 0, "together": 0}
+    for key in range(600):
+        green = GreenList(key, 0.5, 6)
+        count, total = green.count_together(tokens)
+        alarms["together"] += p_value(count, total, green.share).item() < 0.05
+        alarms["added"] += p_value(green.count(tokens).sum(), 8 * 12, green.share).item() < 0.05
+    assert alarms["together"] < 600 * 0.05 + 4 * math.sqrt(600 * 0.05 * 0.95)
+    assert alarms["added"] > 60
+    green = GreenList(3, 0.5, 6)
+    assert green.count_together(tokens[:1]) == (int(green.count(tokens[:1])), 12)
+    assert green.count_together(tokens[:1].repeat(5, 1)) == green.count_together(tokens[:1])
+
+
 def test_the_p_value_is_the_tail_of_the_binomial():
     from scipy.stats import binom
 
@@ -74,6 +90,12 @@ def test_what_was_drawn_with_the_key_is_found_with_it_and_not_with_another(naive
         g = (p[:, i] * mask).sum(1)
         expected += (math.exp(2) * g / (math.exp(2) * g + 1 - g)).mean().item()
     assert hits.sum(1).double().mean().item() == pytest.approx(expected, abs=4 * 2 / math.sqrt(200))
+
+
+def test_with_an_overwhelming_delta_every_value_is_green():
+    net, green = model(), GreenList(11, 0.5, 6)
+    x = net.sample(50, transform=green.favor(80.0), rng=rng())
+    assert green.hits(net.to_sequence(x)).all()
 
 
 def test_a_transform_that_changes_nothing_draws_what_the_model_draws():
