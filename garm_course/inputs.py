@@ -17,13 +17,16 @@ _looked_at = ContextVar("looked_at", default=False)
 
 
 def readable(x: Tensor) -> bool:
-    """Whether a check may look at the values of a tensor: not on the meta device, which has none, and see `looked_at`.
+    """Whether a check may look at the values of a tensor: not on the meta device, which has none, not inside of
+    `torch.func.vmap`, where a tensor stands for many, and see `looked_at`.
 
     Example:
         >>> readable(torch.zeros(1)), readable(torch.zeros(1, device="meta"))
         (True, False)
     """
-    return not x.is_meta and (x.device.type in FREE or not _looked_at.get())
+    if x.is_meta or torch._C._functorch.is_functorch_wrapped_tensor(x):
+        return False
+    return x.device.type in FREE or not _looked_at.get()
 
 
 @contextmanager

@@ -36,7 +36,9 @@ class Autoregressive(nn.Module):
     elastic = False
     looks_ahead = 0
     # that `sample` takes
-    sampling_options = ("length", "given", "mask", "allowed", "temperature", "top_k", "top_p", "min_p", "progress")
+    sampling_options = (
+        "length", "given", "mask", "allowed", "transform", "temperature", "top_k", "top_p", "min_p", "progress",
+    )  # fmt: skip
 
     def __init__(self, shape: tuple[int, ...], levels: int, n_classes: int = 0):
         super().__init__()

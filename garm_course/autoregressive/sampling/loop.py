@@ -22,6 +22,8 @@ from garm_course.distributions.filters import check_filters, draw, filter_logits
 from garm_course.evaluation_mode import evaluation_mode
 from garm_course.inputs import looked_at, readable
 
+Transform = Callable[[Tensor, int, Tensor | None], Tensor]
+
 
 def sample(
     model: nn.Module,
@@ -37,6 +39,7 @@ def sample(
     min_p: float | None = None,
     rng: torch.Generator | None = None,
     allowed: Automaton | None = None,
+    transform: Transform | None = None,
     naive: bool = False,
     progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
 ) -> Tensor | Constrained:
@@ -60,6 +63,8 @@ def sample(
         rng: source of the uniforms, see `position_uniforms`. None takes torch's global generator.
         allowed: a grammar that every example must obey, also its prompt: an `Automaton`, or what has the same methods.
             Filters act on what it allows. It cannot be combined with a mask.
+        transform: changes the logits of each conditional before the filters: (logits (n, levels), i, values (n,) at
+            position i - 1, None for i = 0) -> logits. It cannot be combined with a grammar.
         naive: recompute the whole example for each position, instead of `step`.
         progress: wraps the loop over positions in a progress bar (`tqdm`, or `garm_course.show.progress`).
 
@@ -80,6 +85,8 @@ def sample(
     known = known.to(first.device).T.contiguous() if known is not None else None
     keep = keep.to(first.device).T.contiguous() if keep is not None else None
     (u,) = position_uniforms(model, n, d, rng, first)
+    if transform is not None and allowed is not None:
+        raise ValueError("a transform and a grammar (`allowed`) cannot be combined; leave one of them out")
     grammar = None if allowed is None else _Grammar(allowed, model, n, d, known, keep)
     x = torch.zeros(d, n, dtype=torch.long, device=first.device)  # one row for each position
     positions = range(d)
@@ -90,11 +97,18 @@ def sample(
             if not naive:
                 read_prompt(model, state, known)
         for i in positions if progress is None else progress(positions):
+            x_prev = x[i - 1] if i else None
             if naive:
                 params = model.to_sequence(model(model.from_sequence(x.T), y))[:, i]
             else:
-                params = model.step(state, i, x[i - 1] if i else None)
-            value = grammar.draw(params, u[i], d - i, filters) if grammar else draw_value(model, params, u[i], filters)
+                params = model.step(state, i, x_prev)
+            if grammar:
+                value = grammar.draw(params, u[i], d - i, filters)
+            elif transform:
+                logits = transform(model.head.logits(params), i, x_prev)
+                value = draw(filter_logits(logits, **filters).log_softmax(-1), u[i])
+            else:
+                value = draw_value(model, params, u[i], filters)
             x[i] = value if keep is None else torch.where(keep[i], known[i], value)
             if i == positions[0]:
                 rest.enter_context(looked_at())
