@@ -56,6 +56,9 @@ MODELS = {
     "conditional_dcgan": Model("dcgan", "DCGAN, given the class", 14),
     "vaegan": Model("adversarial.vaegan:MLPVAEGAN", "VAE-GAN", 15),
     "cyclegan": Model("adversarial.cyclegan:CycleGAN", "CycleGAN", 16),
+    "caption_transformer": Model(
+        "autoregressive.code_prior:CodeTransformer", "Transformer from a caption to codes", 17
+    ),
     "classifier": Model("evaluation.features:DigitClassifier", "Classifier", 13),
 }
 CLASSES = tuple(name for name, model in MODELS.items() if ":" in model.home)  # what files of weights hold

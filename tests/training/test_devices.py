@@ -17,6 +17,7 @@ from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
 from garm_course.adversarial.gan import DCGAN, MLPGAN, GANGame
 from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss, VAEGANGame
 from garm_course.autoregressive.clips import ClipModel
+from garm_course.autoregressive.code_prior import CodeTransformer
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.autoregressive.sequences import SequenceModel
 from garm_course.evaluation.features import DigitClassifier
@@ -41,6 +42,10 @@ LATENT = {  # what is no sequence, small, and the loss that it is trained by
     "iwae": (lambda: MLPVAE(SHAPE, LEVELS, latents=3, hidden=(8,)), NegativeIWAE(2)),
     "conditional_vae": (lambda: MLPVAE(SHAPE, LEVELS, 3, latents=3, hidden=(8,)), NegativeELBO()),
     "vqvae": (lambda: ConvVQVAE(SHAPE, LEVELS, n_codes=6, dim=3, channels=4), VQLoss()),
+    "caption_transformer": (
+        lambda: CodeTransformer(LEVELS, (4, 4), vocabulary=3, length=1, width=8, heads=2),
+        lambda model, x, y: -model.log_prob(x, y[:, None]).mean(),
+    ),
     "classifier": (
         lambda: DigitClassifier(SHAPE, LEVELS, 3, channels=2),
         lambda model, x, y: nn.functional.cross_entropy(model(x), y),
