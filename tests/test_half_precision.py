@@ -18,6 +18,7 @@ SMALL = {
     "pixelcnnpp": {"channels": 4, "blocks": 1}, "token_lstm": {"hidden": 8},
     "frame_pixelcnn": {"channels": 4, "layers": 1},
     "caption_transformer": {"n_codes": LEVELS, "grid": (4, 4), "vocabulary": 5, "length": 1, "width": 8, "heads": 2},
+    "frame_pixelcnn": {"channels": 4, "layers": 1}, "tokenizer": {"channels": 8}, "factor_classifier": {"channels": 4},
 }  # fmt: skip
 
 
@@ -40,6 +41,8 @@ def build(name):
         return model_class(name)(SHAPE, SHAPE, width=4, critic_width=4)
     if name == "caption_transformer":
         return model_class(name)(**SMALL[name])
+    if name == "vqgan":
+        return model_class(name)(model_class("tokenizer")(SHAPE, LEVELS, channels=8), critic_width=4)
     return model_class(name)(shape_of(name), LEVELS, **SMALL.get(name, {}))
 
 
@@ -55,6 +58,14 @@ def figures(model, x, y):
     if isinstance(model, VAEGAN):
         mu, logvar = model.encode(floats)
         return model.critic(model.decoder(mu)) + logvar.sum(1)
+    if hasattr(model, "quantizer"):
+        images, codebook = model(floats)
+        return images.flatten(1).sum(1) + codebook
+    if hasattr(model, "tokenizer"):
+        return (
+            model.critic(model.tokenizer(floats)[0].to(floats)).flatten(1).sum(1)
+            + model.decode(model.encode(x=floats)).sum()
+        )
     if hasattr(model, "translators"):
         return model.critics["y"](model.G(floats)).flatten(1).sum(1) + model.F(floats).flatten(1).sum(1)
     return model(x).gather(1, y[:, None]).squeeze(1)
