@@ -25,5 +25,6 @@ __getattr__, __dir__, __all__ = lazily(
         "code_prior": "CodeTransformer",
         "guidance": "Guided",
         "sliding": "Sliding",
+        "masked_codes": "MaskedCodeModel masked_loss",
     },
 )

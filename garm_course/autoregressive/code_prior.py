@@ -67,7 +67,7 @@ class CodeTransformer(Autoregressive):
         super().__init__(grid, n_codes)
         self.vocabulary, self.caption_length, self.tokenizer = vocabulary, length, tokenizer
         self.words, self.codes = nn.Embedding(vocabulary + 1, width), nn.Embedding(n_codes + 1, width)
-        self.word_places, self.row_places, self.column_places = (_places(n, width) for n in (length, *grid))
+        self.word_places, self.row_places, self.column_places = (places(n, width) for n in (length, *grid))
         self.blocks = nn.ModuleList(
             Block(width, heads, window=None, turned=False, dropout=dropout) for _ in range(layers)
         )
@@ -220,31 +220,11 @@ class CodeTransformer(Autoregressive):
 
     def check_examples(self, x: Tensor) -> None:
         """Refuse what is not a LongTensor (B, H', W') of codes 0..K-1."""
-        expected = f"a LongTensor (B, {self.shape[0]}, {self.shape[1]}) of codes 0..{self.levels - 1}"
-        if not isinstance(x, Tensor) or x.dtype != torch.long:
-            raise TypeError(f"expected {expected}, got {_kind(x)}; use what the tokenizer's encode returns")
-        check_shape(x, self.shape, expected)
-        if readable(x) and (x.min() < 0 or x.max() >= self.levels):
-            raise ValueError(
-                f"expected {expected}, got {int(x.min())}..{int(x.max())}, outside of the book; "
-                "use codes of the tokenizer that this prior was trained for"
-            )
+        check_codes(x, self.shape, self.levels)
 
     def check_classes(self, y: Tensor | None, n: int) -> None:
         """Refuse captions that are no LongTensor (n, up to `length`) of known words, with zeros behind them alone."""
-        if y is None:
-            return
-        expected = f"captions: a LongTensor ({n}, 0 to {self.caption_length}) of words 1..{self.vocabulary}, then zeros"
-        if not isinstance(y, Tensor) or y.dtype != torch.long:
-            raise TypeError(f"expected {expected}, got {_kind(y)}; use encode(text) of the data set's captions")
-        if y.ndim != 2 or len(y) != n or y.shape[1] > self.caption_length:
-            raise ValueError(f"expected {expected}, got shape {tuple(y.shape)}; give one caption for each grid")
-        if not y.numel() or not readable(y):
-            return
-        if y.min() < 0 or y.max() > self.vocabulary:
-            raise ValueError(f"expected {expected}, got tokens {int(y.min())}..{int(y.max())}; it knows no such word")
-        if ((y[:, :-1] == 0) & (y[:, 1:] != 0)).any():
-            raise ValueError(f"expected {expected}, got a zero before a word; move the words to the front")
+        check_captions(y, n, self.caption_length, self.vocabulary)
 
     def check_book(self, tokenizer: object) -> None:
         """Refuse a tokenizer whose codes these are not: another size of the book, or another grid (ValueError)."""
@@ -253,6 +233,55 @@ class CodeTransformer(Autoregressive):
                 f"expected a tokenizer of {self.levels} codes on a grid {self.shape}, "
                 f"got {tokenizer.n_codes} on {tuple(tokenizer.grid)}; use the one that the prior was trained for"
             )
+
+
+def check_codes(x: Tensor, grid: tuple[int, int], n_codes: int) -> None:
+    """Refuse what are no codes of a tokenizer.
+
+    Args:
+        x: should be a LongTensor (B, H', W') of codes 0..K-1.
+        grid: (H', W').
+        n_codes: K.
+
+    Raises:
+        TypeError: for another type or dtype. ValueError: for another grid, an empty batch, or codes outside the book.
+    """
+    expected = f"a LongTensor (B, {grid[0]}, {grid[1]}) of codes 0..{n_codes - 1}"
+    if not isinstance(x, Tensor) or x.dtype != torch.long:
+        raise TypeError(f"expected {expected}, got {_kind(x)}; use what the tokenizer's encode returns")
+    check_shape(x, grid, expected)
+    if readable(x) and (x.min() < 0 or x.max() >= n_codes):
+        raise ValueError(
+            f"expected {expected}, got {int(x.min())}..{int(x.max())}, outside of the book; "
+            "use codes of the tokenizer that this prior was trained for"
+        )
+
+
+def check_captions(y: Tensor | None, n: int, length: int, vocabulary: int) -> None:
+    """Refuse what are no captions of n images.
+
+    Args:
+        y: should be a LongTensor (n, L), L <= length, of words 1..vocabulary, with zeros behind them alone; or None.
+        n: number of images.
+        length: of the longest caption.
+        vocabulary: number of words.
+
+    Raises:
+        TypeError: for another type or dtype. ValueError: for another shape, unknown words, or a zero before a word.
+    """
+    if y is None:
+        return
+    expected = f"captions: a LongTensor ({n}, 0 to {length}) of words 1..{vocabulary}, then zeros"
+    if not isinstance(y, Tensor) or y.dtype != torch.long:
+        raise TypeError(f"expected {expected}, got {_kind(y)}; use encode(text) of the data set's captions")
+    if y.ndim != 2 or len(y) != n or y.shape[1] > length:
+        raise ValueError(f"expected {expected}, got shape {tuple(y.shape)}; give one caption for each grid")
+    if not y.numel() or not readable(y):
+        return
+    if y.min() < 0 or y.max() > vocabulary:
+        raise ValueError(f"expected {expected}, got tokens {int(y.min())}..{int(y.max())}; it knows no such word")
+    if ((y[:, :-1] == 0) & (y[:, 1:] != 0)).any():
+        raise ValueError(f"expected {expected}, got a zero before a word; move the words to the front")
 
 
 def hidden_words(caption: Tensor, h: Tensor) -> Tensor | None:
@@ -273,7 +302,8 @@ def hidden_words(caption: Tensor, h: Tensor) -> Tensor | None:
     return h.new_zeros(()).masked_fill(missing[:, None, None] & (t[:, None] != t), -math.inf)
 
 
-def _places(n: int, width: int) -> nn.Parameter:
+def places(n: int, width: int) -> nn.Parameter:
+    """What says of n places where they are, to be learned: (n, width)."""
     return nn.Parameter(torch.randn(n, width) / math.sqrt(width))
 
 

@@ -30,9 +30,7 @@ class Guided(Autoregressive):
     name = "guided"
 
     def __init__(self, model: Autoregressive, guidance: float):
-        check_settings(0, guidance=guidance)
-        if guidance == float("inf"):
-            raise ValueError("guidance=inf is out of range: expected a finite number of at least 0; try 2 to 8")
+        check_guidance(guidance)
         if not getattr(model, "vocabulary", 0):
             raise ValueError(f"guidance needs a model that reads captions, got a {type(model).__name__}")
         super().__init__(model.shape, model.levels)
@@ -70,3 +68,10 @@ class Guided(Autoregressive):
     def step(self, state: object, i: int, x_prev: Tensor | None) -> Tensor:
         """See `Autoregressive.step`: both halves continue what was drawn from their combination."""
         return self.combined(self.model.step(state, i, None if x_prev is None else x_prev.repeat(2)))
+
+
+def check_guidance(guidance: float) -> None:
+    """Refuse a weight that is negative or not finite (ValueError)."""
+    check_settings(0, guidance=guidance)
+    if guidance == float("inf"):
+        raise ValueError("guidance=inf is out of range: expected a finite number of at least 0; try 2 to 8")
