@@ -16,9 +16,8 @@ SMALL = {
     "pixel_gru": {"hidden": 8}, "row_lstm": {"channels": 4}, "diagonal_bilstm": {"channels": 4},
     "pixelcnn": {"channels": 4, "layers": 1}, "gated_pixelcnn": {"channels": 4, "layers": 1},
     "pixelcnnpp": {"channels": 4, "blocks": 1}, "token_lstm": {"hidden": 8},
-    "frame_pixelcnn": {"channels": 4, "layers": 1},
-    "caption_transformer": {"n_codes": LEVELS, "grid": (4, 4), "vocabulary": 5, "length": 1, "width": 8, "heads": 2},
     "frame_pixelcnn": {"channels": 4, "layers": 1}, "tokenizer": {"channels": 8}, "factor_classifier": {"channels": 4},
+    "caption_transformer": {"n_codes": LEVELS, "grid": (4, 4), "vocabulary": 5, "length": 1, "width": 8, "heads": 2},
 }  # fmt: skip
 
 
