@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 
+from garm_course.adversarial.vqgan import adaptive_weight
 from garm_course.autoregressive.code_prior import CodeTransformer
 from garm_course.autoregressive.guidance import Guided
 from garm_course.autoregressive.sliding import Sliding
-from garm_course.lessons.lesson17.adaptive_weight import adaptive_weight
 from garm_course.lessons.lesson17.guided_sample import guided_sample
 from garm_course.lessons.lesson17.prior_nll import prior_nll
 

@@ -1,32 +1,15 @@
 """How much weight the critic's loss gets against the reconstruction; equation (17.1)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from garm_course.adversarial.vqgan import adaptive_weight
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed
-
-
-def adaptive_weight(rec: Tensor, gan: Tensor, last: Tensor, delta: float = 1e-4) -> Tensor:
-    """The ratio of two gradient norms at the last layer, |d rec / d last| / (|d gan / d last| + delta), in [0, 10^4].
-
-    Args:
-        rec: the reconstruction loss, a scalar with a graph.
-        gan: the autoencoder's side of the adversarial loss, a scalar with a graph.
-        last: the weight of the last layer, on which both depend.
-        delta: keeps the ratio finite where the critic is flat.
-
-    Returns:
-        A scalar without a graph. Both graphs can still be used, and no `.grad` has changed.
-
-    Source:
-        Esser, Rombach, Ommer (2021), arXiv 2012.09841, equation 7; the clamp and the default delta are from the
-        authors' code.
-    """
-    return _ratio(_grad(rec, last).norm(), _grad(gan, last).norm(), delta)
 
 
 def _grad(loss: Tensor, weight: Tensor, keep: bool = True) -> Tensor:
@@ -37,12 +20,13 @@ def _ratio(rec: Tensor, gan: Tensor, delta: float) -> Tensor:
     return (rec / (gan + delta)).clamp(0, 1e4).detach()
 
 
-def _asked(answer: Callable, inner: Tensor, last: Tensor, scale: float, sharp: float, *delta: float) -> dict:
+def _asked(
+    answer: Callable, _rec, _gan, last: Tensor, *delta: float, inner: Tensor, scale: float, sharp: float
+) -> dict:
     """The weight that an answer gives to two losses of a small network, and what its call leaves behind."""
     inner, last = inner.clone().requires_grad_(), last.clone().requires_grad_()
-    earlier = torch.full_like(last, 0.25)
-    last.grad = earlier.clone()
-    out = (inner.view(-1, *[1] * last.ndim) * last).tanh()
+    last.grad = torch.full_like(last, 0.25)
+    out = (inner.view(-1, *[1] * last.ndim) * last).tanh()  # last: any shape
     rec, gan = sharp * (out - 0.7).square().mean(), -scale * (out.sin() + 0.3 * out).mean()
     weight = answer(rec, gan, last, *delta)
     found = {
@@ -56,9 +40,10 @@ def _asked(answer: Callable, inner: Tensor, last: Tensor, scale: float, sharp: f
     return {**found, "gradient of the losses afterward": last.grad}
 
 
-def _example(answer: Callable) -> Tensor:
+def _example(answer: Callable, _rec, _gan, w: Tensor) -> Tensor:
     """The call in the text."""
-    return answer((6 * (w := torch.ones(1, requires_grad=True))).sum(), (2 * w).sum(), w)
+    w.requires_grad_()
+    return answer((6 * w).sum(), (2 * w).sum(), w)
 
 
 def _by(combine: Callable, power: Callable = torch.Tensor.norm, grad: Callable = _grad):
@@ -103,7 +88,7 @@ def _put_back(rec: Tensor, gan: Tensor, last: Tensor, delta: float = 1e-4) -> Te
 
 def _case(*shape: int, seed: int, scale: float = 1.0, sharp: float = 1.0, delta: tuple = (), dtype=torch.float64):
     inner, last = random(5, seed=seed).to(dtype), random(*shape, seed=seed + 50).to(dtype)
-    return plain(inner, last, scale, sharp, *delta, use=_asked)
+    return plain(None, None, last, *delta, use=partial(_asked, inner=inner, scale=scale, sharp=sharp))
 
 
 FREED = (
@@ -127,9 +112,10 @@ EXERCISE = Exercise(
         _case(3, 4, seed=1),
         _case(3, 4, seed=1, scale=7.0),
         _case(2, 3, 2, 2, seed=2, delta=(0.05,)),
-        plain(use=_example),
+        plain(None, None, torch.ones(1), use=_example),
         edge(_case(4, seed=3, scale=0.0), FLAT),
         edge(_case(3, 2, seed=4, scale=0.0, sharp=100.0), SHARP),
+        edge(_case(4, seed=6, sharp=0.0), "Right except for a reconstruction without an error: the weight may be 0."),
         _case(2, 5, seed=5, dtype=torch.float32),
     ],
     rtol=1e-5,
@@ -222,5 +208,8 @@ EXERCISE = Exercise(
             *(_grad(loss, last).flatten().norm() for loss in (rec, gan))
         ),
     ],
-    speed=Speed(lambda: (random(64, seed=8), random(64, 64, seed=9), 1.0, 1.0), use=_asked),
+    speed=Speed(
+        lambda: (None, None, random(64, 64, seed=9)),
+        use=partial(_asked, inner=random(64, seed=8), scale=1.0, sharp=1.0),
+    ),
 )

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.adversarial.losses import hinge_d_loss
+from garm_course.adversarial.vqgan import adaptive_weight
 from garm_course.exercises.edges import edge, plain
 from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
-from garm_course.lessons.lesson17.adaptive_weight import adaptive_weight
 
 
 def vqgan_backward(ae: nn.Module, critic: nn.Module, distance: Callable, x: Tensor, gan_on: bool) -> dict[str, Tensor]:
