@@ -59,7 +59,7 @@ def test_the_share_that_was_asked_for(classifier, x):
     right = {"digit": read["digit"] == digit, "hue": read["hue"] == hue}
     right["all"] = right["digit"] & right["hue"]
     assert found == {name: share.double().mean().item() for name, share in right.items()}
-    assert 0 < found["digit"]
+    assert found["digit"] > 0
     # of images with captions of their own: where nothing was asked for, nothing can be wrong
     mine = {"digit": read["digit"].clone(), "hue": torch.full((30,), -1)}
     mine["digit"][:10] = -1
