@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from garm_course.recipes.recipe import (
     AdversarialRecipe,
+    CaptionRecipe,
     ClassifierRecipe,
     Recipe,
     SoundRecipe,
@@ -149,6 +150,9 @@ RECIPES = {
                           {"width": 16, "norm": False, "critic_width": 16, "critic_layers": ((4, 2), (4, 2), (2, 1))},
                           {"steps": 600, "batch_size": 32, "lr": 4e-3, "ema": 0.99, "decay": True},
                           {"steps": 3000, "lr": 1e-3}, loss=("hinge", {"lam": 30.0})),
+        CaptionRecipe("caption_transformer", "colored_glyphs", {"dropout": 0.1},
+                      {"steps": 1400, "batch_size": 64, "lr": 4e-3, "muon": 0.02, "evaluate_every": 200},
+                      {"steps": 6000}, sizes={"train": 12_000}),
         Recipe("made", "bars_and_stripes", {"hidden": (256,), "direct": False},
                {**_BARS_FIT, "steps": 800, "lr": 2e-2}, {"steps": 4000}),
         Recipe("nade", "bars_and_stripes", {"hidden": 64}, {**_BARS_FIT, "steps": 1500, "lr": 3e-2}, {"steps": 6000}),
