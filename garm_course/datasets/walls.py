@@ -9,6 +9,7 @@ from torch import Tensor
 
 from garm_course.datasets.base import check_integer
 from garm_course.datasets.glyphs import PALETTE, Glyphs
+from garm_course.datasets.palette import COLORS
 
 CELL = 16  # pixels from one digit to the next
 HEIGHT = 12  # of a digit, in pixels
@@ -49,7 +50,7 @@ def wall(n: int, height: int, width: int, rng: torch.Generator) -> tuple[Tensor,
     whole = drawn.transpose(2, 3).flatten(3).flatten(1, 2)
     down, right = top[:, None] + torch.arange(height), left[:, None] + torch.arange(width)
     crop = whole[torch.arange(n)[:, None, None], down[:, :, None], right[:, None]]
-    return crop[:, None] * torch.tensor(list(PALETTE.values()))[hue][:, :, None, None], hue
+    return crop[:, None] * COLORS[1 + hue][:, :, None, None], hue
 
 
 def hue_of(x: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ def hue_of(x: Tensor) -> Tensor:
     Returns:
         LongTensor (B,), places in `PALETTE`; -1 where all pixels are nearest to black.
     """
-    colors = torch.tensor([(0, 0, 0), *PALETTE.values()], device=x.device)
+    colors = COLORS.to(x.device)
     distance = (x.flatten(2).mT[:, :, None] - colors).square().sum(-1)  # (B, H W, 7)
     votes = torch.nn.functional.one_hot(distance.argmin(2), len(colors)).sum(1)[:, 1:]
     return votes.argmax(1).where(votes.sum(1) > 0, -1)

@@ -17,6 +17,6 @@ __getattr__, __dir__, __all__ = lazily(
             "autocorrelation harmonic_decay harmonic_share log_spectral_distance pitch real_time_factor semitones "
             "sound_baselines"
         ),
-        "features": "DigitClassifier accuracy class_shares classify",
+        "features": "DigitClassifier FactorClassifier accuracy asked_for class_shares classify",
     },
 )

@@ -7,7 +7,7 @@ from garm_course.datasets.captions import FACTORS, CaptionedGlyphs, describe, en
 from garm_course.transforms import scale
 from garm_course.weights import load_pretrained
 
-TOKENIZER = "perceptual_tokenizer-colored_glyphs"  # whose codes the course's own prior models
+TOKENIZER = "perceptual_vqvae-colored_glyphs"  # whose codes the course's own prior models
 
 
 def codes_of(tokenizer: nn.Module, data: CaptionedGlyphs, batch_size: int = 256) -> Tensor:
