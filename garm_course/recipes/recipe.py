@@ -19,7 +19,7 @@ from garm_course.adversarial.vaegan import VAEGANGame
 from garm_course.adversarial.vqgan import VQGAN, VQGANGame
 from garm_course.autoregressive.clips import FirstFrames
 from garm_course.autoregressive.code_prior import CodeTransformer
-from garm_course.datasets.captions import LENGTH, VOCABULARY
+from garm_course.datasets.captions import LENGTH, VOCABULARY, CaptionedGlyphs
 from garm_course.datasets.coloring import unpaired
 from garm_course.evaluation.features import cross_entropy, factor_cross_entropy
 from garm_course.latent.tokenizer import Tokenizer
@@ -228,15 +228,15 @@ class CaptionRecipe(Recipe):
 
     def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> History:
         """Train the prior in place on the codes of data["train"], watched on those of data["validation"]."""
-        tokenizer = tokenizer_of(model)
-        codes = {split: codes_of(tokenizer, one) for split, one in data.items()}
-        rng = torch.Generator().manual_seed(seed)
-        captions = torch.cat([data["train"].redraw(rng) for _ in range(self.redraws)])
-        texts = {
-            "train": TensorDataset(codes["train"].repeat(self.redraws, 1, 1), captions),
-            "validation": TensorDataset(codes["validation"], data["validation"].tokens),
-        }
+        held_out = TensorDataset(codes_of(tokenizer_of(model), data["validation"]), data["validation"].tokens)
+        texts = {"train": self.texts(model, data["train"], seed), "validation": held_out}
         return super().fit(model, texts, settings, seed, run=run)
+
+    def texts(self, model: nn.Module, data: CaptionedGlyphs, seed: int) -> TensorDataset:
+        """What is trained on: codes (N redraws, H', W') and captions (N redraws, 10), by the seed's draws."""
+        rng = torch.Generator().manual_seed(seed)
+        captions = torch.cat([data.redraw(rng) for _ in range(self.redraws)])
+        return TensorDataset(codes_of(tokenizer_of(model), data).repeat(self.redraws, 1, 1), captions)
 
 
 @dataclass(frozen=True)
