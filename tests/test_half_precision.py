@@ -38,10 +38,10 @@ def build(name):
         return model_class(name)(model_class("vqvae")(SHAPE, LEVELS, n_codes=8, dim=4, channels=4), prior)
     if name == "cyclegan":
         return model_class(name)(SHAPE, SHAPE, width=4, critic_width=4)
-    if name == "caption_transformer":
-        return model_class(name)(**SMALL[name])
     if name == "vqgan":
         return model_class(name)(model_class("tokenizer")(SHAPE, LEVELS, channels=8), critic_width=4)
+    if name == "caption_transformer":
+        return model_class(name)(**SMALL[name])
     return model_class(name)(shape_of(name), LEVELS, **SMALL.get(name, {}))
 
 

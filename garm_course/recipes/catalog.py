@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from garm_course.recipes.recipe import (
     AdversarialRecipe,
+    CaptionRecipe,
     ClassifierRecipe,
     FactorRecipe,
     Recipe,
@@ -162,6 +163,9 @@ RECIPES = {
                     loss=("hinge", {"perceptual": 1.0}), sizes=_COLORED_GLYPHS),
         VQGANRecipe("vqgan", "colored_glyphs", {}, _TOKENIZER_FIT, {"steps": 5000}, critic={"critic_width": 32},
                     loss=("hinge", {"perceptual": 1.0, "factor": 0.8, "start": 320}), sizes=_COLORED_GLYPHS),
+        CaptionRecipe("caption_transformer", "colored_glyphs", {"dropout": 0.1},
+                      {"steps": 1400, "batch_size": 64, "lr": 4e-3, "muon": 0.02, "evaluate_every": 200},
+                      {"steps": 6000}, sizes=_COLORED_GLYPHS),
         Recipe("made", "bars_and_stripes", {"hidden": (256,), "direct": False},
                {**_BARS_FIT, "steps": 800, "lr": 2e-2}, {"steps": 4000}),
         Recipe("nade", "bars_and_stripes", {"hidden": 64}, {**_BARS_FIT, "steps": 1500, "lr": 3e-2}, {"steps": 6000}),

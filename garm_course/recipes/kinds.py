@@ -13,10 +13,11 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import Subset
+from torch.utils.data import Subset, TensorDataset
 
 from garm_course.datasets import dataset_class, load
 from garm_course.datasets.base import Dataset
+from garm_course.datasets.captions import FACTORS, CaptionedGlyphs
 from garm_course.datasets.coloring import colored, shade, unpaired
 from garm_course.datasets.palette import COLORS, mixed_pixels, snap
 from garm_course.datasets.text import Text
@@ -35,10 +36,12 @@ from garm_course.evaluation.features import (
     DigitClassifier,
     FactorClassifier,
     accuracy,
+    asked_for,
     class_shares,
     classify,
     features,
 )
+from garm_course.evaluation.likelihood import standard_error
 from garm_course.evaluation.samples import (
     bootstrap,
     density_coverage,
@@ -47,11 +50,13 @@ from garm_course.evaluation.samples import (
     precision_recall,
 )
 from garm_course.latent.quantizer import codebook_perplexity
+from garm_course.recipes.code_texts import TOKENIZER, codes_of, full_captions, images_of, tokenizer_of
 from garm_course.transforms import mu_law_decode, scale, unscale
 from garm_course.weights import load_pretrained
 
 IMPORTANCE_SAMPLES = 500  # of the bound that is recorded for held-out data; the training data get the ELBO
 CONTEXT = 32  # characters before each one that is scored in context
+ASKED, ASKED_FOR, GUIDANCE = 300, ("digit", "hue", "slant"), 4.0  # captions that are drawn, what counts, how guided
 TRAINING_EXAMPLES = 12_000  # of larger training data only the first ones are measured
 
 
@@ -585,6 +590,71 @@ def compare_reconstructions(data: Dataset, rebuilt: Tensor) -> dict:
     }
 
 
+class Captions(Kind):
+    """Nats per code text, given the caption or not, and the share of samples in which the judge sees what was asked."""
+
+    name, heading = "captions", "From a caption to codes"
+    about = (
+        "Negative log-likelihood in nats of the codes of an image, given its full caption; lower is better. It is the "
+        "unit of one tokenizer, and no likelihood of images. Beside it: given the empty caption, and given another "
+        f"image's. Then what {ASKED} full captions ask for, drawn with guidance {GUIDANCE:g}: the share of images in "
+        "which the judge, a classifier that trained nothing, reads that digit, hue and slant, each and all three."
+    )
+    key, unit, column, digits = "nats", "nats per code text", "nats per code text", 2
+    counted, position = "code texts", "code"
+    columns = (
+        Column("empty", "empty caption", 2),
+        Column("other", "another's caption", 2),
+        *(Column(name, name, 3) for name in ASKED_FOR),
+        Column("all", "all three", 3, splits=True),
+    )
+
+    def measure(self, model: nn.Module, data: CaptionedGlyphs, split: str) -> dict:
+        """Figures of a split; shares are of the first images' full captions, with draws of seed 0.
+
+        Returns:
+            "nats" given full captions, with "stderr", "n"; "empty" and "other", without a caption and with that of the
+            image before;
+            "digit", "hue", "slant" and "all", shares in [0, 1].
+        """
+        codes = codes_of(tokenizer_of(model), data)
+        full = full_captions(data)
+        captions = {"nats": full, "empty": torch.zeros_like(full), "other": full.roll(1, 0)}
+        found = {name: evaluate(model, TensorDataset(codes, tokens)) for name, tokens in captions.items()}
+        few = min(ASKED, len(data))
+        drawn = model.sample(few, full[:few], guidance=GUIDANCE, rng=torch.Generator().manual_seed(0))
+        asked = {name: data.labels[:few, list(FACTORS).index(name)] for name in ASKED_FOR}
+        return {
+            "nats": found["nats"].nats,
+            "stderr": found["nats"].stderr,
+            "empty": found["empty"].nats,
+            "other": found["other"].nats,
+            **asked_for(load_pretrained(f"judge-{data.name}"), images_of(model, drawn), asked),
+            "n": len(data),
+        }
+
+    def baselines(self, train: CaptionedGlyphs, validation: CaptionedGlyphs) -> dict[str, dict]:
+        """All codes equally likely; and each place's own counts of the training codes, plus one."""
+        tokenizer = load_pretrained(TOKENIZER)
+        seen, new = (codes_of(tokenizer, data).flatten(1) for data in (train, validation))
+        counts = 1 + F.one_hot(seen, tokenizer.n_codes).double().sum(0)  # (H' W', K)
+        nats = -(counts / counts.sum(1, keepdim=True)).log()
+        each = nats.gather(1, new.T).sum(0)
+        uniform = new.shape[1] * math.log(tokenizer.n_codes)
+        return {
+            "uniform": {"nats": uniform, "stderr": 0.0, "n": len(new)},
+            "code marginals": {"nats": each.mean().item(), "stderr": standard_error(each), "n": len(new)},
+        }
+
+    def baseline(self, figures: dict) -> str:
+        """What RESULTS.md says of a baseline."""
+        return f"{self.figure(figures)} nats"
+
+    def file(self, model: nn.Module, samples: Tensor, title: str) -> bytes:
+        """A PNG of the images that the tokenizer makes of the codes."""
+        return super().file(tokenizer_of(model), images_of(model, samples), title)
+
+
 class Factors(Kind):
     """Share of right answers about each factor of an image, and their mean."""
 
@@ -613,7 +683,10 @@ class Factors(Kind):
         return {"accuracy": each.mean().item(), "stderr": stderr, **dict(shares), "n": len(each)}
 
 
-_ALL = (Likelihoods(), Texts(), Sounds(), Samples(), Translations(), Reconstructions(), Factors(), Classifiers())
+_ALL = (
+    Likelihoods(), Texts(), Sounds(), Samples(), Translations(), Reconstructions(), Captions(), Factors(),
+    Classifiers(),
+)  # fmt: skip
 KINDS = {kind.name: kind for kind in _ALL}
 
 

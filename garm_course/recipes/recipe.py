@@ -18,6 +18,8 @@ from garm_course.adversarial.gan import GANGame
 from garm_course.adversarial.vaegan import VAEGANGame
 from garm_course.adversarial.vqgan import VQGAN, VQGANGame
 from garm_course.autoregressive.clips import FirstFrames
+from garm_course.autoregressive.code_prior import CodeTransformer
+from garm_course.datasets.captions import LENGTH, VOCABULARY, CaptionedGlyphs
 from garm_course.datasets.coloring import unpaired
 from garm_course.evaluation.features import cross_entropy, factor_cross_entropy
 from garm_course.latent.tokenizer import Tokenizer
@@ -25,6 +27,7 @@ from garm_course.latent.two_stage import TwoStage
 from garm_course.latent.vae import NegativeELBO, NegativeIWAE
 from garm_course.latent.vqvae import ConvVQVAE, VQLoss
 from garm_course.models import model_class
+from garm_course.recipes.code_texts import TOKENIZER, codes_of, tokenizer_of
 from garm_course.training.checkpoints import Checkpoints
 from garm_course.training.games import AdversarialHistory, fit_game
 from garm_course.training.likelihood import History, fit, negative_log_likelihood
@@ -201,6 +204,39 @@ class TwoStageRecipe(Recipe):
         loader = torch.utils.data.DataLoader(data, batch_size=256, generator=torch.Generator())
         parts = [(vqvae.encode(x).unsqueeze(1), y) for x, y in loader]
         return TensorDataset(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True)
+class CaptionRecipe(Recipe):
+    """A prior over the codes of captioned images, by a pretrained tokenizer: the second of two stages.
+
+    `config` is that of the prior; `redraws` is how often each training image stands there, with a caption of its own
+    each time, from which other words are left out.
+    """
+
+    kind: ClassVar[str] = "captions"
+
+    tokenizer: str = TOKENIZER
+    redraws: int = 8
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained prior; the seed fixes its random weights."""
+        tokenizer = load_pretrained(self.tokenizer)
+        torch.manual_seed(seed)
+        return CodeTransformer(tokenizer.n_codes, tokenizer.grid, len(VOCABULARY), LENGTH, tokenizer=self.tokenizer,
+                               **self.config)  # fmt: skip
+
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> History:
+        """Train the prior in place on the codes of data["train"], watched on those of data["validation"]."""
+        held_out = TensorDataset(codes_of(tokenizer_of(model), data["validation"]), data["validation"].tokens)
+        texts = {"train": self.texts(model, data["train"], seed), "validation": held_out}
+        return super().fit(model, texts, settings, seed, run=run)
+
+    def texts(self, model: nn.Module, data: CaptionedGlyphs, seed: int) -> TensorDataset:
+        """What is trained on: codes (N redraws, H', W') and captions (N redraws, 10), by the seed's draws."""
+        rng = torch.Generator().manual_seed(seed)
+        captions = torch.cat([data.redraw(rng) for _ in range(self.redraws)])
+        return TensorDataset(codes_of(tokenizer_of(model), data).repeat(self.redraws, 1, 1), captions)
 
 
 @dataclass(frozen=True)

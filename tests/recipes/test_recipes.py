@@ -129,6 +129,10 @@ def test_every_recipe_fits_its_data(name, few_mnist):
         there = model.translate(scale(data.x[:3], data.levels), "xy")
         assert torch.isfinite(model.critics["y"](there)).all()
         return
+    if recipe.kind == "captions":
+        codes = torch.zeros(3, *model.shape, dtype=torch.long)
+        assert torch.isfinite(model.log_prob(codes, data.tokens[:3])).all()
+        return
     assert (model.shape, model.levels) == (tuple(data.shape), data.levels)
     assert model.n_classes == (data.n_classes if recipe.conditional or recipe.kind == "classifier" else 0)
     assert recipe.conditional == (recipe.model.startswith("conditional_") or recipe.kind == "sound")
