@@ -307,11 +307,10 @@ show.curves(
 # %%
 names = {"squared error": "vqvae", "+ teacher's features": "perceptual_vqvae", "+ critic": "vqgan"}
 found = {label: recorded(f"{name}-colored_glyphs")["validation"] for label, name in names.items()}
-columns = ("error", "digit", "hue", "size", "frechet", "frechet_of_teacher", "mixed", "same", "perplexity")
-digits_shown = dict.fromkeys(columns, 3) | {"error": 4, "frechet": 1, "frechet_of_teacher": 1, "mixed": 0, "perplexity": 0}
+digits = {"error": 4, "digit": 3, "hue": 3, "size": 3, "frechet": 1, "frechet_of_teacher": 1, "mixed": 0, "perplexity": 0}
 show.table(
-    ["tokenizer", *columns],
-    [[label, *(f"{figures[c]:.{digits_shown[c]}f}" for c in columns)] for label, figures in found.items()],
+    ["", "squared error", "digit", "hue", "size", "judge's Fréchet", "teacher's", "mixed pixels", "perplexity"],
+    [[name, *(f"{figures[key]:.{n}f}" for key, n in digits.items())] for name, figures in found.items()],
 )
 
 # %%
@@ -320,6 +319,27 @@ lesson17.gray_pixels(
     title="TITLE",
     alt="ALT",
 )  # fmt: skip
+
+# %%
+critics = recorded_study("vqgan_critic")["runs"]
+
+
+def by_seed(runs: list[dict], key: str, **chosen) -> list[float]:
+    """One figure of all runs with these settings, seed by seed."""
+    return [run[key] for run in runs if all(run[name] == value for name, value in chosen.items())]
+
+
+show.runs(
+    {
+        f"judge's Fréchet distance, {words} flips": {
+            name: by_seed(critics, "frechet", setting=prefix + setting)
+            for name, setting in (("no critic", "no critic"), ("0.2 λ", "0.2"), ("0.8 λ", "0.8"))
+        }
+        for words, prefix in (("with", ""), ("without", "no flips, "))
+    },
+    title="TITLE",
+    alt="ALT",
+)
 
 # %% [markdown]
 # TEXT on the table and the study.
@@ -492,10 +512,16 @@ lesson17.guided({w: drawn(wishes, w, 4) for w in range(budget(smoke=2, quick=7, 
 # How much is enough? The recorded study draws 300 full captions at each $w$, with three trained priors (`python studies/captions.py`).
 
 # %%
-study = recorded_study("captions")
+study = recorded_study("captions")["runs"]
+strengths, keys = (0, 1, 2, 4, 8), ("digit", "hue", "slant", "all", "frechet", "coverage")
+mean = {key: [sum(by_seed(study, key, what="guidance", w=w)) / 3 for w in strengths] for key in keys}
+show.table(
+    ["w", "digit", "hue", "slant", "all three", "judge's Fréchet", "coverage"],
+    [[str(w), *(f"{mean[key][k]:.{0 if key == 'frechet' else 2}f}" for key in keys)] for k, w in enumerate(strengths)],
+)
 
 # %% [markdown]
-# STUDY TABLE AND FIGURE f
+# STUDY TEXT
 #
 # **Put a caption together.** The menus choose the words; "any" leaves a factor open.
 
@@ -532,16 +558,75 @@ for w, claimed in ((1, 0.0), (3, 0.245)):
 # Take the upper rows of a real image, and ask for another hue:
 
 # %%
-# COMPLETION
+rows = (0, 1, 2, 3)
+show.curves(
+    {
+        f"{who}'s hue, w = {w}": (
+            rows,
+            [sum(by_seed(study, who, what="completion", factor="hue", rows=r, w=w)) / 3 for r in rows],
+        )
+        for who, w in (("caption", 1), ("caption", 3), ("image", 1))
+    },
+    xlabel="rows of codes that are given, of 4",
+    ylabel="share of images",
+    title="TITLE",
+    alt="ALT",
+)
 
 # %% [markdown]
+# COMPLETION TEXT
+#
 # ## 9 Larger than trained
 #
-# WINDOW (17.7)
+# The transformer knows 4 x 4 places. For a canvas of $H \times W$ codes, Esser et al. slide a window of $h \times w$ over it, and predict code $(i, j)$ from the codes of its window alone.
+# The window's corner is
 #
-# ## 10 All codes at once
+# $$r_0 = \mathrm{clip}\big(i - \lfloor h/2 \rfloor,\, 0,\, H - h\big), \qquad c_0 = \mathrm{clip}\big(j - \lfloor w/2 \rfloor,\, 0,\, W - w\big) \tag{17.7}$$
 #
-# MASKED
+# so that the code sits in the middle of its window, except near the edges.
+# That is right only where statistics do not depend on the place, and a digit in the middle of a black square is the opposite.
+# The recorded study therefore trains on crops from *walls* of digits, each wall in one hue (`python studies/walls.py`), and draws strips of 4 x 20 codes.
+
+# %%
+walls = recorded_study("walls")["runs"][0]
+strips = torch.stack([COLORS[torch.tensor([[int(c) for c in row] for row in one])] for one in walls["strips"]])
+show.grid(
+    strips.movedim(-1, 1)[:4], levels=4, cols=1, rows=4,
+    title="TITLE",
+    alt="ALT",
+)  # fmt: skip
+show.curves(
+    {name: list(enumerate(shares, start=1)) for name, shares in walls["agreement"].items()},
+    xlabel="columns of codes between two places", ylabel="share with one hue", ylim=(0, 1.05),
+    title="TITLE",
+    alt="ALT",
+)  # fmt: skip
+
+# %% [markdown]
+# WALLS TEXT
+#
+# ## 10 Not one after the other
+#
+# Nothing forces the raster order.
+# A *masked model* sees all codes, some of them hidden, and predicts the hidden ones at once.
+# To draw, MaskGIT starts with everything hidden, and in each pass keeps the predictions of which it is surest; few passes replace sixteen steps.
+# The study has one of equal size, data, and steps.
+
+# %%
+passes = (1, 2, 4, 8, 16)
+show.curves(
+    {
+        key: (passes, [sum(by_seed(study, key, what="masked", passes=n)) / 3 for n in passes])
+        for key in ("digit", "hue", "slant", "all")
+    },
+    baselines={"all, raster order": mean["all"][1]},
+    xlabel="passes", ylabel="share as asked for", ylim=(0, 1.05),
+    title="TITLE",
+    alt="ALT",
+)  # fmt: skip
+
+# %% [markdown]
+# MASKED TEXT
 #
 # ## 11 Break it
 #
