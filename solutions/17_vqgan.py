@@ -271,10 +271,10 @@ def vqgan_backward(ae, critic, distance, x: Tensor, gan_on: bool) -> dict[str, T
 
 
 # %%
-def played(steps: int, start: int, **options) -> tuple[Tokenizer, dict[str, list]]:
-    """A tokenizer after some steps, with the critic from step `start` on, and all losses by name."""
+def played(steps: int, start: int) -> tuple[Tokenizer, PatchCritic, dict[str, list]]:
+    """Tokenizer and critic after some steps, of which the critic plays from `start` on, and all losses by name."""
     seed(0)
-    ae, critic, history = Tokenizer((3, 28, 28), 4, **options), PatchCritic(3), {}
+    ae, critic, history = Tokenizer((3, 28, 28), 4), PatchCritic(3), {}
     players = [torch.optim.Adam(net.parameters(), 2e-3, betas=(0.5, 0.9)) for net in (ae, critic)]
     batches = torch.randint(len(train.x), (steps, 32), generator=seed(1))
     for step in progress(range(steps)):
@@ -283,11 +283,11 @@ def played(steps: int, start: int, **options) -> tuple[Tokenizer, dict[str, list
         for player in players:
             player.step()
             player.zero_grad()
-    return ae.eval(), history
+    return ae.eval(), critic, history
 
 
 start = budget(smoke=2, quick=200, full=320)
-ae, history = played(budget(smoke=4, quick=280, full=800), start)
+ae, critic, history = played(budget(smoke=4, quick=280, full=800), start)
 error = (rebuilt(ae) - x).square().mean().item()
 report("squared error of the live tokenizer", error, claimed=0.06, tolerance=0.01)
 
@@ -630,7 +630,44 @@ show.curves(
 #
 # ## 11 Break it
 #
-# BREAK IT
+# **The first thing that goes wrong.**
+# Images lie in $[-1, 1]$, so a tanh at the end of the decoder looks natural.
+# But most pixels are black, exactly -1, and a tanh gets there only by saturating, where its gradient vanishes.
+# The recorded study has four starts, with and without tanh, with and without the 100 steps that the codebook waits (`python studies/tokenizer_start.py`).
+
+# %%
+starts = recorded_study("tokenizer_start")["runs"]
+show.curves(
+    {run["setting"]: run["curve"] for run in starts},
+    ylabel="squared error of a batch",
+    title="TITLE",
+    alt="ALT",
+)
+for run in starts:
+    print(f"{run['setting']}: squared error {run['error']:.3f}, perplexity {run['perplexity']:.1f}")
+
+# %% [markdown]
+# TANH TEXT
+#
+# **The quietest fault.**
+# Write `loss.backward()` in exercise 2, without `inputs`.
+# Every printed loss stays right, and the critic's gradient now holds two wishes: its own, and the autoencoder's wish to fool it.
+
+# %%
+r, _ = ae(x[:32])
+rec, gan = F.mse_loss(r, x[:32]) + distance(x[:32], r).mean(), -critic(r).mean()
+wish = 0.8 * adaptive_weight(rec, gan, ae.last.weight) * gan
+own = 0.5 * hinge_d_loss(critic(x[:32]), critic(r.detach()))
+weights = list(critic.parameters())
+right, leaked = (
+    torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights, retain_graph=True)]) for loss in (own, wish)
+)
+report("cosine between the two wishes", F.cosine_similarity(right, leaked, dim=0).item(), claimed=-0.9, tolerance=0.1)
+
+# %% [markdown]
+# LEAK TEXT
+# The fault has been reported for published trainers (FoundationVision/OmniTokenizer, issue 15; Shubhamai/pytorch-vqgan, issue 3).
+# It is one of the reasons behind the commonest complaint about this model, that everything gets worse when the critic begins (CompVis/taming-transformers, issues 44 and 93; CompVis/latent-diffusion, issue 350); another answer given there is patience: it gets worse first, and recovers (samb-t/unleashing-transformers, issue 17).
 #
 # **What the article says.** ARTICLE
 #
