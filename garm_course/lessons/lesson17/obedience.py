@@ -81,6 +81,19 @@ class Sheet:
         return fig
 
 
+def sheet(rows, *, levels, title, alt, blocks=1):
+    """Show rows of images beside what was asked for.
+
+    Args:
+        rows: see `Sheet`.
+        levels: see `Sheet`.
+        title: the finding.
+        alt: alternative text, also the caption.
+        blocks: see `Sheet`.
+    """
+    show_figure(Sheet(rows, levels, blocks=blocks).figure(title), alt)
+
+
 def guided(sheets, *, levels, start, blocks=2):
     """Show what each strength of guidance draws for the same captions and uniforms, with a slider over w.
 
@@ -129,18 +142,18 @@ def caption_box(draw, asked: Mapping[str, int], *, levels):
     """
     made = {}
 
-    def sheet(*words):
+    def drawn(*words):
         if words not in made:
             chosen = {name: FACTORS[name].index(w) for name, w in zip(FACTORS, words, strict=True) if w != ANY}
             made[words] = describe(chosen) if chosen else "", Sheet(draw(chosen), levels)
         return made[words]
 
     def figure(*words):
-        text, found = sheet(*words)
+        text, found = drawn(*words)
         return found.figure(f"“{text}”" if text else "The empty caption")
 
     def caption(*words):
-        text, found = sheet(*words)
+        text, found = drawn(*words)
         rows = ", ".join(f"≈ {right.mean():.0%} at {name}" for name, _, right in found.rows)
         return f"Samples for the caption “{text}”; as asked for are {rows}."
 
