@@ -118,6 +118,7 @@ class FactorClassifier(DigitClassifier):
         if n_classes:
             raise ValueError(f"expected n_classes=0, the factors have values of their own, got {n_classes}")
         super().__init__(shape, levels, sum(self.heads.values()), channels=channels, dropout=dropout)
+        self.n_classes = 0  # it has factors
 
     def split(self, logits: Tensor) -> dict[str, Tensor]:
         """Logits (B, 26), as `forward` returns them, by factor: (B, values of the factor) each."""

@@ -57,7 +57,7 @@ class Tokenizer(nn.Module):
 
     @configured
     def __init__(
-        self, shape, levels=None, n_classes=0, *, n_codes=64, dim=8, channels=64, blocks=2, halvings=3, beta=0.25,
+        self, shape, levels=None, n_classes=0, *, n_codes=64, dim=8, channels=64, blocks=1, halvings=3, beta=0.25,
         decay=0.95, restart=0.05, warm_up=100, tanh=False,
     ):  # fmt: skip
         super().__init__()
@@ -80,12 +80,9 @@ class Tokenizer(nn.Module):
             layers += [nn.Conv2d(n_in, n_out, _kernel(sizes[k]), 2, 1), nn.ReLU()]
         layers += [nn.Conv2d(widths[-1], channels, 3, padding=1), *(ResidualBlock(channels) for _ in range(blocks))]
         self.encoder = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(channels, dim, 1))
-        layers = [nn.Conv2d(dim, channels, 3, padding=1), *(ResidualBlock(channels) for _ in range(blocks)), nn.ReLU()]
-        narrow = max(channels // 4, 1)
-        widths = [*[channels] * (halvings - 1), max(channels // 2, 1), narrow]
-        for k, (n_in, n_out) in enumerate(pairwise(widths)):
-            layers += [nn.ConvTranspose2d(n_in, n_out, _kernel(sizes[halvings - 1 - k]), 2, 1), nn.ReLU()]
-        layers.append(nn.Conv2d(narrow, shape[0], 3, padding=1))
+        layers = [nn.Conv2d(dim, channels, 3, padding=1), *(ResidualBlock(channels) for _ in range(blocks))]
+        for k, (n_in, n_out) in enumerate(pairwise([channels, *widths[-2::-1]])):
+            layers += [nn.ReLU(), nn.ConvTranspose2d(n_in, n_out, _kernel(sizes[halvings - 1 - k]), 2, 1)]
         self.decoder = nn.Sequential(*layers, *([nn.Tanh()] if tanh else []))
         self.tanh = tanh
 
@@ -95,7 +92,7 @@ class Tokenizer(nn.Module):
         return self.quantizer.n_codes
 
     @property
-    def last(self) -> nn.Conv2d:
+    def last(self) -> nn.ConvTranspose2d:
         """The last layer that has weights, at which losses are weighed against each other."""
         return self.decoder[-2 if self.tanh else -1]
 

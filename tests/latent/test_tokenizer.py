@@ -67,7 +67,7 @@ def test_images_of_any_size_come_back_in_their_size(size, halvings, grid):
     assert (tokenizer.grid, tuple(codes.shape)) == (grid, (2, *grid))
     assert tokenizer.decode(codes).shape == x.shape
     assert torch.allclose(tokenizer.reconstruct(x), tokenizer(x)[0].clamp(-1, 1), atol=1e-5)
-    assert tokenizer.last.weight.shape[0] == 3
+    assert tokenizer.last.weight.shape[1] == 3
 
 
 def test_more_codes_than_trained_on_give_a_larger_image():
