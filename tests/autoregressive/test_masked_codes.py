@@ -61,6 +61,28 @@ def test_one_pass_draws_each_code_by_itself():
     assert ((shares - p).abs() < 4 * (p * (1 - p) / 3000).sqrt() + 1e-9).all()
 
 
+def test_what_is_shown_stays_and_the_surest_guesses_are_shown_first():
+    model, calls, forward = masked(), [], MaskedCodeModel.forward
+
+    def spied(codes, caption, hidden):
+        logits = forward(model, codes, caption, hidden)
+        calls.append((codes.clone(), hidden.clone(), logits.log_softmax(-1)))
+        return logits
+
+    model.forward = spied
+    drawn = model.sample(20, passes=4, hesitation=0, rng=rng())
+    calls.append((drawn, torch.zeros_like(drawn, dtype=torch.bool), None))
+    left = [6, *still_hidden(6, 4)]
+    assert [set(hidden.flatten(1).sum(1).tolist()) for _, hidden, _ in calls] == [{n} for n in left]
+    for (codes, hidden, log_probs), (later, still, _) in itertools.pairwise(calls):
+        assert not (still & ~hidden).any(), "nothing is hidden again"
+        assert torch.equal(codes[~hidden], later[~hidden])
+        sure = log_probs.gather(-1, later.unsqueeze(-1)).squeeze(-1)  # of what was drawn, shown or not
+        shown = sure.masked_fill(still | ~hidden, math.inf).flatten(1).amin(1)
+        rest = sure.masked_fill(~still, -math.inf).flatten(1).amax(1)
+        assert (shown >= rest).all()
+
+
 @pytest.mark.parametrize("passes", [1, 2, 6])
 def test_draws_are_codes_and_only_the_generator_decides(passes):
     model = masked()
