@@ -296,10 +296,11 @@ report("squared error of the live tokenizer", error, claimed=0.115, tolerance=0.
 # %%
 show.curves(
     {name: list(enumerate(history[key]))[start:] for name, key in (("λ", "lam"), ("critic's loss", "critic"))},
-    xlabel="step",
-    title="The weight follows the critic",
-    alt="The adaptive weight and the critic's loss, from the critic's first step on.",
-)
+    xlabel="step", ylabel="λ, and the critic's loss",
+    title="As the critic learns, its weight falls",
+    alt="From the critic's first step on, its loss falls slowly, and the adaptive weight falls from above 1 to about a "
+    "tenth.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## 6 What each loss buys, and what it costs
