@@ -19,7 +19,7 @@ from garm_course.training.games import fit_game
 from garm_course.transforms import scale
 
 FIT = {"batch_size": 16, "lr": 3e-3, "ema": 0.98, "decay": True}
-PERCEPTUAL = 1.0
+PERCEPTUAL = 0.2
 CRITIC = 32  # width
 SETTINGS = {  # "seeds": how many of those that were asked for
     "no critic": {},
@@ -27,7 +27,7 @@ SETTINGS = {  # "seeds": how many of those that were asked for
     "0.2": {"factor": 0.2, "start": 640},
     "0.05": {"factor": 0.05, "start": 640},
     "0.8 from step 0": {"factor": 0.8, "start": 0, "seeds": 1},
-    "0.2 from step 1200": {"factor": 0.2, "start": 600, "seeds": 1},
+    "0.2 from step 1200": {"factor": 0.2, "start": 1200, "seeds": 1},
     "no flips, no critic": {"flip": 0.0},
     "no flips, 0.8": {"flip": 0.0, "factor": 0.8, "start": 640},
     "no flips, 0.2": {"flip": 0.0, "factor": 0.2, "start": 640},
