@@ -18,7 +18,7 @@ from garm_course.recipes.kinds import compare_reconstructions
 from garm_course.training.games import fit_game
 from garm_course.transforms import scale
 
-FIT = {"batch_size": 32, "lr": 2e-3, "ema": 0.98, "decay": True}
+FIT = {"batch_size": 32, "lr": 4e-3, "ema": 0.98, "decay": True}
 PERCEPTUAL = 1.0
 CRITIC = 32  # width
 SETTINGS = {  # "seeds": how many of those that were asked for

@@ -7,6 +7,7 @@ Source: van den Oord, Vinyals, Kavukcuoglu (2017), "Neural Discrete Representati
 Rombach, Ommer (2021), "Taming Transformers for High-Resolution Image Synthesis", CVPR, arXiv 2012.09841.
 """
 
+import math
 from itertools import pairwise
 
 import torch
@@ -75,14 +76,18 @@ class Tokenizer(nn.Module):
         self.grid = sizes[-1]
         self.quantizer = VectorQuantizer(n_codes, dim, beta=beta, decay=decay, restart=restart, warm_up=warm_up)
         widths = [shape[0], max(channels // 2, 1), *[channels] * (halvings - 1)]
+        residual = [ResidualBlock(channels) for _ in range(2 * blocks)]
         layers = []
         for k, (n_in, n_out) in enumerate(pairwise(widths)):
-            layers += [nn.Conv2d(n_in, n_out, _kernel(sizes[k]), 2, 1), nn.ReLU()]
-        layers += [nn.Conv2d(widths[-1], channels, 3, padding=1), *(ResidualBlock(channels) for _ in range(blocks))]
-        self.encoder = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(channels, dim, 1))
-        layers = [nn.Conv2d(dim, channels, 3, padding=1), *(ResidualBlock(channels) for _ in range(blocks))]
-        for k, (n_in, n_out) in enumerate(pairwise([channels, *widths[-2::-1]])):
-            layers += [nn.ReLU(), nn.ConvTranspose2d(n_in, n_out, _kernel(sizes[halvings - 1 - k]), 2, 1)]
+            layers += [*_normalized(nn.Conv2d(n_in, n_out, _kernel(sizes[k]), 2, 1)), nn.ReLU()]
+        layers += [*_normalized(nn.Conv2d(widths[-1], channels, 3, padding=1)), *residual[:blocks], nn.ReLU()]
+        self.encoder = nn.Sequential(*layers, nn.Conv2d(channels, dim, 1))
+        layers = [*_normalized(nn.Conv2d(dim, channels, 3, padding=1)), *residual[blocks:], nn.ReLU()]
+        outward = [channels, *widths[-2:0:-1]]
+        for k, (n_in, n_out) in enumerate(pairwise(outward)):
+            up = nn.ConvTranspose2d(n_in, n_out, _kernel(sizes[halvings - 1 - k]), 2, 1)
+            layers += [*_normalized(up), nn.ReLU()]
+        layers.append(nn.ConvTranspose2d(outward[-1], shape[0], _kernel(sizes[0]), 2, 1))
         self.decoder = nn.Sequential(*layers, *([nn.Tanh()] if tanh else []))
         self.tanh = tanh
 
@@ -145,6 +150,11 @@ class Tokenizer(nn.Module):
     def levels_of(self, x: Tensor) -> Tensor:
         """Images in [-1, 1] as levels 0..levels-1: see `transforms.unscale`."""
         return unscale(x, self.levels)
+
+
+def _normalized(layer: nn.Module) -> list[nn.Module]:
+    """A convolution, and group normalization of what it says."""
+    return [layer, nn.GroupNorm(math.gcd(8, layer.out_channels), layer.out_channels)]
 
 
 def _kernel(size: tuple[int, int]) -> tuple[int, int]:

@@ -30,7 +30,7 @@ _CLIPS_FIT = {"steps": 600, "batch_size": 16, "lr": 4e-3, "evaluate_every": 150}
 _THREE_FRAMES = {"loss": ("first_frames", {"frames": 3})}
 _COLORED_GLYPHS = {"train": 12_000}
 _FACTORS_FIT = {"steps": 1600, "batch_size": 64, "lr": 3e-3, "ema": 0.98, "clip": 100.0, "evaluate_every": 200}
-_TOKENIZER_FIT = {"steps": 800, "batch_size": 32, "lr": 2e-3, "ema": 0.98, "decay": True}  # equal for all of them
+_TOKENIZER_FIT = {"steps": 800, "batch_size": 32, "lr": 4e-3, "ema": 0.98, "decay": True}  # equal for all of them
 _BARS_FIT = {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}
 
 
