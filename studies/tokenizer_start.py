@@ -16,7 +16,7 @@ from garm_course.recipes import record
 from garm_course.training.games import fit_game
 from garm_course.transforms import scale
 
-FIT = {"batch_size": 32, "lr": 4e-3, "ema": 0.98, "decay": True}
+FIT = {"batch_size": 16, "lr": 3e-3, "ema": 0.98, "decay": True}
 SETTINGS = {
     "tanh, codes from the start": {"tanh": True, "warm_up": 0},
     "tanh, codes after 100 steps": {"tanh": True, "warm_up": 100},

@@ -18,19 +18,19 @@ from garm_course.recipes.kinds import compare_reconstructions
 from garm_course.training.games import fit_game
 from garm_course.transforms import scale
 
-FIT = {"batch_size": 32, "lr": 4e-3, "ema": 0.98, "decay": True}
-PERCEPTUAL = 1.0
+FIT = {"batch_size": 16, "lr": 3e-3, "ema": 0.98, "decay": True}
+PERCEPTUAL = 0.2
 CRITIC = 32  # width
 SETTINGS = {  # "seeds": how many of those that were asked for
     "no critic": {},
-    "0.8": {"factor": 0.8, "start": 320},
-    "0.2": {"factor": 0.2, "start": 320},
-    "0.05": {"factor": 0.05, "start": 320},
+    "0.8": {"factor": 0.8, "start": 640},
+    "0.2": {"factor": 0.2, "start": 640},
+    "0.05": {"factor": 0.05, "start": 640},
     "0.8 from step 0": {"factor": 0.8, "start": 0, "seeds": 1},
-    "0.2 from step 600": {"factor": 0.2, "start": 600, "seeds": 1},
+    "0.2 from step 1200": {"factor": 0.2, "start": 1200, "seeds": 1},
     "no flips, no critic": {"flip": 0.0},
-    "no flips, 0.8": {"flip": 0.0, "factor": 0.8, "start": 320},
-    "no flips, 0.2": {"flip": 0.0, "factor": 0.2, "start": 320},
+    "no flips, 0.8": {"flip": 0.0, "factor": 0.8, "start": 640},
+    "no flips, 0.2": {"flip": 0.0, "factor": 0.2, "start": 640},
     "7 x 7 codes, squared error": {"halvings": 2, "perceptual": 0.0, "seeds": 1},
 }
 
@@ -75,4 +75,4 @@ def study(seeds: int, steps: int) -> dict:
 
 
 if __name__ == "__main__":
-    record("vqgan_critic", study, by=["setting"], seeds=3, steps=800)
+    record("vqgan_critic", study, by=["setting"], seeds=3, steps=1600)

@@ -79,14 +79,14 @@ class Tokenizer(nn.Module):
         residual = [ResidualBlock(channels) for _ in range(2 * blocks)]
         layers = []
         for k, (n_in, n_out) in enumerate(pairwise(widths)):
-            layers += [*_normalized(nn.Conv2d(n_in, n_out, _kernel(sizes[k]), 2, 1)), nn.ReLU()]
-        layers += [*_normalized(nn.Conv2d(widths[-1], channels, 3, padding=1)), *residual[:blocks], nn.ReLU()]
+            layers += [*_normalized(nn.Conv2d(n_in, n_out, _kernel(sizes[k]), 2, 1)), nn.SiLU()]
+        layers += [*_normalized(nn.Conv2d(widths[-1], channels, 3, padding=1)), *residual[:blocks], nn.SiLU()]
         self.encoder = nn.Sequential(*layers, nn.Conv2d(channels, dim, 1))
-        layers = [*_normalized(nn.Conv2d(dim, channels, 3, padding=1)), *residual[blocks:], nn.ReLU()]
+        layers = [*_normalized(nn.Conv2d(dim, channels, 3, padding=1)), *residual[blocks:], nn.SiLU()]
         outward = [channels, *widths[-2:0:-1]]
         for k, (n_in, n_out) in enumerate(pairwise(outward)):
             up = nn.ConvTranspose2d(n_in, n_out, _kernel(sizes[halvings - 1 - k]), 2, 1)
-            layers += [*_normalized(up), nn.ReLU()]
+            layers += [*_normalized(up), nn.SiLU()]
         layers.append(nn.ConvTranspose2d(outward[-1], shape[0], _kernel(sizes[0]), 2, 1))
         self.decoder = nn.Sequential(*layers, *([nn.Tanh()] if tanh else []))
         self.tanh = tanh

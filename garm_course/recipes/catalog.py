@@ -30,7 +30,7 @@ _CLIPS_FIT = {"steps": 600, "batch_size": 16, "lr": 4e-3, "evaluate_every": 150}
 _THREE_FRAMES = {"loss": ("first_frames", {"frames": 3})}
 _COLORED_GLYPHS = {"train": 12_000}
 _FACTORS_FIT = {"steps": 1600, "batch_size": 64, "lr": 3e-3, "ema": 0.98, "clip": 100.0, "evaluate_every": 200}
-_TOKENIZER_FIT = {"steps": 800, "batch_size": 32, "lr": 4e-3, "ema": 0.98, "decay": True}  # equal for all of them
+_TOKENIZER_FIT = {"steps": 1600, "batch_size": 16, "lr": 3e-3, "ema": 0.98, "decay": True}  # equal for all of them
 _BARS_FIT = {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}
 
 
@@ -160,9 +160,9 @@ RECIPES = {
         VQGANRecipe("vqvae", "colored_glyphs", {}, _TOKENIZER_FIT, {"steps": 5000}, loss=("hinge", {"perceptual": 0.0}),
                     sizes=_COLORED_GLYPHS),
         VQGANRecipe("perceptual_vqvae", "colored_glyphs", {}, _TOKENIZER_FIT, {"steps": 5000},
-                    loss=("hinge", {"perceptual": 1.0}), sizes=_COLORED_GLYPHS),
+                    loss=("hinge", {"perceptual": 0.2}), sizes=_COLORED_GLYPHS),
         VQGANRecipe("vqgan", "colored_glyphs", {}, _TOKENIZER_FIT, {"steps": 5000}, critic={"critic_width": 32},
-                    loss=("hinge", {"perceptual": 1.0, "factor": 0.8, "start": 320}), sizes=_COLORED_GLYPHS),
+                    loss=("hinge", {"perceptual": 0.2, "factor": 0.8, "start": 640}), sizes=_COLORED_GLYPHS),
         CaptionRecipe("caption_transformer", "colored_glyphs", {},
                       {"steps": 1400, "batch_size": 64, "lr": 4e-3, "muon": 0.02, "evaluate_every": 200},
                       {"steps": 6000}, sizes=_COLORED_GLYPHS),
