@@ -163,7 +163,7 @@ RECIPES = {
                     loss=("hinge", {"perceptual": 0.2}), sizes=_COLORED_GLYPHS),
         VQGANRecipe("vqgan", "colored_glyphs", {}, _TOKENIZER_FIT, {"steps": 5000}, critic={"critic_width": 32},
                     loss=("hinge", {"perceptual": 0.2, "factor": 0.8, "start": 640}), sizes=_COLORED_GLYPHS),
-        CaptionRecipe("caption_transformer", "colored_glyphs", {"dropout": 0.1},
+        CaptionRecipe("caption_transformer", "colored_glyphs", {},
                       {"steps": 1400, "batch_size": 64, "lr": 4e-3, "muon": 0.02, "evaluate_every": 200},
                       {"steps": 6000}, sizes=_COLORED_GLYPHS),
         Recipe("made", "bars_and_stripes", {"hidden": (256,), "direct": False},

@@ -10,14 +10,14 @@ from garm_course.weights import load_pretrained
 TOKENIZER = "perceptual_vqvae-colored_glyphs"  # whose codes the course's own prior models
 
 
-def codes_of(tokenizer: nn.Module, data: CaptionedGlyphs, batch_size: int = 256) -> Tensor:
-    """The codes of all images of a split: LongTensor (N, H', W')."""
-    return torch.cat([tokenizer.encode(scale(x, data.levels)) for x in data.x.split(batch_size)])
+def codes_of(tokenizer: nn.Module, data: CaptionedGlyphs, *, n: int | None = None, batch_size: int = 256) -> Tensor:
+    """The codes of the first n images of a split (None: of all): LongTensor (n, H', W')."""
+    return torch.cat([tokenizer.encode(scale(x, data.levels)) for x in data.x[:n].split(batch_size)])
 
 
-def full_captions(data: CaptionedGlyphs) -> Tensor:
-    """Captions that name all factors of each image of a split, whatever its own leave out: LongTensor (N, 10)."""
-    return torch.stack([encode(describe(dict(zip(FACTORS, row, strict=True)))) for row in data.labels.tolist()])
+def full_captions(data: CaptionedGlyphs, *, n: int | None = None) -> Tensor:
+    """Captions that name every factor of the first n images, whatever their own leave out: LongTensor (n, 10)."""
+    return torch.stack([encode(describe(dict(zip(FACTORS, row, strict=True)))) for row in data.labels[:n].tolist()])
 
 
 @torch.no_grad()

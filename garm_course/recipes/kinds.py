@@ -598,7 +598,8 @@ class Captions(Kind):
     about = (
         "Negative log-likelihood in nats of the codes of an image, given its full caption; lower is better. It is the "
         "unit of one tokenizer, and no likelihood of images. Beside it: given the empty caption, and given another "
-        f"image's. Then what {ASKED} full captions ask for, drawn with guidance {GUIDANCE:g}: the share of images in "
+        "image's, all over the first 1,000 images of a split. "
+        f"Then what {ASKED} full captions ask for, drawn with guidance {GUIDANCE:g}: the share of images in "
         "which the judge, a classifier that trained nothing, reads that digit, hue and slant, each and all three."
     )
     key, unit, column, digits = "nats", "nats per code text", "nats per code text", 2
@@ -609,6 +610,7 @@ class Captions(Kind):
         *(Column(name, name, 3) for name in ASKED_FOR),
         Column("all", "all three", 3, splits=True),
     )
+    n = 1000  # images, of larger training data the first ones
 
     def measure(self, model: nn.Module, data: CaptionedGlyphs, split: str) -> dict:
         """Figures of a split; shares are of the first images' full captions, with draws of seed 0.
@@ -618,20 +620,20 @@ class Captions(Kind):
             image before;
             "digit", "hue", "slant" and "all", shares in [0, 1].
         """
-        codes = codes_of(tokenizer_of(model), data)
-        full = full_captions(data)
+        codes = codes_of(tokenizer_of(model), data, n=self.n)
+        full, labels = full_captions(data, n=self.n), data.labels[:ASKED]
         captions = {"nats": full, "empty": torch.zeros_like(full), "other": full.roll(1, 0)}
         found = {name: evaluate(model, TensorDataset(codes, tokens)) for name, tokens in captions.items()}
-        few = min(ASKED, len(data))
-        drawn = model.sample(few, full[:few], guidance=GUIDANCE, rng=torch.Generator().manual_seed(0))
-        asked = {name: data.labels[:few, list(FACTORS).index(name)] for name in ASKED_FOR}
+        rng = torch.Generator().manual_seed(0)
+        drawn = model.sample(len(labels), full[: len(labels)], guidance=GUIDANCE, rng=rng)
+        asked = {name: labels[:, list(FACTORS).index(name)] for name in ASKED_FOR}
         return {
             "nats": found["nats"].nats,
             "stderr": found["nats"].stderr,
             "empty": found["empty"].nats,
             "other": found["other"].nats,
             **asked_for(load_pretrained(f"judge-{data.name}"), images_of(model, drawn), asked),
-            "n": len(data),
+            "n": len(codes),
         }
 
     def baselines(self, train: CaptionedGlyphs, validation: CaptionedGlyphs) -> dict[str, dict]:

@@ -35,7 +35,8 @@ def test_the_study_of_captions_is_a_whole_table_of_shares():
     expected = {"nats": 1, "guidance": len(module.WEIGHTS), "completion": 2 * 4 * 2, "masked": len(module.PASSES)}
     for what, settings in expected.items():
         assert len(table(what)) == settings
-        assert all(figures["seed"] == seeds for figures in table(what).values())
+        of = seeds[:1] if what == "masked" else seeds
+        assert all(figures["seed"] == of for figures in table(what).values())
     for run in runs:
         shares = {"digit", "hue", "slant", "bold", "serif", "size", "all", "coverage", "caption", "image"} & set(run)
         assert all(0 <= run[name] <= 1 for name in shares)
@@ -63,12 +64,12 @@ def test_the_script_of_captions_makes_what_is_recorded(monkeypatch):
     )  # fmt: skip
     for name, value in {"RECIPE": small, "ASKED": 8, "COMPLETED": 4, "WEIGHTS": (0, 2), "PASSES": (1, 16)}.items():
         monkeypatch.setattr(module, name, value)
-    made = json.loads(json.dumps(module.study(1)))
+    made = json.loads(json.dumps(module.study(1, 1)))
     assert set(made) | HOW == set(kept)
     for what in ("nats", "guidance", "completion", "masked"):
         of = [next(run for run in runs if run["what"] == what) for runs in (made["runs"], kept["runs"])]
         assert set(of[0]) == set(of[1])
-    again = json.loads(json.dumps(module.study(1)))["runs"]  # the prior is there now, and the figures are the same
+    again = json.loads(json.dumps(module.study(1, 1)))["runs"]  # the prior is there now, and the figures are the same
     assert again == made["runs"]
 
 
