@@ -9,6 +9,8 @@
 # %% [markdown]
 # # 17 · VQGAN and a transformer: from a sentence to an image
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/garm-course/garm-course/blob/v0.1.0/notebooks/17_vqgan.ipynb) [![Launch on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/garm-course/garm-course/v0.1.0?labpath=notebooks%2F17_vqgan.ipynb)
+#
 # **Which parts of an image must be remembered exactly, which may be invented, and how can a sentence choose what is drawn?**
 #
 # | | |
@@ -19,6 +21,20 @@
 # | Papers | Esser, Rombach, Ommer, *Taming Transformers for High-Resolution Image Synthesis*, CVPR 2021, arXiv [2012.09841](https://arxiv.org/abs/2012.09841) · Zhang et al., *The Unreasonable Effectiveness of Deep Features as a Perceptual Metric*, CVPR 2018, arXiv [1801.03924](https://arxiv.org/abs/1801.03924) · Ho, Salimans, *Classifier-Free Diffusion Guidance*, 2022, arXiv [2207.12598](https://arxiv.org/abs/2207.12598) |
 
 # %% tags=["setup"]
+from importlib.util import find_spec
+
+if find_spec("garm_course") is None:  # on Colab: install the release that this notebook belongs to
+    import os
+    import subprocess
+    import sys
+
+    source = os.environ.get("GARM_SOURCE", "git+https://github.com/garm-course/garm-course@v0.1.0")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+import garm_course
+
+garm_course.seed(0)
+print(garm_course.lesson.device_line())
 
 # %%
 import copy
@@ -29,7 +45,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from garm_course import budget, check, claims, guess, load, load_pretrained, recorded, recorded_study, report, seed, show
+from garm_course import (
+    budget, check, claims, guess, load, load_pretrained, recorded, recorded_study, report, seed, show,
+)  # fmt: skip
 from garm_course.adversarial import PatchCritic, hinge_d_loss, perceptual_distance
 from garm_course.datasets.captions import FACTORS, describe, encode, parse
 from garm_course.datasets.palette import COLORS, mixed_pixels
@@ -147,7 +165,7 @@ guess("error of the mean over a sharp guess's, in features", ...)  # in pixels i
 # %%
 teacher = load_pretrained("teacher-colored_glyphs").requires_grad_(False)
 judge = load_pretrained("judge-colored_glyphs")
-distance = partial(perceptual_distance, teacher)
+distance = partial(perceptual_distance, teacher)  # (x, r) -> (B,)
 shapes = held_out.prototypes[:, 0].flatten(1).float()
 mine = held_out.prototype[:100]
 nearest = torch.cdist(shapes[mine], shapes, p=1).argsort(1)[:, 1]
@@ -233,7 +251,7 @@ report("the same with the scores of the critic x 7", lengths[7] / lengths["rec"]
 # Write a step of training up to the optimizers: compute all losses, and leave in every `.grad` what its player needs. The live run below uses your function.
 #
 # - `ae(x)` returns the reconstructions `r` and the codebook's loss, a scalar that is already weighted. `ae.last` is the last layer.
-# - `critic(images)`: scores of any shape. `distance(x, r)`: `(B,)`, the teacher's distance.
+# - `critic(images)`: scores of any shape. `distance(x, r)`: `(B,)`, the teacher's distance, already weighted.
 # - `x`: `(B, 3, H, W)` in $[-1, 1]$. `gan_on`: whether the critic plays.
 # - The autoencoder minimizes `rec + codebook + 0.8 * lam * gan`. Here `rec` is the mean squared error of all pixels plus the mean of the distance, `gan` is minus the mean score of `r`, and `lam` is `adaptive_weight` of `rec` and `gan`.
 # - The critic minimizes half of `hinge_d_loss(real scores, fake scores)`, with the same `r`.
@@ -271,14 +289,19 @@ def vqgan_backward(ae, critic, distance, x: Tensor, gan_on: bool) -> dict[str, T
 
 
 # %%
+def weighted(x: Tensor, r: Tensor) -> Tensor:
+    """The teacher's distance, weighted so that at a blurred image it pulls about as hard as squared error does."""
+    return 0.2 * distance(x, r)
+
+
 def played(steps: int, start: int) -> tuple[Tokenizer, PatchCritic, dict[str, list]]:
     """Tokenizer and critic after some steps, of which the critic plays from `start` on, and all losses by name."""
     seed(0)
     ae, critic, history = Tokenizer((3, 28, 28), 4), PatchCritic(3), {}
     players = [torch.optim.Adam(net.parameters(), betas=(0.5, 0.9)) for net in (ae, critic)]
-    batches = torch.randint(len(train.x), (steps, 32), generator=seed(1))
+    batches = torch.randint(len(train.x), (steps, 16), generator=seed(1))
     for step in progress(range(steps), label="tokenizer"):
-        losses = vqgan_backward(ae, critic, distance, scale(train.x[batches[step]], 4), step >= start)
+        losses = vqgan_backward(ae, critic, weighted, scale(train.x[batches[step]], 4), step >= start)
         for name, value in losses.items():
             history.setdefault(name, []).append(value.item())
         for player in players:
@@ -288,10 +311,10 @@ def played(steps: int, start: int) -> tuple[Tokenizer, PatchCritic, dict[str, li
     return ae.eval(), critic, history
 
 
-start = budget(smoke=2, quick=200, full=320)
-ae, critic, history = played(budget(smoke=4, quick=280, full=800), start)
+start = budget(smoke=2, quick=340, full=640)
+ae, critic, history = played(budget(smoke=4, quick=440, full=1600), start)
 error = (rebuilt(ae) - x).square().mean().item()
-report("squared error of the live tokenizer", error, claimed=0.115, tolerance=0.02)
+report("squared error of the live tokenizer", error, claimed=0.07, tolerance=0.012)
 
 # %%
 show.curves(
@@ -658,7 +681,7 @@ for run in starts:
 
 # %%
 r, _ = ae(x[:32])
-rec, gan = F.mse_loss(r, x[:32]) + distance(x[:32], r).mean(), -critic(r).mean()
+rec, gan = F.mse_loss(r, x[:32]) + weighted(x[:32], r).mean(), -critic(r).mean()
 wish = 0.8 * adaptive_weight(rec, gan, ae.last.weight) * gan
 own = 0.5 * hinge_d_loss(critic(x[:32]), critic(r.detach()))
 weights = list(critic.parameters())
@@ -666,7 +689,8 @@ right, leaked = (
     torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights, retain_graph=True)]).norm().item()
     for loss in (own, wish)
 )
-report("length of the leaked gradient over the critic's own", leaked / right, claimed=1.7, tolerance=0.8)
+print(f"length of the leaked gradient over that of the critic's own: ≈ {leaked / right:.1f}")
+report("it is at least a quarter as long", int(leaked > 0.25 * right), claimed=1, tolerance=0, exact=True)
 
 # %% [markdown]
 # LEAK TEXT
