@@ -22,7 +22,7 @@ from garm_course.training.likelihood import fit
 from garm_course.transforms import scale
 
 SIDE, STEP = 32, 8  # pixels of a crop, and of a code
-TOKENIZER = {"n_codes": 64, "dim": 8, "channels": 32, "blocks": 1}
+TOKENIZER = {"n_codes": 64, "dim": 8, "channels": 64, "blocks": 1}
 TOKENIZER_FIT = {"steps": 1000, "batch_size": 16, "lr": 3e-3, "ema": 0.98, "decay": True}
 PRIOR = {"width": 64, "layers": 3, "heads": 4}
 PRIOR_FIT = {"steps": 1000, "batch_size": 64, "lr": 4e-3, "muon": 0.02, "evaluate_every": 250}

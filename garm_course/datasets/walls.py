@@ -11,12 +11,12 @@ from garm_course.datasets.base import check_integer
 from garm_course.datasets.glyphs import PALETTE, Glyphs
 from garm_course.datasets.palette import COLORS
 
-CELL = 16  # pixels from one digit to the next
-HEIGHT = 12  # of a digit, in pixels
+CELL = 24  # pixels from one digit to the next
+HEIGHT = 18  # of a digit, in pixels
 
 
 def wall(n: int, height: int, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Crops of walls, each of one hue, with a digit in every cell of 16 x 16 pixels, at a place that is drawn.
+    """Crops of walls, each of one hue, with a digit in every cell of 24 x 24 pixels, at a place that is drawn.
 
     Digits and fonts of the cells, the hue, and where the cells begin are drawn uniformly and independently, so that no
     row or column differs from another in law; the hue is all that distant cells have in common.
@@ -46,7 +46,7 @@ def wall(n: int, height: int, width: int, rng: torch.Generator) -> tuple[Tensor,
     rows, columns = (-(-size // CELL) + 1 for size in (height, width))
     u = torch.rand(n, 3 + rows * columns, dtype=torch.float64, generator=rng)
     top, left, hue = (u[:, :3] * torch.tensor([CELL, CELL, len(PALETTE)])).long().unbind(1)
-    drawn = cells[(u[:, 3:] * len(cells)).long()].unflatten(1, (rows, columns))  # (n, rows, columns, 16, 16)
+    drawn = cells[(u[:, 3:] * len(cells)).long()].unflatten(1, (rows, columns))  # (n, rows, columns, 24, 24)
     whole = drawn.transpose(2, 3).flatten(3).flatten(1, 2)
     down, right = top[:, None] + torch.arange(height), left[:, None] + torch.arange(width)
     crop = whole[torch.arange(n)[:, None, None], down[:, :, None], right[:, None]]
