@@ -574,7 +574,7 @@ for w, claimed in ((1, 0.0), (3, 0.245)):
     first = fit.sum(1) ** w / (fit.sum(1) ** w).sum()  # p(c | first code) averages over the second
     steps = first[:, None] * fit**w / (fit**w).sum(1, keepdim=True)
     print(f"w = {w}: joint {joint.flatten().numpy().round(3)}, steps {steps.flatten().numpy().round(3)}")
-    report(f"total variation at w = {w}", (joint - steps).abs().sum().item() / 2, claimed=claimed, tolerance=0.0005)
+    report(f"total variation, w is {w}", (joint - steps).abs().sum().item() / 2, claimed=claimed, tolerance=0.0005)
 
 # %% [markdown]
 # The first code is not guided at all: averaged over the second code, both rows fit equally well.
@@ -584,16 +584,14 @@ for w, claimed in ((1, 0.0), (3, 0.245)):
 # Take the upper rows of a real image, and ask for another hue:
 
 # %%
-rows = (0, 1, 2, 3)
 show.curves(
     {
-        f"{who}'s hue, w = {w}": (
-            rows,
-            [sum(by_seed(study, who, what="completion", factor="hue", rows=r, w=w)) / 3 for r in rows],
-        )
+        f"{who}'s hue, w = {w}": [
+            (4 * r, sum(by_seed(study, who, what="completion", factor="hue", rows=r, w=w)) / 3) for r in range(4)
+        ]
         for who, w in (("caption", 1), ("caption", 3), ("image", 1))
     },
-    xlabel="rows of codes that are given, of 4",
+    xlabel="codes that are given, of 16",
     ylabel="share of images",
     title="TITLE",
     alt="ALT",
@@ -693,9 +691,9 @@ print(f"length of the leaked gradient over that of the critic's own: ≈ {leaked
 report("it is at least a quarter as long", int(leaked > 0.25 * right), claimed=1, tolerance=0, exact=True)
 
 # %% [markdown]
-# LEAK TEXT
+# The critic learns to be fooled while it learns to tell, and no printed loss says so.
 # The fault has been reported for published trainers (FoundationVision/OmniTokenizer, issue 15; Shubhamai/pytorch-vqgan, issue 3).
-# It is one of the reasons behind the commonest complaint about this model, that everything gets worse when the critic begins (CompVis/taming-transformers, issues 44 and 93; CompVis/latent-diffusion, issue 350); another answer given there is patience: it gets worse first, and recovers (samb-t/unleashing-transformers, issue 17).
+# The commonest complaint about this model is that everything gets worse when the critic begins (CompVis/taming-transformers, issues 44 and 93; CompVis/latent-diffusion, issue 350). The answers given are a later start, a critic that is trained before it is heard, and patience: it gets worse first, and recovers (samb-t/unleashing-transformers, issue 17).
 #
 # **What the article says.** ARTICLE
 #
