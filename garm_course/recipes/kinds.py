@@ -518,9 +518,9 @@ class Reconstructions(Kind):
         "that took part in no training: the Fréchet distance to the images in its features, and how often it reads "
         "their digit, hue and size. Then the same distance in the features of the teacher, in which some are trained; "
         "the judge's distance once each pixel has the nearest color of the palette; the mean square error of pixels "
-        "(numbers from -1 to 1); pixels of an image that are of no color of the palette; by how many pixels its shape "
-        "differs from the nearest prototype, and how often that is the prototype of the original; and how many codes "
-        "are in use, as a perplexity. Columns without a split are on validation."
+        "(numbers from -1 to 1); pixels of an image that are of no color of the palette; by how many pixels its shape, "
+        "with the nearest colors, differs from the nearest prototype, and how often that is the prototype of the "
+        "original; and how many codes are in use, as a perplexity. Columns without a split are on validation."
     )
     key, unit, column, digits = "frechet", "Fréchet distance of the judge", "Fréchet", 1
     columns = (
@@ -575,12 +575,13 @@ def compare_reconstructions(data: Dataset, rebuilt: Tensor) -> dict:
         for k, name in enumerate(read)
         if name in ("digit", "hue", "size")
     }
-    index, distance = data.nearest_prototype(levels)
+    snapped = snap(rebuilt)
+    index, distance = data.nearest_prototype(snapped)
     return {
         "frechet": frechet.value,
         "stderr": (frechet.high - frechet.low) / (2 * 1.96),
         "frechet_of_teacher": frechet_distance(features(teacher, real), features(teacher, levels)),
-        "frechet_snapped": frechet_distance(a, features(judge, snap(rebuilt))),
+        "frechet_snapped": frechet_distance(a, features(judge, snapped)),
         "error": (rebuilt - scale(real, data.levels)).square().mean().item(),
         **shares,
         "mixed": mixed_pixels(rebuilt).double().mean().item(),
