@@ -602,32 +602,39 @@ show.curves(
 #
 # ## 9 Larger than trained
 #
-# The transformer knows 4 x 4 places. For a canvas of $H \times W$ codes, Esser et al. slide a window of $h \times w$ over it, and predict code $(i, j)$ from the codes of its window alone.
+# The transformer knows 4 x 4 places. For a canvas of $H \times W$ codes, Esser et al. slide a window of $a \times b$ codes over it, and predict code $(i, j)$ from the codes of its window alone.
 # The window's corner is
 #
-# $$r_0 = \mathrm{clip}\big(i - \lfloor h/2 \rfloor,\, 0,\, H - h\big), \qquad c_0 = \mathrm{clip}\big(j - \lfloor w/2 \rfloor,\, 0,\, W - w\big) \tag{17.7}$$
+# $$r_0 = \mathrm{clip}\big(i - \lfloor a/2 \rfloor,\, 0,\, H - a\big), \qquad c_0 = \mathrm{clip}\big(j - \lfloor b/2 \rfloor,\, 0,\, W - b\big) \tag{17.7}$$
 #
 # so that the code sits in the middle of its window, except near the edges.
 # That is right only where statistics do not depend on the place, and a digit in the middle of a black square is the opposite.
-# The recorded study therefore trains on crops from *walls* of digits, each wall in one hue (`python studies/walls.py`), and draws strips of 4 x 20 codes.
+# The recorded study therefore trains on crops from *walls* of digits, each wall in one hue, and draws strips of 4 x 20 codes (`python studies/walls.py`).
 
 # %%
 walls = recorded_study("walls")["runs"][0]
-strips = torch.stack([COLORS[torch.tensor([[int(c) for c in row] for row in one])] for one in walls["strips"]])
+strips = [COLORS[torch.tensor([[int(c) for c in row] for row in one])] for one in walls["walls"][:1] + walls["strips"]]
+large = torch.stack(strips).movedim(-1, 1).repeat_interleave(5, 2).repeat_interleave(5, 3)
 show.grid(
-    strips.movedim(-1, 1)[:4], levels=4, cols=1, rows=4,
-    title="TITLE",
-    alt="ALT",
+    large, levels=4, cols=1, rows=["a wall", *["drawn"] * 4],
+    title="Twenty columns of codes, drawn through a window of four",
+    alt="A wall of blue digits, and four drawn strips: rows of strokes like those of digits, few of them legible, each "
+    "strip mostly in one hue.",
 )  # fmt: skip
 show.curves(
     {name: list(enumerate(shares, start=1)) for name, shares in walls["agreement"].items()},
-    xlabel="columns of codes between two places", ylabel="share with one hue", ylim=(0, 1.05),
-    title="TITLE",
-    alt="ALT",
+    xlabel="columns of codes between two places", ylabel="share with one hue", ylim=(0, 1.05), baselines={"chance": 1 / 6},
+    title="The hue is handed on from window to window, with losses",
+    alt="On walls two places always have one hue. In drawn strips neighbors agree in 84 % of the cases, places 19 columns "
+    "apart in 62 %; chance would give a sixth.",
 )  # fmt: skip
+report("share with one hue, neighbors", walls["agreement"]["sliding window"][0], claimed=0.84, tolerance=0.01)
+report("share with one hue, 19 columns apart", walls["agreement"]["sliding window"][-1], claimed=0.62, tolerance=0.01)
 
 # %% [markdown]
-# WALLS TEXT
+# No window sees more than four columns, so what a strip knows of its beginning has been handed on from window to window.
+# The hue survives this surprisingly well (one trained model, 200 strips; the tokenizer alone already breaks the agreement in one case of eight).
+# The strokes continue each other, and few digits are legible: the canvas is larger, and the model is no better.
 #
 # ## 10 Not one after the other
 #
