@@ -23,12 +23,14 @@ class Sliding(Autoregressive):
         canvas: (H, W), at least as large.
 
     Raises:
-        ValueError: for a canvas that is smaller than the grid.
+        ValueError: for a canvas that is smaller than the grid, or a model of anything but grids.
     """
 
     name = "sliding"
 
     def __init__(self, model: Autoregressive, canvas: tuple[int, int]):
+        if len(model.shape) != 2:
+            raise ValueError(f"expected a model of grids (h, w), got one of examples {model.shape}; use one of codes")
         check_settings(1, whole=True, **dict(zip(("height", "width"), canvas, strict=True)))
         if any(size < least for size, least in zip(canvas, model.shape, strict=True)):
             raise ValueError(

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from small_models import MODELS, small_model
 
 from garm_course.autoregressive.code_prior import CodeTransformer
 from garm_course.autoregressive.guidance import Guided
@@ -244,6 +245,7 @@ class Book:
         (lambda m, x: m.sample_wide(None, 2, 2.5), ValueError, "width=2.5 is out of range"),
         (lambda m, x: m.check_book(Book), ValueError, r"a tokenizer of 3 codes on a grid \(2, 2\), got 8 on \(2, 2\)"),
         (lambda m, x: Guided(torch.nn.Linear(1, 1), 2), ValueError, "a model that reads captions, got a Linear"),
+        (lambda m, x: Sliding(small_model(MODELS[0], (1, 2, 2), 2), (3, 3)), ValueError, r"of examples \(1, 2, 2\)"),
         (lambda m, x: prior(grid=(2,)), ValueError, r"a grid \(H', W'\) of codes, got \(2,\)"),
         (lambda m, x: prior(width=9), ValueError, "divisible by the number of heads"),
         (lambda m, x: prior(layers=0), ValueError, "layers=0 is out of range"),
