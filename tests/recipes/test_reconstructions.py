@@ -65,7 +65,8 @@ def test_a_vqgan_is_trained_measured_and_read_back(tmp_path, monkeypatch):
     for name in ("vqvae", "perceptual_vqvae"):
         other = dataclasses.replace(RECIPES[f"{name}-colored_glyphs"], sizes=recipe.sizes)
         assert (other.config, other.quick) == (recipe.config, recipe.quick)
-        assert (plain := other.build()).critic is None
+        plain = other.build()
+        assert plain.critic is None
         game = other.play(plain, *other.loss)
         assert (game.teacher is None) == (name == "vqvae")
         assert game.betas == recipe.play(model, *recipe.loss).betas
