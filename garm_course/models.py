@@ -57,6 +57,15 @@ MODELS = {
     "conditional_dcgan": Model("dcgan", "DCGAN, given the class", 14),
     "vaegan": Model("adversarial.vaegan:MLPVAEGAN", "VAE-GAN", 15),
     "cyclegan": Model("adversarial.cyclegan:CycleGAN", "CycleGAN", 16),
+    "tokenizer": Model("latent.tokenizer:Tokenizer", "Tokenizer", 17),
+    "vqgan": Model("adversarial.vqgan:VQGAN", "VQGAN", 17),
+    "perceptual_vqvae": Model("vqgan", "VQ-VAE with a distance in features", 17),
+    "caption_transformer": Model(
+        "autoregressive.code_prior:CodeTransformer", "Transformer from a caption to codes", 17
+    ),
+    "factor_classifier": Model("evaluation.features:FactorClassifier", "Classifier of all factors", 17),
+    "teacher": Model("factor_classifier", "Teacher", 17),
+    "judge": Model("factor_classifier", "Judge", 17),
     "classifier": Model("evaluation.features:DigitClassifier", "Classifier", 13),
 }
 CLASSES = tuple(name for name, model in MODELS.items() if ":" in model.home)  # what files of weights hold

@@ -16,7 +16,8 @@ SMALL = {
     "pixel_gru": {"hidden": 8}, "row_lstm": {"channels": 4}, "diagonal_bilstm": {"channels": 4},
     "pixelcnn": {"channels": 4, "layers": 1}, "gated_pixelcnn": {"channels": 4, "layers": 1},
     "pixelcnnpp": {"channels": 4, "blocks": 1}, "token_lstm": {"hidden": 8},
-    "frame_pixelcnn": {"channels": 4, "layers": 1},
+    "frame_pixelcnn": {"channels": 4, "layers": 1}, "tokenizer": {"channels": 8}, "factor_classifier": {"channels": 4},
+    "caption_transformer": {"n_codes": LEVELS, "grid": (4, 4), "vocabulary": 5, "length": 1, "width": 8, "heads": 2},
 }  # fmt: skip
 
 
@@ -24,6 +25,8 @@ def shape_of(name):
     """Of an example: models of sequences read the pixels of an image one after the other, those of clips in frames."""
     if issubclass(model_class(name), ClipModel):
         return (1, 4, 4, 4)
+    if name == "caption_transformer":
+        return SMALL[name]["grid"]
     return (SHAPE[1] * SHAPE[2],) if issubclass(model_class(name), SequenceModel) else SHAPE
 
 
@@ -35,6 +38,10 @@ def build(name):
         return model_class(name)(model_class("vqvae")(SHAPE, LEVELS, n_codes=8, dim=4, channels=4), prior)
     if name == "cyclegan":
         return model_class(name)(SHAPE, SHAPE, width=4, critic_width=4)
+    if name == "vqgan":
+        return model_class(name)(model_class("tokenizer")(SHAPE, LEVELS, channels=8), critic_width=4)
+    if name == "caption_transformer":
+        return model_class(name)(**SMALL[name])
     return model_class(name)(shape_of(name), LEVELS, **SMALL.get(name, {}))
 
 
@@ -50,6 +57,14 @@ def figures(model, x, y):
     if isinstance(model, VAEGAN):
         mu, logvar = model.encode(floats)
         return model.critic(model.decoder(mu)) + logvar.sum(1)
+    if hasattr(model, "quantizer"):
+        images, codebook = model(floats)
+        return images.flatten(1).sum(1) + codebook
+    if hasattr(model, "tokenizer"):
+        return (
+            model.critic(model.tokenizer(floats)[0].to(floats)).flatten(1).sum(1)
+            + model.decode(model.encode(x=floats)).sum()
+        )
     if hasattr(model, "translators"):
         return model.critics["y"](model.G(floats)).flatten(1).sum(1) + model.F(floats).flatten(1).sum(1)
     return model(x).gather(1, y[:, None]).squeeze(1)
@@ -75,5 +90,5 @@ def test_cast_weights_work(name, dtype):
         assert drawn.shape == (2, *shape)
         assert torch.isfinite(drawn.float()).all()
     if hasattr(model, "log_prob") or hasattr(model, "elbo"):
-        data = TensorDataset(x, y)
+        data = TensorDataset(x, y[:, None] if name == "caption_transformer" else y)
         assert evaluate(model, data).nats == pytest.approx(evaluate(full, data).nats, rel=0.02)

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazily(
             "CycleGAN CycleGANGame DenseTranslator ImagePool PatchCritic Translator cycle_loss identity_loss "
             "image_pool patch_receptive_field"
         ),
+        "vqgan": "VQGAN VQGANGame adaptive_weight perceptual_distance",
         "vaegan": "MLPVAEGAN PixelLoss VAEGAN VAEGANGame feature_nll vaegan_losses",
     },
 )

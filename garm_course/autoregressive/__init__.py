@@ -22,5 +22,9 @@ __getattr__, __dir__, __all__ = lazily(
         "lstm": "TokenLSTM",
         "wavenet": "WaveNet",
         "video": "FramePixelCNN Match",
+        "code_prior": "CodeTransformer",
+        "guidance": "Guided",
+        "sliding": "Sliding",
+        "masked_codes": "MaskedCodeModel masked_loss",
     },
 )

@@ -31,12 +31,13 @@ from garm_course.transforms import level_features
 class Block(nn.Module):
     """x + attention(norm(x)), and then x + network(norm(x)), where the network is W relu(V x)^2, four times as wide."""
 
-    def __init__(self, width: int, heads: int, *, window: int | None, turned: bool, dropout: float):
+    def __init__(
+        self, width: int, heads: int, *, window: int | None, turned: bool, dropout: float,
+        attention: type[CausalAttention] = CausalAttention,
+    ):  # fmt: skip
         super().__init__()
         self.first_norm, self.second_norm = nn.RMSNorm(width), nn.RMSNorm(width)
-        self.attention = CausalAttention(
-            width, heads, window=window, turned=turned, normalized=True, bias=False
-        )  # fmt: skip
+        self.attention = attention(width, heads, window=window, turned=turned, normalized=True, bias=False)
         self.up, self.down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
         self.dropout = nn.Dropout(dropout)
         nn.init.zeros_(self.attention.out.weight)

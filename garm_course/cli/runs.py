@@ -127,10 +127,13 @@ def sample(
     top_p: Annotated[float | None, typer.Option(help="Keep the most probable levels up to this mass.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Keep levels with this share of the largest probability.")] = None,
     length: Annotated[int | None, typer.Option(min=1, help="Length of a text or a sound [as trained].")] = None,
+    caption: Annotated[str | None, typer.Option(help="What an image shall show, in words [nothing is asked].")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Weight of the caption; 1 is the model itself [1].")] = None,
 ) -> None:
     """Draw samples from a run and write them: images as a grid, texts and sounds one after another."""
     import torch
 
+    from garm_course.datasets.captions import encode
     from garm_course.progress_bar import progress
     from garm_course.recipes import kind_of
     from garm_course.weights.files import write_atomically
@@ -143,7 +146,8 @@ def sample(
         )
     if not out.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {out.parent}; create it or choose another --out")
-    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "length": length}
+    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "length": length,
+               "caption": caption, "guidance": guidance}  # fmt: skip
     options = {name: value for name, value in filters.items() if value is not None}
     refused = [name for name in options if name not in model.sampling_options]
     if refused:
@@ -155,6 +159,8 @@ def sample(
     y = None
     if model.n_classes:
         y = torch.arange(n) % model.n_classes if label is None else torch.full((n,), label)
+    if caption is not None:
+        y = encode(options.pop("caption"))
     if "progress" in model.sampling_options:
         options["progress"] = partial(progress, label="sampling", unit=kind.position)
     samples = model.levels_of(model.sample(n, y, rng=torch.Generator().manual_seed(seed), **options))

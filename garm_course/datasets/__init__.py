@@ -1,10 +1,11 @@
 """Data behind one function: `load(name, split, **options)`.
 
 What is included needs no network: distributions that are known (`bars_and_stripes`, `ring`, `grid`, `glyphs`,
-`plucked`), so that a model's distance to the truth can be measured, and real data out of installed packages (`digits`,
-`patches`, `pydoc`, `moving_digits`). The benchmarks (`mnist` and its variants, `binarized_mnist`, `fashion_mnist`,
-`cifar10`, `tinyshakespeare`) are downloaded once, or read from the folder that the environment variable GARM_DATA
-names. Each lives in a module of its own, read when first asked for: importing this package reads no data.
+`colored_glyphs`, `plucked`), so that a model's distance to the truth can be measured, and real data out of installed
+packages (`digits`, `patches`, `pydoc`, `moving_digits`). The benchmarks (`mnist` and its variants, `binarized_mnist`,
+`fashion_mnist`, `cifar10`, `tinyshakespeare`) are downloaded once, or read from the folder that the environment
+variable GARM_DATA names. Each lives in a module of its own, read when first asked for: importing this package reads no
+data.
 """
 
 import inspect
@@ -32,6 +33,7 @@ _CLASSES = {
     "bars_and_stripes": ("bars_and_stripes", "BarsAndStripes"),
     "binarized_mnist": ("binarized_mnist", "BinarizedMNIST"),
     "cifar10": ("cifar10", "CIFAR10"),
+    "colored_glyphs": ("captions", "CaptionedGlyphs"),
     "digits": ("digits", "Digits"),
     "fashion_mnist": ("fashion_mnist", "FashionMNIST"),
     "glyphs": ("glyphs", "Glyphs"),
@@ -53,7 +55,7 @@ def names() -> list[str]:
 
     Example:
         >>> names()[:4]
-        ['bars_and_stripes', 'binarized_mnist', 'cifar10', 'digits']
+        ['bars_and_stripes', 'binarized_mnist', 'cifar10', 'colored_glyphs']
     """
     return sorted(_CLASSES)
 

@@ -25,7 +25,7 @@ REMEDY = "a measured number outside of report: print it through report(...), or 
 _NUMBER = r"\d+(?:[.,]\d+)*(?:e[-+]?\d+)?"
 _FREE = re.compile(rf"(?<![\w.,]){_NUMBER}(?![\w])")
 _MARKED = re.compile(
-    rf"(?:≈|==) *[-+]?{_NUMBER}|^.* ==? [-+]?{_NUMBER}[^()\n]* \((?:claimed|claim skipped) .*$|^\[slider .*\]$"
+    rf"(?:≈|==) *[-+]?{_NUMBER}|^.* ==? [-+]?{_NUMBER}[^()\n]* \((?:claimed|claim skipped) .*$|^\[(?:slider|menu) .*\]$"
 )
 _FILLING = ("append", "extend", "add", "update", "insert", "setdefault")
 _OPTIMIZERS = ("torch.optim.", "optim.")

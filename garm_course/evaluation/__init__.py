@@ -21,6 +21,6 @@ __getattr__, __dir__, __all__ = lazily(
             "sound_baselines"
         ),
         "video": "flicker",
-        "features": "DigitClassifier accuracy class_shares classify",
+        "features": "DigitClassifier FactorClassifier accuracy asked_for class_shares classify",
     },
 )

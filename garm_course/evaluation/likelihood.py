@@ -91,7 +91,7 @@ def bits_per_dim(nats: float, dims: int) -> float:
 
 
 def log_probs(model, dataset: Dataset, *, batch_size: int = 256) -> Tensor:
-    """log p(x), or log p(x | y) for a class-conditional model, of every example of a data set.
+    """log p(x), or log p(x | y) for a model that is told a class or a caption, of every example of a data set.
 
     Args:
         model: anything with `log_prob(x, y=None) -> (B,)` in nats.
@@ -190,6 +190,11 @@ def rate_distortion(model, dataset: Dataset, *, seed: int = 0, batch_size: int =
     return {"rate": terms[1].item(), "distortion": -terms[0].item()}
 
 
+def told_more(model: object) -> bool:
+    """Whether the likelihood of a model is that of examples given something else: a class, or a caption."""
+    return bool(getattr(model, "n_classes", 0) or getattr(model, "vocabulary", 0))
+
+
 def check_scores(model: object, *methods: str) -> None:
     """Refuse a model that has none of these methods.
 
@@ -222,7 +227,7 @@ def _each(model, dataset: Dataset, figure, batch_size: int) -> Tensor:
             "count several times; load them without stride to evaluate on them"
         )
     network = isinstance(model, nn.Module)
-    classes = network and bool(getattr(model, "n_classes", 0))
+    told = network and told_more(model)
     device = next((p.device for p in model.parameters()), None) if network else None
     # a loader draws a seed for its workers even without any: from here, so that evaluating moves no global generator
     order = torch.Generator()
@@ -231,7 +236,7 @@ def _each(model, dataset: Dataset, figure, batch_size: int) -> Tensor:
         parts = []
         for x, y in loader:
             with looked_at() if parts else nullcontext():
-                parts.append(figure(x.to(device), *([y.to(device)] if classes else [])))
+                parts.append(figure(x.to(device), *([y.to(device)] if told else [])))
     return torch.cat(parts).cpu().double()  # in one piece: each copy waits for the device
 
 

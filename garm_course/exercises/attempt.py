@@ -176,11 +176,11 @@ class Attempt:
             self.outcomes.append(Outcome(error=cause))
             raise Refused(cause, hint)
 
-    def too_slow(self, args: tuple, seconds: float) -> bool:
+    def too_slow(self, args: tuple, seconds: float, use: Callable | None = None) -> bool:
         """Whether a call needs more processor time than `seconds`: the better of two."""
         for _ in range(2):
             before = self.computed
-            outcome = self._observe(self.answer, args, False, None, limited=True)
+            outcome = self._observe(self.answer, args, False, use, limited=True)
             taken = self.computed - before
             if outcome.error:
                 raise Refused(f"At the size that the lesson needs, it raises {outcome.error}{outcome.where}.")

@@ -117,7 +117,7 @@ def _does_the_same(attempt: Attempt, mistake: Any, runs: list[list[Outcome]], i:
 def _timed(exercise: Exercise, attempt: Attempt) -> Result:
     speed = exercise.speed
     try:
-        slow = speed is not None and attempt.too_slow(speed.args(), speed.seconds)
+        slow = speed is not None and attempt.too_slow(speed.args(), speed.seconds, speed.use)
     except Refused as refused:
         return Result(NOT_YET, _with_the_task(refused, exercise))
     if not slow:

@@ -50,11 +50,12 @@ class Speed:
     """A function without arguments that returns arguments of the size that the lesson needs, and a generous limit.
 
     A right answer that needs more seconds (of processor time, so that a busy computer is no fault) passes, but the
-    notebook goes on with the reference.
+    notebook goes on with the reference. `use` as in `same`, for arguments that a copy would spoil, as it cuts a graph.
     """
 
     args: Callable[[], tuple]
     seconds: float = 1.0
+    use: Callable | None = None
 
 
 @dataclass(frozen=True, eq=False)

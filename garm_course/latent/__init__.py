@@ -12,5 +12,6 @@ __getattr__, __dir__, __all__ = lazily(
         "quantizer": "VectorQuantizer codebook_perplexity ema_update nearest_code quantize vq_loss",
         "vqvae": "ConvVQVAE VQLoss VQVAE",
         "two_stage": "TwoStage",
+        "tokenizer": "Tokenizer",
     },
 )

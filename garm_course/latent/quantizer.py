@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from garm_course.distributions.heads import at_least_float32
-from garm_course.inputs import readable
+from garm_course.inputs import check_settings, readable
 
 
 def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
@@ -182,6 +182,8 @@ class VectorQuantizer(nn.Module):
         decay: of the moving average, in [0, 1); None learns the codebook by gradient descent on `vq_loss`.
         restart: a code that is chosen less often than this (in moving average, as a fraction of an equal share) moves
             to a random output of the encoder. 0 leaves dead codes dead. It needs a decay.
+        warm_up: in the first so many steps of training z passes through as it is and nothing is counted; then the
+            codebook starts on outputs of an encoder that knows something. It needs a decay.
 
     Raises:
         ValueError: for sizes or settings out of these ranges.
@@ -192,8 +194,9 @@ class VectorQuantizer(nn.Module):
     """
 
     def __init__(
-        self, n_codes: int, dim: int, *, beta: float = 0.25, decay: float | None = 0.95, restart: float = 0.05
-    ):
+        self, n_codes: int, dim: int, *, beta: float = 0.25, decay: float | None = 0.95, restart: float = 0.05,
+        warm_up: int = 0,
+    ):  # fmt: skip
         super().__init__()
         if n_codes < 2 or dim < 1:
             raise ValueError(f"expected n_codes >= 2 and dim >= 1, got {n_codes} and {dim}")
@@ -201,7 +204,12 @@ class VectorQuantizer(nn.Module):
             raise ValueError(
                 f"expected beta >= 0, restart >= 0, decay in [0, 1) or None, got {beta}, {restart}, {decay}"
             )
-        self.n_codes, self.beta, self.decay, self.restart = n_codes, beta, decay, restart
+        check_settings(0, whole=True, warm_up=warm_up)
+        if warm_up and decay is None:
+            raise ValueError(
+                f"warm_up={warm_up} needs a codebook that is a moving average; give a decay, or no warm_up"
+            )
+        self.n_codes, self.beta, self.decay, self.restart, self.warm_up = n_codes, beta, decay, restart, warm_up
         codebook = torch.randn(n_codes, dim) / math.sqrt(dim)
         if decay is None:
             self.codebook = nn.Parameter(codebook)
@@ -209,9 +217,29 @@ class VectorQuantizer(nn.Module):
             self.register_buffer("codebook", codebook)
             self.register_buffer("counts", torch.zeros(n_codes))
             self.register_buffer("sums", torch.zeros(n_codes, dim))
+        if warm_up:
+            self.register_buffer("steps", torch.zeros((), dtype=torch.long))  # of training, until now
 
     def forward(self, z: Tensor) -> Quantized:
         """Quantize (B, C, H, W); in training mode also move the codebook (moving average) and restart dead codes."""
+        if self.training and self.warm_up:
+            return self._warming_up(z)
+        return self._quantized(z)
+
+    def _warming_up(self, z: Tensor) -> Quantized:
+        """As always, but for the first steps; which step it is stays on the device."""
+        vectors = z.detach().movedim(1, -1).flatten(0, 2)
+        warm, begins = self.steps < self.warm_up, self.steps == self.warm_up
+        with torch.no_grad():
+            self._start(begins.expand(self.n_codes), vectors)
+        before = self.codebook.clone(), self.counts.clone(), self.sums.clone()
+        z_q, index, loss = self._quantized(z)
+        for buffer, old in zip((self.codebook, self.counts, self.sums), before, strict=True):
+            buffer.copy_(torch.where(warm, old, buffer))
+        self.steps.add_(1)
+        return Quantized(torch.where(warm, z, z_q), index, torch.where(warm, torch.zeros_like(loss), loss))
+
+    def _quantized(self, z: Tensor) -> Quantized:
         codebook = at_least_float32(self.codebook)
         z_q, index = quantize(z, codebook)
         if self.decay is None:
@@ -225,7 +253,9 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _move(self, vectors: Tensor, index: Tensor) -> None:
-        if readable(self.counts) and not self.counts.any():  # the first batch: start the codebook on the data
+        if (
+            not self.warm_up and readable(self.counts) and not self.counts.any()
+        ):  # the first batch: start the codebook on the data
             self._start(torch.ones_like(self.counts, dtype=torch.bool), vectors)
             index = nearest_code(vectors, at_least_float32(self.codebook))
         counts, sums, codes = ema_update(self.counts, self.sums, index, vectors, self.decay)

@@ -7,13 +7,16 @@ from difflib import get_close_matches
 
 from garm_course.recipes.recipe import (
     AdversarialRecipe,
+    CaptionRecipe,
     ClassifierRecipe,
+    FactorRecipe,
     Recipe,
     SoundRecipe,
     TextRecipe,
     TranslationRecipe,
     TwoStageRecipe,
     VAEGANRecipe,
+    VQGANRecipe,
 )
 
 _DIGITS = {"channels": 32, "layers": 5, "dropout": 0.5}
@@ -25,6 +28,9 @@ _ANNEALED = ("elbo", {"warmup": 0.6})
 _CLIPS = {"channels": 32, "layers": 4, "dropout": 0.25}
 _CLIPS_FIT = {"steps": 600, "batch_size": 16, "lr": 4e-3, "evaluate_every": 150}
 _THREE_FRAMES = {"loss": ("first_frames", {"frames": 3})}
+_COLORED_GLYPHS = {"train": 12_000}
+_FACTORS_FIT = {"steps": 1600, "batch_size": 64, "lr": 3e-3, "ema": 0.98, "clip": 100.0, "evaluate_every": 200}
+_TOKENIZER_FIT = {"steps": 1600, "batch_size": 16, "lr": 3e-3, "ema": 0.98, "decay": True}  # equal for all of them
 _BARS_FIT = {"steps": 600, "batch_size": 30, "lr": 5e-3, "evaluate_every": 100, "ema": 0.98}
 
 
@@ -154,6 +160,17 @@ RECIPES = {
                           {"width": 16, "norm": False, "critic_width": 16, "critic_layers": ((4, 2), (4, 2), (2, 1))},
                           {"steps": 600, "batch_size": 32, "lr": 4e-3, "ema": 0.99, "decay": True},
                           {"steps": 3000, "lr": 1e-3}, loss=("hinge", {"lam": 30.0})),
+        *(FactorRecipe(name, "colored_glyphs", {}, _FACTORS_FIT, {"steps": 5000}, loss=("factor_cross_entropy", {}),
+                       sizes=_COLORED_GLYPHS) for name in ("teacher", "judge")),
+        VQGANRecipe("vqvae", "colored_glyphs", {}, _TOKENIZER_FIT, {"steps": 5000}, loss=("hinge", {"perceptual": 0.0}),
+                    sizes=_COLORED_GLYPHS),
+        VQGANRecipe("perceptual_vqvae", "colored_glyphs", {}, _TOKENIZER_FIT, {"steps": 5000},
+                    loss=("hinge", {"perceptual": 0.2}), sizes=_COLORED_GLYPHS),
+        VQGANRecipe("vqgan", "colored_glyphs", {}, _TOKENIZER_FIT, {"steps": 5000}, critic={"critic_width": 32},
+                    loss=("hinge", {"perceptual": 0.2, "factor": 0.8, "start": 640}), sizes=_COLORED_GLYPHS),
+        CaptionRecipe("caption_transformer", "colored_glyphs", {},
+                      {"steps": 1400, "batch_size": 64, "lr": 4e-3, "muon": 0.02, "evaluate_every": 200},
+                      {"steps": 6000}, sizes=_COLORED_GLYPHS),
         Recipe("made", "bars_and_stripes", {"hidden": (256,), "direct": False},
                {**_BARS_FIT, "steps": 800, "lr": 2e-2}, {"steps": 4000}),
         Recipe("nade", "bars_and_stripes", {"hidden": 64}, {**_BARS_FIT, "steps": 1500, "lr": 3e-2}, {"steps": 6000}),

@@ -13,11 +13,13 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import Subset
+from torch.utils.data import Subset, TensorDataset
 
 from garm_course.datasets import dataset_class, load
 from garm_course.datasets.base import Dataset
+from garm_course.datasets.captions import FACTORS, CaptionedGlyphs
 from garm_course.datasets.coloring import colored, shade, unpaired
+from garm_course.datasets.palette import COLORS, mixed_pixels, snap
 from garm_course.datasets.text import Text
 from garm_course.evaluation import (
     Likelihood,
@@ -30,7 +32,16 @@ from garm_course.evaluation import (
     sound_baselines,
     text_baselines,
 )
-from garm_course.evaluation.features import DigitClassifier, accuracy, class_shares, classify, features
+from garm_course.evaluation.features import (
+    DigitClassifier,
+    FactorClassifier,
+    accuracy,
+    asked_for,
+    class_shares,
+    classify,
+    features,
+)
+from garm_course.evaluation.likelihood import standard_error
 from garm_course.evaluation.samples import (
     bootstrap,
     density_coverage,
@@ -38,11 +49,14 @@ from garm_course.evaluation.samples import (
     kernel_distance,
     precision_recall,
 )
+from garm_course.latent.quantizer import codebook_perplexity
+from garm_course.recipes.code_texts import TOKENIZER, codes_of, full_captions, images_of, tokenizer_of
 from garm_course.transforms import mu_law_decode, scale, unscale
 from garm_course.weights import load_pretrained
 
 IMPORTANCE_SAMPLES = 500  # of the bound that is recorded for held-out data; the training data get the ELBO
 CONTEXT = 32  # characters before each one that is scored in context
+ASKED, ASKED_FOR, GUIDANCE = 300, ("digit", "hue", "slant"), 4.0  # captions that are drawn, what counts, how guided
 TRAINING_EXAMPLES = 12_000  # of larger training data only the first ones are measured
 
 
@@ -495,7 +509,188 @@ class Classifiers(Kind):
         return {"most frequent class": {"accuracy": right, "stderr": 0.0, "n": len(validation)}}
 
 
-KINDS = {kind.name: kind for kind in (Likelihoods(), Texts(), Sounds(), Samples(), Translations(), Classifiers())}
+class Reconstructions(Kind):
+    """What is left of images in their codes, as a judge sees it that trained none of them."""
+
+    name, heading = "reconstruction", "Reconstructions"
+    about = (
+        "What a tokenizer leaves of the first 1,000 images of a split, read and measured by the judge, a classifier "
+        "that took part in no training: the Fréchet distance to the images in its features, and how often it reads "
+        "their digit, hue and size. Then the same distance in the features of the teacher, in which some are trained; "
+        "the judge's distance once each pixel has the nearest color of the palette; the mean square error of pixels "
+        "(numbers from -1 to 1); pixels of an image that are of no color of the palette; by how many pixels its shape, "
+        "with the nearest colors, differs from the nearest prototype, and how often that is the prototype of the "
+        "original; and how many codes are in use, as a perplexity. Columns without a split are on validation."
+    )
+    key, unit, column, digits = "frechet", "Fréchet distance of the judge", "Fréchet", 1
+    columns = (
+        Column("frechet_of_teacher", "the teacher's", 1),
+        Column("frechet_snapped", "nearest colors", 1),
+        Column("error", "square error", 4),
+        *(Column(name, name, 3) for name in ("digit", "hue", "size")),
+        Column("mixed", "mixed pixels", 1),
+        Column("off", "off a prototype", 1),
+        Column("same", "same prototype", 3),
+        Column("perplexity", "codes in use", 1),
+    )
+    n = 1000  # images; the distance depends on it
+
+    def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:
+        """Figures of the reconstructions of a split; see `compare_reconstructions`."""
+        x = scale(data.x[: self.n], data.levels)
+        codes = torch.cat([model.encode(part) for part in x.split(250)])
+        with torch.no_grad():
+            rebuilt = torch.cat([model.decode(part) for part in codes.split(250)])
+        perplexity = codebook_perplexity(codes, model.n_codes).item()
+        return {**compare_reconstructions(data, rebuilt), "perplexity": perplexity}
+
+    def baselines(self, train: Dataset, validation: Dataset) -> dict[str, dict]:
+        """The originals without flips, and the mean of the training images."""
+        x = scale(validation.x[: self.n], validation.levels)
+        hues = COLORS[1 + validation.labels[: self.n, 1]][:, :, None, None]  # (N, 3, 1, 1)
+        clean = scale(validation.prototypes[validation.prototype[: self.n]] * hues, validation.levels)
+        mean = scale(train.x[: self.n], train.levels).mean(0, keepdim=True).expand_as(x)
+        both = {"originals without flips": clean, "mean of the training images": mean}
+        return {name: compare_reconstructions(validation, rebuilt) for name, rebuilt in both.items()}
+
+
+def compare_reconstructions(data: Dataset, rebuilt: Tensor) -> dict:
+    """Figures of reconstructions, by the judge that comes along.
+
+    Args:
+        data: captioned glyphs.
+        rebuilt: (N, 3, 28, 28) in [-1, 1], of its first N images.
+
+    Returns:
+        "frechet" with its bootstrap "stderr", "frechet_of_teacher", "frechet_snapped", "error", "digit", "hue", "size"
+        (shares that the judge reads as in the original), "mixed", "off", "same", "n": see `Reconstructions.about`.
+    """
+    n, real, levels = len(rebuilt), data.x[: len(rebuilt)], unscale(rebuilt, data.levels)
+    judge, teacher = (load_pretrained(f"{name}-{data.name}") for name in ("judge", "teacher"))
+    a, b = features(judge, real), features(judge, levels)
+    frechet = bootstrap(frechet_distance, a, b, n=100, rng=torch.Generator().manual_seed(0))
+    read = judge.read(levels)
+    shares = {
+        name: (read[name] == data.labels[:n, k]).double().mean().item()
+        for k, name in enumerate(read)
+        if name in ("digit", "hue", "size")
+    }
+    snapped = snap(rebuilt)
+    index, distance = data.nearest_prototype(snapped)
+    return {
+        "frechet": frechet.value,
+        "stderr": (frechet.high - frechet.low) / (2 * 1.96),
+        "frechet_of_teacher": frechet_distance(features(teacher, real), features(teacher, levels)),
+        "frechet_snapped": frechet_distance(a, features(judge, snapped)),
+        "error": (rebuilt - scale(real, data.levels)).square().mean().item(),
+        **shares,
+        "mixed": mixed_pixels(rebuilt).double().mean().item(),
+        "off": distance.double().mean().item(),
+        "same": (index == data.prototype[:n]).double().mean().item(),
+        "n": n,
+    }
+
+
+class Captions(Kind):
+    """Nats per code text, given the caption or not, and the share of samples in which the judge sees what was asked."""
+
+    name, heading = "captions", "From a caption to codes"
+    about = (
+        "Negative log-likelihood in nats of the codes of an image, given its full caption; lower is better. It is the "
+        "unit of one tokenizer, and no likelihood of images. Beside it: given the empty caption, and given another "
+        "image's, all over the first 1,000 images of a split. "
+        f"Then what {ASKED} full captions ask for, drawn with guidance {GUIDANCE:g}: the share of images in "
+        "which the judge, a classifier that trained nothing, reads that digit, hue and slant, each and all three."
+    )
+    key, unit, column, digits = "nats", "nats per code text", "nats per code text", 2
+    counted, position = "code texts", "code"
+    columns = (
+        Column("empty", "empty caption", 2),
+        Column("other", "another's caption", 2),
+        *(Column(name, name, 3) for name in ASKED_FOR),
+        Column("all", "all three", 3, splits=True),
+    )
+    n = 1000  # images, of larger training data the first ones
+
+    def measure(self, model: nn.Module, data: CaptionedGlyphs, split: str) -> dict:
+        """Figures of a split; shares are of the first images' full captions, with draws of seed 0.
+
+        Returns:
+            "nats" given full captions, with "stderr", "n"; "empty" and "other", without a caption and with that of the
+            image before;
+            "digit", "hue", "slant" and "all", shares in [0, 1].
+        """
+        codes = codes_of(tokenizer_of(model), data, n=self.n)
+        full, labels = full_captions(data, n=self.n), data.labels[:ASKED]
+        captions = {"nats": full, "empty": torch.zeros_like(full), "other": full.roll(1, 0)}
+        found = {name: evaluate(model, TensorDataset(codes, tokens)) for name, tokens in captions.items()}
+        rng = torch.Generator().manual_seed(0)
+        drawn = model.sample(len(labels), full[: len(labels)], guidance=GUIDANCE, rng=rng)
+        asked = {name: labels[:, list(FACTORS).index(name)] for name in ASKED_FOR}
+        return {
+            "nats": found["nats"].nats,
+            "stderr": found["nats"].stderr,
+            "empty": found["empty"].nats,
+            "other": found["other"].nats,
+            **asked_for(load_pretrained(f"judge-{data.name}"), images_of(model, drawn), asked),
+            "n": len(codes),
+        }
+
+    def baselines(self, train: CaptionedGlyphs, validation: CaptionedGlyphs) -> dict[str, dict]:
+        """All codes equally likely; and each place's own counts of the training codes, plus one."""
+        tokenizer = load_pretrained(TOKENIZER)
+        seen, new = (codes_of(tokenizer, data).flatten(1) for data in (train, validation))
+        counts = 1 + F.one_hot(seen, tokenizer.n_codes).double().sum(0)  # (H' W', K)
+        nats = -(counts / counts.sum(1, keepdim=True)).log()
+        each = nats.gather(1, new.T).sum(0)
+        uniform = new.shape[1] * math.log(tokenizer.n_codes)
+        return {
+            "uniform": {"nats": uniform, "stderr": 0.0, "n": len(new)},
+            "code marginals": {"nats": each.mean().item(), "stderr": standard_error(each), "n": len(new)},
+        }
+
+    def baseline(self, figures: dict) -> str:
+        """What RESULTS.md says of a baseline."""
+        return f"{self.figure(figures)} nats"
+
+    def file(self, model: nn.Module, samples: Tensor, title: str) -> bytes:
+        """A PNG of the images that the tokenizer makes of the codes."""
+        return super().file(tokenizer_of(model), images_of(model, samples), title)
+
+
+class Factors(Kind):
+    """Share of right answers about each factor of an image, and their mean."""
+
+    name, heading = "factors", "Classifiers of factors"
+    about = (
+        "Share of right answers about six factors of an image, their mean first. The teacher lends its features to the "
+        "training of tokenizers; the judge, of another seed, measures what a model draws, and trains none."
+    )
+    key, unit, digits, factor, sign, best = "accuracy", "accuracy of six factors", 1, 100, " %", -1
+    columns = tuple(Column(name, name, 3) for name in FactorClassifier.heads)
+
+    def measure(self, model: nn.Module, data: Dataset, split: str) -> dict:
+        """Shares of the images of a split."""
+        read = model.read(data.x)
+        return self._figures(torch.stack([index == data.labels[:, k] for k, index in enumerate(read.values())], 1))
+
+    def baselines(self, train: Dataset, validation: Dataset) -> dict[str, dict]:
+        """The same answer for all: the most frequent value of each factor in the training data."""
+        return {"most frequent values": self._figures(validation.labels == train.labels.mode(0).values)}
+
+    @staticmethod
+    def _figures(right: Tensor) -> dict:
+        each = right.double().mean(1)  # of an image
+        shares = zip(FactorClassifier.heads, right.double().mean(0).tolist(), strict=True)
+        stderr = (each.std() / len(each) ** 0.5).item()
+        return {"accuracy": each.mean().item(), "stderr": stderr, **dict(shares), "n": len(each)}
+
+
+_ALL = (
+    Likelihoods(), Texts(), Sounds(), Samples(), Translations(), Reconstructions(), Captions(), Factors(),
+    Classifiers(),
+)  # fmt: skip
+KINDS = {kind.name: kind for kind in _ALL}
 
 
 def find_kind(name: str) -> Kind:

@@ -16,7 +16,17 @@ from garm_course.recipes.kinds import KINDS, Kind, kind_of
 from garm_course.recipes.published import PUBLISHED, VARIANTS
 
 # The course's own data in the order of the page, with which no published figure compares; other data follow by name.
-OWN = ("digits", "glyphs", "bars_and_stripes", "patches", "moving_digits", "plucked", "pydoc", "mnist_thresholded")
+OWN = (
+    "digits",
+    "glyphs",
+    "colored_glyphs",
+    "bars_and_stripes",
+    "patches",
+    "moving_digits",
+    "plucked",
+    "pydoc",
+    "mnist_thresholded",
+)
 
 INTRODUCTION = """# Results
 

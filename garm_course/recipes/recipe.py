@@ -16,22 +16,29 @@ from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
 from garm_course.adversarial.game import Game
 from garm_course.adversarial.gan import GANGame
 from garm_course.adversarial.vaegan import VAEGANGame
+from garm_course.adversarial.vqgan import VQGAN, VQGANGame
 from garm_course.autoregressive.clips import FirstFrames
+from garm_course.autoregressive.code_prior import CodeTransformer
+from garm_course.datasets.captions import LENGTH, VOCABULARY, CaptionedGlyphs
 from garm_course.datasets.coloring import unpaired
-from garm_course.evaluation.features import cross_entropy
+from garm_course.evaluation.features import cross_entropy, factor_cross_entropy
+from garm_course.latent.tokenizer import Tokenizer
 from garm_course.latent.two_stage import TwoStage
 from garm_course.latent.vae import NegativeELBO, NegativeIWAE
 from garm_course.latent.vqvae import ConvVQVAE, VQLoss
 from garm_course.models import model_class
+from garm_course.recipes.code_texts import TOKENIZER, codes_of, tokenizer_of
 from garm_course.training.checkpoints import Checkpoints
 from garm_course.training.games import AdversarialHistory, fit_game
 from garm_course.training.likelihood import History, fit, negative_log_likelihood
 from garm_course.training.tracking import Tracker
+from garm_course.weights import load_pretrained
 
 BUDGETS = ("smoke", "quick", "full")
 SMOKE = {"steps": 2, "batch_size": 8, "evaluate_every": 2}
 LOSSES = {
     "cross_entropy": lambda: cross_entropy,
+    "factor_cross_entropy": lambda: factor_cross_entropy,
     "nll": lambda: negative_log_likelihood,
     "elbo": NegativeELBO,
     "first_frames": FirstFrames,
@@ -200,6 +207,39 @@ class TwoStageRecipe(Recipe):
 
 
 @dataclass(frozen=True)
+class CaptionRecipe(Recipe):
+    """A prior over the codes of captioned images, by a pretrained tokenizer: the second of two stages.
+
+    `config` is that of the prior; `redraws` is how often each training image stands there, with a caption of its own
+    each time, from which other words are left out.
+    """
+
+    kind: ClassVar[str] = "captions"
+
+    tokenizer: str = TOKENIZER
+    redraws: int = 8
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained prior; the seed fixes its random weights."""
+        tokenizer = load_pretrained(self.tokenizer)
+        torch.manual_seed(seed)
+        return CodeTransformer(tokenizer.n_codes, tokenizer.grid, len(VOCABULARY), LENGTH, tokenizer=self.tokenizer,
+                               **self.config)  # fmt: skip
+
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> History:
+        """Train the prior in place on the codes of data["train"], watched on those of data["validation"]."""
+        held_out = TensorDataset(codes_of(tokenizer_of(model), data["validation"]), data["validation"].tokens)
+        texts = {"train": self.texts(model, data["train"], seed), "validation": held_out}
+        return super().fit(model, texts, settings, seed, run=run)
+
+    def texts(self, model: nn.Module, data: CaptionedGlyphs, seed: int) -> TensorDataset:
+        """What is trained on: codes (N redraws, H', W') and captions (N redraws, 10), by the seed's draws."""
+        rng = torch.Generator().manual_seed(seed)
+        captions = torch.cat([data.redraw(rng) for _ in range(self.redraws)])
+        return TensorDataset(codes_of(tokenizer_of(model), data).repeat(self.redraws, 1, 1), captions)
+
+
+@dataclass(frozen=True)
 class ClassifierRecipe(Recipe):
     """A classifier, whose features the metrics of samples use; its last averaged weights are kept."""
 
@@ -209,6 +249,19 @@ class ClassifierRecipe(Recipe):
     def classes(self, data) -> int:
         """The number of classes that the model tells apart."""
         return data.n_classes
+
+
+@dataclass(frozen=True)
+class FactorRecipe(Recipe):
+    """A classifier of all factors of captioned images; its last averaged weights are kept."""
+
+    kind: ClassVar[str] = "factors"
+    watched: ClassVar[bool] = False
+
+    def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> History:
+        """Train the model in place on the images of data["train"] and their factors."""
+        labeled = {split: TensorDataset(one.x, one.labels) for split, one in data.items()}
+        return super().fit(model, labeled, settings, seed, run=run)
 
 
 @dataclass(frozen=True)
@@ -224,9 +277,12 @@ class AdversarialRecipe(Recipe):
 
     def fit(self, model: nn.Module, data: dict, settings: dict, seed: int, *, run: Run = ALONE) -> AdversarialHistory:
         """Train the networks in place on data["train"]."""
-        name, weights = self.loss
-        game = self.game(model, loss=name, **weights)
+        game = self.play(model, *self.loss)
         return fit_game(game, self.domains(data["train"]), seed=seed, label=self.name, **settings, **run.options())
+
+    def play(self, model: nn.Module, loss: str, options: dict) -> Game:
+        """The game of this model, by the name of a pair of losses and what else it takes."""
+        return self.game(model, loss=loss, **options)
 
     def settings(self, budget: str) -> dict:
         """Arguments of `fit_game` at this budget."""
@@ -238,6 +294,29 @@ class VAEGANRecipe(AdversarialRecipe):
     """A VAE-GAN: see `VAEGANGame`."""
 
     game: ClassVar[type[Game]] = VAEGANGame
+
+
+@dataclass(frozen=True)
+class VQGANRecipe(AdversarialRecipe):
+    """A tokenizer: see `VQGANGame`. `config` is its own; `critic` is that of the critic, {} for none.
+
+    With a weight "perceptual" in `loss` the data's teacher, which comes along, lends its features.
+    """
+
+    kind: ClassVar[str] = "reconstruction"
+    critic: dict = field(default_factory=dict)
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained tokenizer and critic; the seed fixes their random weights."""
+        data = self.load("validation")  # of the same shape and levels, and made sooner
+        torch.manual_seed(seed)
+        tokenizer = Tokenizer(tuple(data.shape), data.levels, **self.config)
+        return VQGAN(tokenizer, **(self.critic or {"critic_width": 0}))
+
+    def play(self, model: VQGAN, loss: str, options: dict) -> VQGANGame:
+        """The game of this model, with the teacher if there is one."""
+        teacher = load_pretrained(f"teacher-{self.data}") if options.get("perceptual") else None
+        return VQGANGame(model, teacher=teacher, loss=loss, **options)
 
 
 @dataclass(frozen=True)

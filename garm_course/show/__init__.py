@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazily(
         "sounds": "audio sounds_figure wav",
         "bar_charts": "distribution distribution_figure",
         "densities": "density_fit histograms histograms_figure",
-        "tables": "ladder",
+        "tables": "ladder table",
         "ladders": "likelihood_ladder",
         "drawing": "pixel_by_pixel",
         "intervals": "interval runs runs_figure",

@@ -1,4 +1,4 @@
-"""A picture with sliders under it: every picture that moves is shown by `slide`."""
+"""A picture with sliders or menus under it: every picture that moves is shown by `slide`."""
 
 import itertools
 from dataclasses import dataclass
@@ -19,16 +19,25 @@ class Dial:
     step: float = 1
 
 
+@dataclass(frozen=True)
+class Menu:
+    """One drop-down menu: its name, the choice of the first view, and all choices, which are words."""
+
+    name: str
+    value: str
+    choices: tuple[str, ...]
+
+
 def slide(kind, figure, caption, dials):
-    """Show a picture and its caption, with sliders that replace both.
+    """Show a picture and its caption, with sliders and menus that replace both.
 
     Without ipywidgets, and on a printed page, the first view stands by itself.
 
     Args:
         kind: words for the picture's name in the notebook.
-        figure: function of the values of the sliders that returns a matplotlib figure.
+        figure: function of the values of the dials that returns a matplotlib figure.
         caption: function of the same values that returns a sentence.
-        dials: list of `Dial`.
+        dials: list of `Dial` and `Menu`.
     """
     name = f"{kind}-{next(_numbers)}"
     first = [dial.value for dial in dials]
@@ -56,9 +65,9 @@ def slide(kind, figure, caption, dials):
 
 
 def widgets_of(dials):
-    """Sliders of ipywidgets whose text form says what they are; None where ipywidgets is missing."""
+    """Sliders and menus of ipywidgets whose text form says what they are; None where ipywidgets is missing."""
     try:
-        from ipywidgets import FloatSlider, IntSlider, Layout
+        from ipywidgets import Dropdown, FloatSlider, IntSlider, Layout
     except ImportError:
         return None
 
@@ -72,9 +81,15 @@ def widgets_of(dials):
     class Real(Readable, FloatSlider):
         pass
 
+    class Words(Dropdown):
+        def __repr__(self):
+            return f"[menu {self.description}: {', '.join(self.options)}]"
+
     layout = Layout(width="95%", max_width="720px")
     return [
-        (Whole if isinstance(dial.value, int) else Real)(
+        Words(value=dial.value, options=dial.choices, description=dial.name, layout=Layout(width="240px"))
+        if isinstance(dial, Menu)
+        else (Whole if isinstance(dial.value, int) else Real)(
             value=dial.value, min=dial.low, max=dial.high, step=dial.step, description=dial.name, layout=layout,
             **({} if isinstance(dial.value, int) else {"readout_format": f".{_decimals(dial.step)}f"}),
         )

@@ -27,6 +27,21 @@ def ladder(entries, *, baselines=None, floors=None, dims=None, unit="nats"):
     return Ladder(dict(entries), dict(baselines or {}), dict(floors or {}), dims, unit)
 
 
+def table(header, rows):
+    """Any table, in a notebook and as text.
+
+    Args:
+        header: names of the columns.
+        rows: lists of strings, as many as there are columns.
+
+    >>> table(["codes", "bits"], [["4 x 4", "96"], ["7 x 7", "294"]])
+    codes  bits
+    4 x 4   96
+    7 x 7  294
+    """
+    return Table(header, rows, ["row"] * len(rows))
+
+
 class Table:
     """Rows of cells; `str(...)` is aligned text, a notebook renders a table.
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from garm_course.datasets import Dataset as CourseData
 from garm_course.datasets.pairs import as_pairs, plain, take
-from garm_course.evaluation.likelihood import check_scores, evaluate
+from garm_course.evaluation.likelihood import check_scores, evaluate, told_more
 from garm_course.inputs import check_settings
 from garm_course.training.batches import Batches
 from garm_course.training.checkpoints import Part
@@ -38,8 +38,8 @@ class History(Record):
 
 
 def negative_log_likelihood(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """-log p(x), or -log p(x | y) for a class-conditional model: nats per example, averaged over the batch."""
-    return -(model.log_prob(x, y) if getattr(model, "n_classes", 0) else model.log_prob(x)).mean()
+    """-log p(x), or -log p(x | y) for a model told a class or a caption: nats per example, averaged over the batch."""
+    return -(model.log_prob(x, y) if told_more(model) else model.log_prob(x)).mean()
 
 
 def _check_validation(data: Dataset) -> None:

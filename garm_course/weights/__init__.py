@@ -40,4 +40,4 @@ def load_pretrained(name: str) -> nn.Module:
             )
         raise ValueError(f"no pretrained model {name!r}; known: {', '.join(pretrained_names())}")
     model = load_model(FOLDER / f"{name}.safetensors", dtype=torch.float32)
-    return model.requires_grad_(model.name != "classifier")
+    return model.requires_grad_(model.name not in ("classifier", "factor_classifier"))

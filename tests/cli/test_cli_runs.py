@@ -209,6 +209,9 @@ def test_every_pretrained_model_can_be_sampled_and_refuses_what_it_does_not_take
     assert code == 0, err
     assert pixels(out).std() > 0
     out.unlink()
+    if RECIPES[name].kind == "captions":
+        assert garm("sample", name, "--out", out, "--n", 2, "--caption", "a red 7", "--guidance", 4)[0] == 0
+        return
     if RECIPES[name].kind == "likelihood" and not hasattr(cls, "encode"):
         return  # every filter
     if name != "vqvae-glyphs":

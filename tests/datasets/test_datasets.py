@@ -103,6 +103,7 @@ def test_a_class_without_a_whole_card_is_noticed(text):
 # `digits` and `patches` may change with scikit-learn (and patches with the decoder of JPEG), `pydoc` with each Python.
 FINGERPRINTS = {
     "bars_and_stripes": ("55f9706563daf3c0", "55f9706563daf3c0", "55f9706563daf3c0"),
+    "colored_glyphs": ("a131329bbba6f5ec", "4f003d9a1a2fb0b7", "3a182f347a75b5e1"),
     "digits": ("58b22e6773db7d8b", "7257ee4c8f122e4e", "ad97d6c4b06c0902"),
     "glyphs": ("61a58f6bcbbbf90d", "5a8f93b2ef896ad9", "6d1e2a734dae022a"),
     "grid": ("66292473db742117", "0225b1f4aa2287f2", "516f619277de3e45"),

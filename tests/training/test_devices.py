@@ -16,10 +16,13 @@ from garm_course import datasets, inputs
 from garm_course.adversarial.cyclegan import CycleGAN, CycleGANGame
 from garm_course.adversarial.gan import DCGAN, MLPGAN, GANGame
 from garm_course.adversarial.vaegan import MLPVAEGAN, PixelLoss, VAEGANGame
+from garm_course.adversarial.vqgan import VQGAN, VQGANGame
 from garm_course.autoregressive.clips import ClipModel
+from garm_course.autoregressive.code_prior import CodeTransformer
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.autoregressive.sequences import SequenceModel
-from garm_course.evaluation.features import DigitClassifier
+from garm_course.evaluation.features import DigitClassifier, FactorClassifier, factor_cross_entropy
+from garm_course.latent.tokenizer import Tokenizer
 from garm_course.latent.two_stage import TwoStage
 from garm_course.latent.vae import MLPVAE, NegativeELBO, NegativeIWAE
 from garm_course.latent.vqvae import ConvVQVAE, VQLoss
@@ -29,6 +32,7 @@ from garm_course.training.games import fit_game
 from garm_course.training.likelihood import fit, negative_log_likelihood
 from garm_course.training.loop import NonFiniteLossError
 from garm_course.training.processes import Processes
+from garm_course.transforms import scale
 
 BARS = datasets.load("bars_and_stripes")
 SHAPE, LEVELS = (1, 8, 8), 5
@@ -41,9 +45,21 @@ LATENT = {  # what is no sequence, small, and the loss that it is trained by
     "iwae": (lambda: MLPVAE(SHAPE, LEVELS, latents=3, hidden=(8,)), NegativeIWAE(2)),
     "conditional_vae": (lambda: MLPVAE(SHAPE, LEVELS, 3, latents=3, hidden=(8,)), NegativeELBO()),
     "vqvae": (lambda: ConvVQVAE(SHAPE, LEVELS, n_codes=6, dim=3, channels=4), VQLoss()),
+    "caption_transformer": (
+        lambda: CodeTransformer(LEVELS, (4, 4), vocabulary=3, length=1, width=8, heads=2),
+        lambda model, x, y: -model.log_prob(x, y[:, None]).mean(),
+    ),
     "classifier": (
         lambda: DigitClassifier(SHAPE, LEVELS, 3, channels=2),
         lambda model, x, y: nn.functional.cross_entropy(model(x), y),
+    ),
+    "tokenizer": (
+        lambda: Tokenizer(SHAPE, LEVELS, channels=4, warm_up=1),
+        lambda model, x, y: sum(term.square().mean() for term in model(scale(x, LEVELS))),
+    ),
+    "factor_classifier": (
+        lambda: FactorClassifier(SHAPE, LEVELS, channels=2),
+        lambda model, x, y: factor_cross_entropy(model, x, y[:, None].expand(-1, 6) % 2),
     ),
 }
 GAMES = {
@@ -51,6 +67,11 @@ GAMES = {
     "dcgan": lambda: GANGame(DCGAN(SHAPE, LEVELS, 3, latents=3, channels=4, spectral=True), r1=0.1),
     "clipped": lambda: GANGame(MLPGAN(SHAPE, LEVELS, latents=3, hidden=(8,)), loss="wasserstein", clip=0.1),
     "vaegan": lambda: VAEGANGame(MLPVAEGAN(SHAPE, LEVELS, latents=3, hidden=(8,)), r1=0.1),
+    "vqgan": lambda: VQGANGame(
+        VQGAN(Tokenizer(SHAPE, LEVELS, channels=4, warm_up=1), critic_width=4),
+        teacher=FactorClassifier(SHAPE, LEVELS, channels=2),
+        start=2,
+    ),
     "cyclegan": lambda: CycleGANGame(
         CycleGAN(SHAPE, SHAPE, LEVELS, LEVELS, width=4, critic_width=4), identity=5.0, pool=15
     ),
@@ -136,7 +157,7 @@ def test_a_loss_of_pixels_asks_for_no_value_either(on_meta):
     assert len(on_meta) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSES if name not in ("classifier", "cyclegan", "vqvae")])
+@pytest.mark.parametrize("name", [name for name in CLASSES if hasattr(model_class(name), "sample")])
 def test_sampling_asks_its_device_for_no_value(name):
     if name in GAMES:
         model = GAMES[name]().model

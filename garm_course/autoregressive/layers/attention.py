@@ -123,6 +123,24 @@ class CausalAttention(nn.Module):
         return added.masked_fill(hidden, -math.inf)
 
 
+class FullAttention(CausalAttention):
+    """Self-attention in which each position sees all others; nothing can be kept while a sequence is drawn.
+
+    Example:
+        >>> FullAttention(8, 2)(torch.zeros(1, 5, 8)).shape
+        torch.Size([1, 5, 8])
+    """
+
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """(B, T, width) -> (B, T, width); `added` (..., T, T) to the scores."""
+        q, k, v = self.project(x)
+        return self.merge(F.scaled_dot_product_attention(q, k, v, attn_mask=added))
+
+    def mask(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """What is added to the scores of x (B, T, width): `added` alone."""
+        return x.new_zeros(()) if added is None else added
+
+
 class KeyValueCache:
     """One layer of attention while n sequences are being drawn: keys and values of earlier positions are kept.
 
