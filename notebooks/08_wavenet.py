@@ -57,7 +57,7 @@ from garm_course.transforms import mu_law_decode
 #
 # Press play under the picture.
 # You hear three notes of a plucked string, an eighth of a second each, 8,000 samples a second.
-# In the picture, look for two things: how the noise at the start of each note turns into a regular wave, and which frequencies survive.
+# In the picture, look for how the noise at the start of each note turns into a regular wave, and for which frequencies survive.
 
 # %%
 train, test = (
@@ -85,8 +85,7 @@ show.audio(
 # How much is there to predict?
 # Only coin flips: one for the loudness and $p$ for the signs.
 # Everything after the pluck follows from them, so a note of known name has the entropy $\ln 2 + p \ln 2$ nats, *however long it is*.
-# (A nat is the unit of $-\ln p$, as in lesson 01.)
-# This is the floor that no model can beat.
+# No model can beat this floor.
 
 # %%
 guess("entropy of a note, given which note it is", ...)  # if you like: a number in place of the dots
@@ -125,12 +124,11 @@ show.audio(
 )
 
 # %% [markdown]
-# The table improves on the uniform distribution, which costs $1000 \ln 256 = 5{,}545$ nats, but it needs almost 200 times the entropy, and what it draws is crackling noise.
-# One sample of memory cannot hold a period of 20.
+# The table improves on the uniform distribution ($1000 \ln 256 = 5{,}545$ nats), but it needs almost 200 times the entropy: one sample of memory cannot hold a period of 20.
 #
 # ## 2 Uneven levels suit quiet sound
 #
-# The network will choose among 256 levels, so first we need levels.
+# The network will choose among 256 levels.
 # Evenly spaced levels waste bits: they are as coarse for a whisper as for a shout, while our ears judge errors relative to loudness.
 # Digital telephony uses **mu-law**: bend the amplitude $x \in [-1, 1]$ by a logarithm, then round:
 #
@@ -173,8 +171,7 @@ for loudness, linear_db, mu_db in ((0.01, 9.3, 33.7), (0.5, 43.2, 38.4)):
 # %% [markdown]
 # Mu-law is far better for the quiet sine and somewhat *worse* for the loud one: it moves precision from loud to quiet.
 #
-# Rounding also has a price that will matter below.
-# The string computes with real numbers, and the network sees rounded ones.
+# The string computes with real numbers, but the network sees rounded ones.
 # A listener who knows the equation, the period and the damping, but sees only the levels of the two samples that enter it, cannot say exactly which level comes next.
 # We call this predictor *the physicist* (the library's [`OnePeriod`](../garm_course/datasets/plucked.py), which takes each level as uniform over the amplitudes that it stands for):
 
@@ -195,8 +192,8 @@ report("the physicist with one period of memory", physicist.sum(1).mean(), claim
 # $$R = 1 + (k - 1) \sum_{l=1}^{L} d_l \tag{8.2}$$
 #
 # because one output sees the input at its own time, and each layer looks $(k - 1)\,d_l$ samples further back.
-# (In section 5 the input is shifted by one sample; $R$ then counts the samples *before* the one that is predicted.)
-# With $k = 2$ and dilations $1, 2, 4, \dots$, every additional layer doubles the reach.
+# (In section 5 the input is shifted by one sample; $R$ then counts the samples *before* the predicted one.)
+# With $k = 2$ and dilations $1, 2, 4, \dots$, every layer doubles the reach.
 # Move the slider until all three strings are reached:
 
 # %%
@@ -237,7 +234,7 @@ report("reach of the short network", receptive_field(2, short_dilations), claime
 report("reach of the long network", receptive_field(2, long_dilations), claimed=64, tolerance=0, exact=True)
 
 # %% [markdown]
-# In section 7 we train both of these networks: six layers and the same number of parameters each, but only the second one reaches a period.
+# In section 7 we train both networks: they have equally many parameters, but only the second one reaches a period.
 #
 # ## 4 A convolution that never hears the future
 #
@@ -355,7 +352,6 @@ report("the audit of lesson 02 finds a leak", int(not result), claimed=0, tolera
 # Drawing a sound takes a pass of the network for every sample, unless the layers remember.
 # A layer with two taps needs only its newest input and its input from $d$ samples ago.
 # It keeps the last $d$ inputs in a ring buffer (lesson 06, Paine et al.), so a new sample costs one column of features per layer.
-# How fast is that?
 # The **real-time factor** compares computing with playing:
 #
 # $$\mathrm{RTF} = \frac{\text{seconds to make the sound}}{\text{seconds of sound}}, \qquad \text{real time if } \mathrm{RTF} < 1 \tag{8.5}$$
@@ -381,12 +377,10 @@ same = [draw(2, torch.tensor([0, 2]), length=60, rng=seed(3)) for draw in (mine.
 report("samples that differ, cached and naive", (same[0] != same[1]).sum(), claimed=0, tolerance=0, exact=True)
 
 # %% [markdown]
-# Keep apart what such a number says and what it does not.
-# It belongs to this machine, to one sound at a time, to 8,000 samples a second, and to a network of six narrow layers.
+# The number belongs to this machine, to one sound at a time, and to a network of six narrow layers.
 # It also flatters the ring buffers: the naive loop recomputes all 1,000 samples for each new one, although the 64 in reach would do.
-# WaveNet for speech has dozens of wider layers at 16,000 samples or more, and at first it was far from real time.
-# Deep Voice (2017) kept the loop and got there with a smaller WaveNet and hand-optimized code; Parallel WaveNet (2018) replaced the loop: it distills the model into one that makes all samples at once, more than 20 times faster than real time.
-# Ring buffers save work, but they do not remove the 1,000 steps that wait for each other.
+# WaveNet for speech has dozens of wider layers, and at first it was far from real time.
+# Deep Voice (2017) got there with a smaller WaveNet and hand-optimized code, Parallel WaveNet (2018) with a distilled model that makes all samples at once.
 # The last line of the cell is the strict test of lesson 06: the library's ring buffers and a loop over your stack draw the same sounds from the same random numbers.
 #
 # ## 7 A reach of one period is worth hundreds of nats
@@ -396,8 +390,7 @@ report("samples that differ, cached and naive", (same[0] != same[1]).sum(), clai
 # $$H(x \mid \text{note}) = \sum_t H(x_t \mid x_{<t}, \text{note}) = \ln 2 + p \ln 2 \tag{8.6}$$
 #
 # What does a short memory cost?
-# For a model that sees only the last $r$ samples, the chain rule gives a floor.
-# In each step the best that it can do is the true conditional given these $r$ samples, so
+# In each step, the best that a model can do is the true conditional given the last $r$ samples, so
 #
 # $$\mathbb E\Big[-\ln q(x)\Big] \;\ge\; \sum_t H(x_t \mid x_{t-r}, \dots, x_{t-1}) \;\ge\; \sum_t H(x_t \mid x_{<t}) = H(x) \tag{8.7}$$
 #
@@ -426,11 +419,10 @@ for r, claimed in ((0, 755.4), (1, 319.6), (2, 87.5), (4, 50.4), (9, 13.86), (11
 
 # %% [markdown]
 # With 11 samples ($p + 1$) only the ten coin flips remain, $10 \ln 2 = 6.93$ nats.
-# Ten samples happen to be enough as well: sample 10 is a damped copy of sample 0 and shows its sign after sample 0 has left the window.
 # With nine the floor doubles, and with fewer it rises further.
 # But look at how little the *information* limit asks for: with four samples, 50 nats would do.
 # Such a model would have to recognize, from four rounded samples, which of 1,024 sounds is playing.
-# A network finds the equation more easily than such a table of sounds, and the equation needs a whole period.
+# A network finds the equation more easily, and the equation needs a whole period.
 #
 # **Now train two networks** on the same notes, in the same order, with the same number of parameters and steps.
 # Only the dilations differ: 1, 2, 4, 1, 2, 4 against 1, 2, 4, 8, 16, 32.
@@ -487,17 +479,15 @@ show.curves(
 
 # %% [markdown]
 # Both networks learn that a pluck is a choice between few levels.
-# Then the string's means create more and more different levels, and the cost rises until sample 250 or so; later the wave is smooth and easier to continue, until the cost levels off near sample 700.
-# The two networks are close for the first 80 samples or so; from there on the long network pays less.
+# Then the string's means create more and more different levels, and the cost rises until sample 250 or so; later the wave is smooth and easier to continue.
+# The two networks are close for the first 80 samples or so; from there on the long network costs less.
 # Right after the pluck both even beat the physicist: they know that only a few levels occur there, and the physicist takes every level as a whole interval.
 # Over a whole note, neither comes near the physicist in so short a run.
 # (This is one seed. With two other seeds the costs of both networks moved by less than 30 nats.)
 #
 # The gap is about a tenth of the nats.
-# Is that much or little?
-# You will hear it in a moment.
+# You will hear in a moment whether that is much or little.
 #
-# Watch the long network while a note plays.
 # Move the slider from the pluck (two or four peaks: the coin flips) into the ring:
 
 # %% tags=["exact"]
@@ -509,26 +499,26 @@ lesson08.next_sample(expected, test.x[note], time=12)
 # %% [markdown]
 # Listen to what the two networks play.
 # Which of them would you call a string?
+# Move the slider to watch the sounds grow, and look for lines in the spectrogram (the harmonics) and for how fast the upper ones fade.
 
 # %% tags=["exact"]
 y = torch.arange(3).repeat(budget(smoke=1, quick=12, full=40))
 played = {name: mu_law_decode(m.sample(len(y), y, rng=seed(1))) for name, m in
           (("reach 15", short), ("reach 64", long))}  # fmt: skip
-show.audio(
+lesson08.growing(
     {f"A3, {name}": wave[0] for name, wave in played.items()},
     rate=RATE,
-    title="The first A3 that each network plays",
-    alt="Two drawn sounds. Reach 15: a wave that never repeats and does not fade, a spectrum without lines; you hear "
-    "rumble. Reach 64: a wave that repeats and fades, lines of harmonics with noise between them; you hear a pitch, "
-    "rougher than a string.",
-    window=128,
+    at=60,
+    title="The first A3 that each network plays: only one has harmonics",
 )
 
 # %% [markdown]
+# Reach 15 rumbles: its wave never repeats.
+# Reach 64 has a pitch, with noise between the harmonics; it sounds rougher than a string.
+#
 # ## 8 Does it sound right? Measure it
 #
 # **Pitch.** A wave of period $P$ resembles itself after a shift of $P$ samples, so its autocorrelation has a peak there.
-# Two details matter.
 # The string's period is not $p$ but $p + \tfrac12$, because the mean of two samples delays the wave by half a sample; and a shift by two periods, $2p + 1$, fits *better* because it is an integer.
 # A judge that takes the highest peak therefore puts all 150 test notes an octave too low.
 # The library's [`pitch`](../garm_course/evaluation/sound.py) takes the first peak that is at least 80 % of the highest.
@@ -551,7 +541,6 @@ for name, claimed in (("reach 15", 0.02), ("reach 64", 0.97)):
 # %% [markdown]
 # **A tenth of the nats decides whether the notes are in tune.**
 # The network that cannot see a period plays almost no note in tune, and the network that can plays almost all of them in tune (36 drawn notes each, one seed).
-# A small difference in nats can be a large difference to the ear, so measure both.
 #
 # **Decay.** Put $y_t = z^t$ into the string's equation: it solves it if $z^{p+1} = \tfrac g2 (z + 1)$.
 # On the unit circle, $\tfrac12(z + 1) = \cos(\omega/2)\, e^{i\omega/2}$ for $z = e^{i\omega}$: the mean of two neighbors turns the wave by half a sample and weakens it by a cosine.
@@ -582,16 +571,14 @@ report("harmonic 4 of G4, drawn", decay["reach 64"][3], claimed=0.94, tolerance=
 
 # %% [markdown]
 # Real harmonics obey (8.8).
-# (From the fifth on they are gone so soon that rounding noise hides them.)
+# (From the fifth on, rounding noise hides them.)
 # The drawn notes are in tune, but their high harmonics fade too slowly.
 # A likely reason: every level that is drawn a little wrong acts as a small new pluck, which feeds high frequencies back into the string.
-# Pitch was learned, timbre was not.
 #
 # ## 9 With ten times the training, the first harmonics fade as they should
 #
-# The library's recipe trains twelve layers, which reach 127 samples, for 8,000 examples instead of 800, that is, four passes over the same 2,000 notes (`garm train wavenet --data plucked --seed 0`, about five minutes of processor time).
-# Nothing is equal in this comparison: more layers, more reach, more steps, another optimizer.
-# It shows how far the method goes, not which of the changes matters.
+# The library's recipe trains twelve layers, which reach 127 samples, for 8,000 examples instead of 800 (`garm train wavenet --data plucked --seed 0`, about five minutes of processor time).
+# Nothing is equal in this comparison (more layers, reach and steps, another optimizer): it shows how far the method goes, not which change matters.
 
 # %%
 best = load_pretrained("wavenet-plucked")
@@ -626,12 +613,11 @@ show.audio(
 # The cost falls to less than half with all three seeds.
 # With the best seed, almost every drawn note is in tune, and the third harmonic of G4 fades as (8.8) says, but the fourth still rings too long.
 # But 1,093 nats are still twice the physicist's 512, and 55 times the entropy.
-# One judge stays merciless: `test.log_prob` of a drawn sound is $-\infty$, because no string of the data set makes exactly these 1,000 levels.
 #
 # ## 10 Halfway between two notes there is no note
 #
 # The note enters as a bias in every gate.
-# Nothing stops us from asking for the mean of the biases of A3 and D4: the library accepts weights in place of a class.
+# The library accepts weights in place of a class, so ask for the mean of the biases of A3 and D4.
 # The periods are 36.5 and 27.5 samples.
 # Will the network play a period near 32?
 
@@ -650,8 +636,7 @@ report("halfway sounds that play A3 or D4", one_note, claimed=28, tolerance=12)
 
 # %% [markdown]
 # It does not.
-# Most of these sounds are an A3 or a D4 to within one sample of the period, as if the pluck had decided which.
-# The rest miss both by more, but almost none of them lies in the middle.
+# Most of these sounds are an A3 or a D4 to within one sample of the period, and almost none lies in the middle.
 # If the network stored the period as a number, the mean would be a note in between.
 # It behaves as if it had three habits instead, each of copying from a certain distance, and one of them wins.
 #
@@ -680,12 +665,9 @@ report("different levels in a sound that the leaky network draws", len(drawn.uni
 
 # %% [markdown]
 # The leaky network needs half a nat for a note whose coin flips alone cost 20.
-# And when it draws, it is silent: it repeats one level, because all that it has learned is to copy the sample that it sees.
-# There were three warnings.
-# An average cost below the entropy is impossible for a model that does not see the answer, and a cost below the physicist's deserves a second look.
-# The audit `causality` names the leak in a second.
-# And what it plays is silence, whatever the likelihood says.
-# Where the entropy is unknown, as it is for speech, only the last two warnings remain.
+# When it draws, it repeats one level, because all that it has learned is to copy the sample that it sees.
+# There were three warnings: a cost below the entropy, which is impossible for a model that does not see the answer; the audit `causality`; and silence in place of sound.
+# Where the entropy is unknown, as it is for speech, only the last two remain.
 
 # %% [markdown]
 # ## 12 Check yourself
@@ -696,17 +678,13 @@ report("different levels in a sound that the leaky network draws", len(drawn.uni
 #
 # 2. A stack has k = 2 and dilations 1, 3, 9. Which of its 14 inputs does an output not see?
 #
-# <details><summary>Answer</summary>The tree reaches the offsets that are sums of a subset of 1, 3, 9: 0, 1, 3, 4, 9, 10, 12, 13. It misses 2, 5, 6, 7, 8 and 11. The reach counts from the first to the last. To leave no gaps, each dilation may be at most 1 plus the sum of the smaller ones.</details>
+# <details><summary>Answer</summary>The tree reaches the offsets that are sums of a subset of 1, 3, 9: 0, 1, 3, 4, 9, 10, 12, 13. It misses 2, 5, 6, 7, 8 and 11. To leave no gaps, each dilation may be at most 1 plus the sum of the smaller ones.</details>
 #
 # 3. Why does the entropy of a note not depend on its length, although the nats of every trained network grow with it?
 #
 # <details><summary>Answer</summary>After the pluck nothing is random, so the exact model pays nothing. A network is never entirely sure of the next level, so each further sample adds to the divergence in (8.7).</details>
 #
-# 4. A friend reports 1.2 nats per sample on notes of 100 samples and you measure 2 on notes of 1,000. Whose model is better?
-#
-# <details><summary>Answer</summary>You cannot tell. In 100 samples the pluck, which costs every honest model about ln 2 = 0.69 a sample, is 20 to 36 % of the sound; in 1,000 samples it is at most 4 %. Compare the same notes at the same length.</details>
-#
-# 5. You have an RTF of 0.5 for sixteen sounds drawn together. Can you play a live instrument with it?
+# 4. You have an RTF of 0.5 for sixteen sounds drawn together. Can you play a live instrument with it?
 #
 # <details><summary>Answer</summary>Not necessarily. Seconds of computing were divided by sixteen sounds; one sound alone can take nearly as long as all of them. Measure at batch size one.</details>
 
@@ -721,21 +699,19 @@ report("different levels in a sound that the leaky network draws", len(drawn.uni
 # ## Your turn
 #
 # The physicist with one period of memory costs 512 nats a note on these test notes.
-# The recorded network needs 1,093.
 # Train a network that gets below 512: more layers, more steps, longer reach.
 # Choose on validation notes, look at the test notes once.
-# Or find out which of the changes in section 9 made the harmonics fade: train with one of them at a time.
 #
 # ## Where next
 #
-# - van den Oord, Dieleman, Zen, Simonyan, Vinyals, Graves, Kalchbrenner, Senior, Kavukcuoglu, *WaveNet: A Generative Model for Raw Audio*, 2016, arXiv 1609.03499.
-# - Paine, Khorrami, Chang, Zhang, Ramachandran, Hasegawa-Johnson, Huang, *Fast Wavenet Generation Algorithm*, 2016, arXiv 1611.09482: ring buffers.
-# - Mehri, Kumar, Gulrajani, Kumar, Jain, Sotelo, Courville, Bengio, *SampleRNN: An Unconditional End-to-End Neural Audio Generation Model*, ICLR 2017, arXiv 1612.07837: recurrent networks on several time scales, at the same time.
+# - van den Oord et al., *WaveNet: A Generative Model for Raw Audio*, 2016, arXiv 1609.03499.
+# - Paine et al., *Fast Wavenet Generation Algorithm*, 2016, arXiv 1611.09482: ring buffers.
+# - Mehri et al., *SampleRNN: An Unconditional End-to-End Neural Audio Generation Model*, ICLR 2017, arXiv 1612.07837: recurrent networks on several time scales.
 # - Arik et al., *Deep Voice: Real-time Neural Text-to-Speech*, ICML 2017, arXiv 1702.07825; van den Oord et al., *Parallel WaveNet: Fast High-Fidelity Speech Synthesis*, ICML 2018, arXiv 1711.10433.
-# - Karplus, Strong, *Digital Synthesis of Plucked-String and Drum Timbres*, Computer Music Journal 7(2), 1983; Jaffe, Smith, *Extensions of the Karplus-Strong Plucked-String Algorithm*, same issue.
-# - Kong, Ping, Huang, Zhao, Catanzaro, *DiffWave: A Versatile Diffusion Model for Audio Synthesis*, ICLR 2021, arXiv 2009.09761: WaveNet's stack, without causality, inside a diffusion model.
-# - Goel, Gu, Donahue, Ré, *It's Raw! Audio Generation with State-Space Models*, ICML 2022, arXiv 2202.09729: a state space in place of the dilated stack.
-# - Zeghidour, Luebs, Omran, Skoglund, Tagliasacchi, *SoundStream: An End-to-End Neural Audio Codec*, 2021, arXiv 2107.03312; Borsos et al., *AudioLM: a Language Modeling Approach to Audio Generation*, 2022, arXiv 2209.03143; Copet et al., *Simple and Controllable Music Generation*, NeurIPS 2023, arXiv 2306.05284: a transformer draws tokens of a neural codec instead of samples.
+# - Karplus, Strong, *Digital Synthesis of Plucked-String and Drum Timbres*, Computer Music Journal 7(2), 1983.
+# - Kong et al., *DiffWave: A Versatile Diffusion Model for Audio Synthesis*, ICLR 2021, arXiv 2009.09761.
+# - Goel, Gu, Donahue, Ré, *It's Raw! Audio Generation with State-Space Models*, ICML 2022, arXiv 2202.09729.
+# - Zeghidour, Luebs, Omran, Skoglund, Tagliasacchi, *SoundStream: An End-to-End Neural Audio Codec*, 2021, arXiv 2107.03312; Copet et al., *Simple and Controllable Music Generation*, NeurIPS 2023, arXiv 2306.05284: transformers draw tokens of a codec.
 
 # %%
 claims()
