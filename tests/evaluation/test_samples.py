@@ -276,6 +276,7 @@ class _Halves(nn.Module):
         return x.flatten(1).double() / 16
 
 
+@pytest.mark.filterwarnings("ignore")  # about memory, and the spread over one split
 def test_distances_agree_with_torchmetrics_on_a_module_of_features():
     from torchmetrics.image.fid import FrechetInceptionDistance
     from torchmetrics.image.inception import InceptionScore
