@@ -126,7 +126,22 @@ def dp_sgd_grad(
     if {name: tuple(xi.shape) for name, xi in noise.items()} != {n: tuple(w.shape) for n, w in params.items()}:
         raise ValueError("expected noise of the names and shapes of the parameters; draw torch.randn_like of each")
     total, _ = clipped_sum(loss, params, x, C, chunk)
-    return {name: (total[name] + (sigma * C * noise[name] if sigma else 0)) / batch for name in params}
+    return noisy_mean(total, C, sigma, noise, batch)
+
+
+def noisy_mean(
+    total: dict[str, Tensor], C: float, sigma: float, noise: dict[str, Tensor], batch: float
+) -> dict[str, Tensor]:
+    """The second half of `dp_sgd_grad`: noise on the sum of clipped gradients, over the expected number of examples.
+
+    Args:
+        total: from `clipped_sum`.
+        C: see `dp_sgd_grad`.
+        sigma: see `dp_sgd_grad`; at 0 the noise is not looked at.
+        noise: see `dp_sgd_grad`.
+        batch: see `dp_sgd_grad`.
+    """
+    return {name: (one + (sigma * C * noise[name] if sigma else 0)) / batch for name, one in total.items()}
 
 
 def poisson_batch(n: int, rate: float, gen: torch.Generator) -> Tensor:

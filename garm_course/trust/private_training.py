@@ -18,7 +18,7 @@ from garm_course.inputs import check_settings
 from garm_course.training.checkpoints import Part
 from garm_course.training.loop import Descent, Plan, Record, check_trainable, fusible, run
 from garm_course.training.processes import Processes
-from garm_course.trust.privacy import clipped_sum, example_nll, poisson_batch
+from garm_course.trust.privacy import clipped_sum, example_nll, noisy_mean, poisson_batch
 
 
 @dataclass
@@ -91,17 +91,15 @@ def fit_private(
     adam = torch.optim.Adam(model.parameters(), lr=lr, betas=(0.9, 0.99), fused=fusible(model, team.device))
     loss, warmup = example_nll(model), max(1, plan.steps // 20)
 
-    def gradient(examples: Tensor, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-        total, norms = clipped_sum(loss, weights, examples, C, chunk)
-        for name, weight in weights.items() if sigma else ():
-            noise = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
-            total[name] += sigma * C * noise.to(weight.device)
-        return {name: one / (rate * len(x)) for name, one in total.items()}, norms
-
     def step(number: int) -> dict[str, Tensor]:
         rows = poisson_batch(len(x), rate, draws).to(x.device)
         weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-        private, norms = gradient(x[rows], weights)
+        total, norms = clipped_sum(loss, weights, x[rows], C, chunk)
+        noise = {
+            name: torch.randn(weight.shape, generator=draws, dtype=weight.dtype).to(weight.device)
+            for name, weight in (weights if sigma else {}).items()
+        }
+        private = noisy_mean(total, C, sigma, noise, rate * len(x))
         objective = sum((private[name] * weight).sum() for name, weight in weights.items())
         descent({"model": ([adam], objective)})
         n = max(1, len(norms))

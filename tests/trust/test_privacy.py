@@ -29,14 +29,14 @@ def made():
 
 def small(seed=0):
     """A model as (loss, params), examples, and noise."""
-    model, x = made(), torch.randint(4, (6, 1, 3, 3), generator=rng(seed))
+    model, x = made().double(), torch.randint(4, (6, 1, 3, 3), generator=rng(seed))
     params = dict(model.named_parameters())
     return (
         model,
         example_nll(model),
         params,
         x,
-        {name: torch.randn(w.shape, generator=rng(9)) for name, w in params.items()},
+        {name: torch.randn(w.shape, generator=rng(9), dtype=w.dtype) for name, w in params.items()},
     )
 
 
@@ -56,7 +56,7 @@ def test_the_private_gradient_is_the_written_one_whatever_the_chunks(C):
         found = dp_sgd_grad(loss, params, x, C, sigma, noise, batch=8, chunk=chunk)
         for name in params:
             written = (total[name] + (sigma * C * noise[name] if sigma else 0)) / 8
-            assert torch.allclose(found[name], written, atol=1e-6)
+            assert torch.allclose(found[name], written, atol=1e-10)
     assert all(w.grad is None for w in model.parameters())
 
 
@@ -169,6 +169,19 @@ def test_private_training_learns_counts_and_goes_on_where_it_was_stopped(tmp_pat
     assert [step for step, _ in runs[0][1].drawn] == [20, 40, 60]
     assert sum(mean for _, mean in runs[0][1].drawn) / 3 == pytest.approx(10, abs=4 * math.sqrt(7.5 / 60))
     assert all(0 <= share <= 1 for _, share in runs[0][1].clipped)
+
+
+def test_private_training_divides_by_the_expected_batch_and_counts_what_it_clips(monkeypatch):
+    from garm_course.trust import private_training
+
+    seen, written = [], private_training.noisy_mean
+    monkeypatch.setattr(private_training, "noisy_mean", lambda *all: seen.append(all[1:3] + all[4:]) or written(*all))
+    x = torch.randint(4, (40, 1, 3, 3), generator=rng())
+    for clip, share in ((1e-4, 1.0), (1e6, 0.0)):
+        history = fit_private(made(), x, C=clip, sigma=0.1, steps=4, batch_size=10, look_every=1)
+        assert {drawn for _, drawn in history.drawn} != {10.0}
+        assert [clipped for _, clipped in history.clipped] == [share] * 4
+    assert seen == [(clip, 0.1, pytest.approx(10)) for clip in (1e-4, 1e6) for _ in range(4)]
 
 
 @pytest.mark.parametrize(
