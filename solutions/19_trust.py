@@ -472,7 +472,7 @@ show.curves(
     },
     xlabel="epsilon, at delta = 0.001",
     title="A strong promise costs more than all that the network has learned",
-    alt="Nats per held-out digit against epsilon: 120.7 at epsilon 0.5, 115.1 at 1.2, 110.8 at 3.7, 107.3 at 12.2, where "
+    alt="Nats per held-out digit against epsilon: 120.7 at epsilon 0.5, 115.1 at 1.2, 110.8 at 3.7, 107.3 at 12.2; "
     "pixel marginals without any promise need 107.9 and the network without a promise 96.5.",
 )
 still = math.exp(promised[2]) * 0.01 + 1e-3
@@ -596,8 +596,8 @@ show.curves(
     ylabel="accuracy",
     ylim=(0, 1),
     title="Deletion separates a right map from a plausible one",
-    alt="Accuracy of the classifier against the number of blanked pixels: with integrated gradients it falls below a tenth "
-    "at eight pixels, with the darkest pixels or the steepest gradients much later, with random pixels hardly.",
+    alt="Accuracy of the classifier against the number of blanked pixels: with integrated gradients it falls below a "
+    "tenth at eight pixels, with the darkest pixels or the steepest gradients much later, with random pixels hardly.",
 )
 report("accuracy without 8 pixels, integrated gradients", fall["integrated gradients"][4], claimed=0.06, tolerance=0.03)
 report("accuracy without 8 pixels, most ink", fall["most ink"][4], claimed=0.49, tolerance=0.04)
