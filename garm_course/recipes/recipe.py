@@ -308,7 +308,7 @@ class VQGANRecipe(AdversarialRecipe):
 
     def build(self, seed: int = 0) -> nn.Module:
         """The untrained tokenizer and critic; the seed fixes their random weights."""
-        data = self.load("train")
+        data = self.load("validation")  # of the same shape and levels, and made sooner
         torch.manual_seed(seed)
         tokenizer = Tokenizer(tuple(data.shape), data.levels, **self.config)
         return VQGAN(tokenizer, **(self.critic or {"critic_width": 0}))

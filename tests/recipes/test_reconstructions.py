@@ -1,12 +1,17 @@
 """Figures of reconstructions: what they are for images that are known, and that doubt makes each of them worse."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
 from garm_course.datasets import load
+from garm_course.recipes.catalog import RECIPES
 from garm_course.recipes.kinds import KINDS, compare_reconstructions
+from garm_course.recipes.runs import train
 from garm_course.transforms import scale
+from garm_course.weights.files import load_model
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +51,22 @@ def test_a_tokenizer_is_measured_on_equally_many_images_of_each_split(data):
     assert figures["perplexity"] == 1
     assert figures["mixed"] == 784
     assert kind.headline(figures).text == kind.number(figures["frechet"]) + " ± " + kind.number(figures["stderr"])
+
+
+def test_a_vqgan_is_trained_measured_and_read_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("GARM_PROGRESS", "0")
+    recipe = dataclasses.replace(RECIPES["vqgan-colored_glyphs"], sizes={"train": 40, "validation": 40})
+    model, result = train(recipe, tmp_path / "run", budget="smoke")
+    assert (result["class"], result["kind"], result["validation"]["n"]) == ("vqgan", "reconstruction", 40)
+    assert set(result["history"]["terms"]) == {"pixels", "codebook", "perceptual", "generator", "critic", "weight"}
+    back = load_model(tmp_path / "run" / "model.safetensors", expected="vqgan")
+    assert back.config == recipe.build().config
+    assert all(torch.equal(v, back.state_dict()[k]) for k, v in model.state_dict().items())
+    for name in ("vqvae", "perceptual_vqvae"):
+        other = dataclasses.replace(RECIPES[f"{name}-colored_glyphs"], sizes=recipe.sizes)
+        assert (other.config, other.quick) == (recipe.config, recipe.quick)
+        plain = other.build()
+        assert plain.critic is None
+        game = other.play(plain, *other.loss)
+        assert (game.teacher is None) == (name == "vqvae")
+        assert game.betas == recipe.play(model, *recipe.loss).betas
