@@ -7,11 +7,13 @@ the data, and the critics the same start. All are judged on 1,000 validation ima
 trained none of them. About five minutes on one thread.
 """
 
+from functools import cache
+
 import torch
 
 from garm_course import load_pretrained
 from garm_course.adversarial.vqgan import VQGAN, VQGANGame
-from garm_course.datasets import load
+from garm_course.datasets import Dataset, load
 from garm_course.latent.quantizer import codebook_perplexity
 from garm_course.recipes import record
 from garm_course.recipes.kinds import compare_reconstructions
@@ -31,9 +33,15 @@ SETTINGS = {
 }
 
 
+@cache
+def images(split: str, flip: float) -> Dataset:
+    """Images of a split with this probability of flips; 12,000 for training."""
+    return load("colored_glyphs", split, n=12_000 if split == "train" else 1000, flip=flip)
+
+
 def train(options: dict, seed: int, steps: int) -> tuple[VQGAN, dict, float]:
     """One model, its losses over the steps, and the processor seconds of its training."""
-    data = load("colored_glyphs", "train", n=12_000, flip=options.get("flip", 0.01))
+    data = images("train", options.get("flip", 0.01))
     tokenizer = load_pretrained("perceptual_vqvae-colored_glyphs").tokenizer
     torch.manual_seed(seed)
     model = VQGAN(tokenizer, critic_width=CRITIC if "factor" in options else 0)
@@ -45,7 +53,7 @@ def train(options: dict, seed: int, steps: int) -> tuple[VQGAN, dict, float]:
 
 def measure(model: VQGAN, flip: float) -> dict:
     """Figures on the first 1,000 validation images."""
-    data = load("colored_glyphs", "validation", flip=flip)
+    data = images("validation", flip)
     codes = model.encode(scale(data.x, data.levels))
     with torch.no_grad():
         figures = compare_reconstructions(data, model.decode(codes))
@@ -62,7 +70,6 @@ def study(seeds: int, steps: int) -> dict:
             curves = {name: [(step, round(value, 4)) for step, value in entries] for name, entries in terms.items()}
             runs.append({"setting": setting, "seed": seed, **figures, "cpu_seconds": round(seconds, 1),
                          **({"curves": curves} if seed == 0 else {})})  # fmt: skip
-            print(setting, seed, figures, flush=True)
     training = {"steps": steps, "perceptual": PERCEPTUAL, "critic_width": CRITIC, **FIT}
     return {"data": "colored_glyphs", "model": "vqgan", "settings": SETTINGS, "training": training, "runs": runs}
 

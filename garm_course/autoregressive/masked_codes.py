@@ -111,7 +111,8 @@ class MaskedCodeModel(nn.Module):
         """Draw n code grids in a few passes; see `still_hidden` for how many codes each leaves hidden.
 
         A pass draws all hidden codes, each by itself, and keeps the surest: those of the largest log-probability plus
-        Gumbel noise, whose size falls to 0 with the passes.
+        Gumbel noise, whose size falls to 0 with the passes. Keeping the surest sharpens the law, as guidance does; what
+        comes out is no exact draw of a distribution that the model could score.
 
         Args:
             n: how many, at least 1.
