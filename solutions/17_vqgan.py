@@ -356,25 +356,36 @@ lesson17.gray_pixels(
 
 
 # %%
-def by_seed(key: str) -> list[float]:
-    """One figure with the critic over the same without, for each seed."""
-    pairs = zip(found["+ critic"]["runs"], found["+ teacher's features"]["runs"], strict=True)
-    return [judged["validation"][key] / taught["validation"][key] for judged, taught in pairs]
+def by_seed(key: str, upper: str, lower: str) -> list[float]:
+    """One figure of a tokenizer over that of another one, for each seed."""
+    pairs = zip(found[upper]["runs"], found[lower]["runs"], strict=True)
+    return [a["validation"][key] / b["validation"][key] for a, b in pairs]
 
 
-report("squared error with the critic over without, largest", max(by_seed("error")), claimed=1.108, tolerance=0.005)
-report("Fréchet distance, the same, smallest", min(by_seed("frechet")), claimed=1.27, tolerance=0.01)
+plain, taught, judged = found
 report(
-    "Fréchet distance with nearest colors, the same, largest",
-    max(by_seed("frechet_snapped")),
-    claimed=0.93,
+    "shapes kept, teacher's features over none, smallest",
+    min(by_seed("same", taught, plain)),
+    claimed=1.038,
+    tolerance=0.002,
+)
+report(
+    "squared error, critic over none, smallest", min(by_seed("error", judged, taught)), claimed=1.086, tolerance=0.002
+)
+report(
+    "Fréchet distance, critic over none, smallest",
+    min(by_seed("frechet", judged, taught)),
+    claimed=1.27,
     tolerance=0.01,
 )
+snapped = max(by_seed("frechet_snapped", judged, taught))
+report("Fréchet distance with nearest colors, critic over none, largest", snapped, claimed=0.93, tolerance=0.01)
 
 # %% [markdown]
 # Read the table row by row.
-# **The teacher's features** cost about 1 % of squared error and keep a few more shapes; both Fréchet distances move by no more than they do from seed to seed.
-# **The critic** costs another tenth of squared error, and in every seed it makes the judge's Fréchet distance worse.
+# **The teacher's features** cost nothing measurable in squared error and keep 4 % more shapes, in each of the three seeds.
+# The Fréchet distances do not improve, not even the teacher's own.
+# **The critic** costs about 9 % of squared error, and in every seed it makes the judge's Fréchet distance worse.
 # It has one win, also in every seed: once each pixel has the nearest color of the palette, its shapes are the closest to the data.
 # So the critic sharpens shapes, and pays with tints that the judge has never seen.
 # The cheapest improvement of all is no loss: it is the last column, moving pixels to the palette.
@@ -766,7 +777,7 @@ report("it is at least a quarter as long", int(leaked > 0.25 * right), claimed=1
 #
 # 3. The judge and the teacher are the same network. Which figure of section 6 can you no longer believe?
 #
-# <details><summary>Answer</summary>The Fréchet distance of the tokenizer that was trained in the teacher's features: it was made to look good exactly there. The teacher's own figure improves more than the judge's.</details>
+# <details><summary>Answer</summary>The Fréchet distance of the tokenizer that was trained in the teacher's features: it was made to look good exactly there.</details>
 #
 # 4. At w = 8 obedience falls again. Why can asking louder be obeyed less?
 #
