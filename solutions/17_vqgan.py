@@ -76,7 +76,7 @@ lesson17.sheet(
 
 # %% [markdown]
 # A *tokenizer* turns an image into a short text: 4 x 4 codes, each one of 64 letters.
-# That is a tight budget. Compare it with what an image contains:
+# Compare that with what an image contains:
 
 # %%
 flip = 0.01
@@ -104,12 +104,8 @@ def rebuilt(tokenizer) -> Tensor:
     return torch.cat([tokenizer.reconstruct(part) for part in x.split(250)])
 
 
-tokenizers = {
-    "squared error": load_pretrained("vqvae-colored_glyphs"),
-    "+ teacher's features": load_pretrained("perceptual_vqvae-colored_glyphs"),
-    "+ critic": load_pretrained("vqgan-colored_glyphs"),
-}
-images = {name: rebuilt(tokenizer) for name, tokenizer in tokenizers.items()}
+names = {"squared error": "vqvae", "+ teacher's features": "perceptual_vqvae", "+ critic": "vqgan"}
+images = {label: rebuilt(load_pretrained(f"{name}-colored_glyphs")) for label, name in names.items()}
 lesson17.gray_pixels(
     held_out.x[:8], {"squared error": unscale(images["squared error"][:8], 4)}, COLORS, levels=4,
     title="Where 16 codes leave a doubt, squared error mixes colors",
@@ -117,7 +113,7 @@ lesson17.gray_pixels(
     "they lie along the edges of the strokes, where the shape is in doubt.",
 )  # fmt: skip
 mixed = mixed_pixels(images["squared error"]).double().mean().item()
-report("pixels of 784 between the colors, squared error", mixed, claimed=103, tolerance=10)
+report("pixels of 784 between the colors, squared error", mixed, claimed=97, tolerance=3)
 
 # %% [markdown]
 # ## 2 What squared error asks for
@@ -127,7 +123,6 @@ report("pixels of 784 between the colors, squared error", mixed, claimed=103, to
 #
 # $$\hat x^*(s) = \mathbb E[x \mid s], \qquad \mathbb E\,\lVert x - \hat x^*(s(x))\rVert^2 = \mathbb E\,\big[\operatorname{Var}(x \mid s)\big] \tag{17.0}$$
 #
-# (Expand $\lVert x - \hat x\rVert^2$ around the mean; the mixed term averages to zero.)
 # A *sharp* drawing, one of the images that share the code, has twice this error.
 # Take the crudest code, digit and hue:
 
@@ -153,9 +148,9 @@ report("a sharp drawing's error over the mean's", errors["sharp"] / errors["mean
 #
 # $$d(x, r) = \sum_l \frac{1}{H_l W_l} \sum_{i, j} \big\lVert \hat\phi_l(x)_{ij} - \hat\phi_l(r)_{ij} \big\rVert^2 .$$
 #
-# Zhang et al. (2018) take a network trained on photographs and learn weights for its channels; our **teacher** is a small classifier of the six factors, and all channels weigh the same.
+# Zhang et al. (2018) use a network for photographs; our **teacher** is a small classifier of the six factors.
 # A second classifier with another seed, the **judge**, trains nothing and measures everything.
-# With one network in both roles, a tokenizer would be graded by the network it was trained to please.
+# Otherwise a tokenizer would be graded by the network it was trained to please.
 #
 # What does this distance say about gray?
 # Take two shapes that are hard to tell apart, each equally likely, and compare two drawings: their mean, and a sharp guess at one of them.
@@ -179,7 +174,7 @@ report("error of the mean over a sharp guess's, in features", ratio, claimed=0.5
 # %% [markdown]
 # A sharp guess is right half of the time, so its mean distance is half of $d(a, b)$, and the ratio in pixels is exactly 0.5.
 # In the teacher's features gray still wins, but by less.
-# Expect sharper drawings from this distance, and do not expect it to abolish gray.
+# Do not expect this distance to abolish gray.
 #
 # ## 4 A critic of patches, and how loud it may be
 #
@@ -196,7 +191,7 @@ report("error of the mean over a sharp guess's, in features", ratio, claimed=0.5
 #
 # $$\lambda = \frac{\lVert \nabla_L \mathcal L_{\text{rec}} \rVert}{\lVert \nabla_L \mathcal L_{\text{gan}} \rVert + \delta}, \qquad \mathcal L = \mathcal L_{\text{rec}} + \mathcal L_{\text{codebook}} + 0.8\,\lambda\,\mathcal L_{\text{gan}} \tag{17.1}$$
 #
-# One layer is enough, and the last one is cheap: neither gradient has to pass through the rest of the decoder.
+# The last layer is cheap: neither gradient has to pass through the rest of the decoder.
 # $\lambda$ is a number, not a function: no gradient flows through it.
 # (The paper prints $\delta = 10^{-6}$; its program has $10^{-4}$, and limits $\lambda$ to $[0, 10^4]$.)
 
@@ -243,8 +238,7 @@ report("the same with the scores of the critic x 7", lengths[7] / lengths["rec"]
 #
 # ## 5 One step of training
 #
-# Two players, one batch.
-# Everything that can go wrong here leaves the printed losses as they should be, so the check looks at gradients.
+# The classic faults of this step leave every printed loss as it should be, so the check looks at gradients.
 
 # %% [markdown]
 # **Exercise 2 · `vqgan_backward`** · ●●● · 25 minutes
@@ -330,13 +324,12 @@ show.curves(
 # ## 6 What each loss buys, and what it costs
 #
 # The recorded tokenizers differ in the loss alone: the same network, data, optimizer, 1,600 batches of 16, and three seeds each; the critic begins at step 640 (`garm train vqgan --data colored_glyphs`).
-# The judge compares 1,000 validation images with their reconstructions.
+# The judge compares 1,000 test images, on which nothing was chosen, with their reconstructions.
 # It reads digit and size; "shape kept" is the share whose nearest shape is still the original's.
 # The Fréchet distance of lesson 14 compares means and covariances of features, the judge's or the teacher's (0 is best).
 # In the last column every pixel was first moved to the nearest color of the palette.
 
-# %%
-names = {"squared error": "vqvae", "+ teacher's features": "perceptual_vqvae", "+ critic": "vqgan"}
+# %% tags=["exact"]
 columns = {
     "squared error": ("error", 4), "digit read": ("digit", 3), "size read": ("size", 3), "shape kept": ("same", 2),
     "mixed pixels": ("mixed", 0), "Fréchet": ("frechet", 0), "teacher's": ("frechet_of_teacher", 0),
@@ -345,39 +338,32 @@ columns = {
 found = {label: recorded(f"{name}-colored_glyphs") for label, name in names.items()}
 show.table(
     ["", *columns],
-    [[name, *(f"{one['validation'][key]:.{n}f}" for key, n in columns.values())] for name, one in found.items()],
+    [[name, *(f"{one['test'][key]:.{n}f}" for key, n in columns.values())] for name, one in found.items()],
 )
 
 # %%
 lesson17.gray_pixels(
-    held_out.x[:8], {name: unscale(r[:8], 4) for name, r in images.items()}, COLORS, levels=4,
-    title="TITLE",
-    alt="ALT",
+    held_out.x[:4], {name: unscale(r[:4], 4) for name, r in images.items()}, COLORS, levels=4,
+    title="All three mix colors along the edges",
+    alt="Four digits and their reconstructions by three tokenizers, each with the pixels of no color of the palette: "
+    "outlines of the strokes in all three.",
 )  # fmt: skip
 
 # %%
-critics = recorded_study("vqgan_critic")["runs"]
-
-
-def by_seed(runs: list[dict], key: str, **chosen) -> list[float]:
-    """One figure of all runs with these settings, seed by seed."""
-    return [run[key] for run in runs if all(run[name] == value for name, value in chosen.items())]
-
-
-show.runs(
-    {
-        f"judge's Fréchet distance, {words} flips": {
-            name: by_seed(critics, "frechet", setting=prefix + setting)
-            for name, setting in (("no critic", "no critic"), ("0.2 λ", "0.2"), ("0.8 λ", "0.8"))
-        }
-        for words, prefix in (("with", ""), ("without", "no flips, "))
-    },
-    title="TITLE",
-    alt="ALT",
-)
+judged, taught = (found[label]["runs"] for label in ("+ critic", "+ teacher's features"))
+for key, bound, claimed in (("error", min, 1.08), ("frechet", min, 1.25), ("frechet_snapped", max, 0.96)):
+    ratio = bound(a["test"][key] / b["test"][key] for a, b in zip(judged, taught, strict=True))
+    report(f"{key}, critic over none, {bound.__name__} of three seeds", ratio, claimed=claimed, tolerance=0.01)
 
 # %% [markdown]
-# TEXT on the table and the study.
+# Read the table row by row.
+# **The teacher's features** change nothing that three seeds could not: not squared error, not the shapes, not even the teacher's own Fréchet distance.
+# (On the validation images 4 % more shapes survived, in each of three seeds, which looked like a finding; the test images do not confirm it.)
+# **The critic** costs about 9 % of squared error, and in every seed it makes the Fréchet distance worse.
+# It has one win, also in every seed: once each pixel has the nearest color of the palette, its shapes are the closest to the data.
+# So the critic sharpens shapes, at the price of strange tints.
+# The cheapest improvement of all is no loss: it is the last column, moving pixels to the palette.
+# On photographs both losses are the standard; on these images, with these networks and 1,600 steps, they are not worth their price.
 #
 # ## 7 Two stages: the text is learned by a transformer
 #
@@ -424,6 +410,7 @@ def prior_nll(logits: Tensor, tokens: Tensor, n_cond: int) -> Tensor:
 # %%
 guess("nats of a code text, given another image's caption", ...)  # uniform codes would cost 16 ln 64 = 66.5
 
+
 # %%
 def factors(i: int) -> dict[str, int]:
     """All factors of validation image i, as a caption asks for them."""
@@ -444,13 +431,14 @@ def nats(captions: Tensor) -> float:
     return prior_nll(F.pad(logits, (0, 0, 10, 1)), tokens, 11).mean().item()
 
 
-report("nats of a code text, given its caption", nats(captions), claimed=37.4, tolerance=0.5, unit="nats")
-report("nats of a code text, given no caption", nats(0 * captions), claimed=48.3, tolerance=0.5, unit="nats")
+report("nats of a code text, given its caption", nats(captions), claimed=28.36, tolerance=0.1, unit="nats")
+report("nats of a code text, given no caption", nats(0 * captions), claimed=40.12, tolerance=0.1, unit="nats")
 wrong = nats(captions.roll(1, 0))
-report("nats of a code text, given another image's caption", wrong, claimed=76, tolerance=1.5, unit="nats")
+report("nats of a code text, given another image's caption", wrong, claimed=73.2, tolerance=0.4, unit="nats")
 
 # %% [markdown]
-# A caption is worth ten nats, and a wrong caption is worse than none, by much: it costs more than uniform guessing.
+# A caption is worth twelve nats.
+# A wrong caption is far worse than none: it costs more than uniform guessing, 66.5 nats.
 #
 # These are nats of *this tokenizer's texts*, not of images.
 # If $f$ merges letters of the alphabet, the new texts are cheaper, and they say less:
@@ -522,7 +510,7 @@ different = (mine != library.flatten(1)).sum().item()
 report("codes that differ from the library's sampler", different, claimed=0, tolerance=0, exact=True)
 
 # %% [markdown]
-# Now ask for digit, hue, and slant, with the captions of the first twelve validation images.
+# Now ask for digit, hue, and slant, with the captions of the first ten validation images.
 # The judge reads every sample, and what it reads differently is crossed out. Move the slider.
 
 
@@ -534,29 +522,53 @@ def drawn(captions: list[str], w: float, n: int) -> dict[str, tuple[Tensor, Tens
         x = unscale(tokenizer.decode(prior.sample(len(words), words, guidance=w, rng=seed(0))), 4)
     read, rows = judge.read(x), {}
     for k, caption in enumerate(captions):
-        rows[caption] = x[k * n : (k + 1) * n], torch.stack(
-            [read[name][k * n : (k + 1) * n] == value for name, value in parse(caption).items()]
-        ).all(0)
+        own = slice(k * n, (k + 1) * n)
+        rows[caption] = x[own], torch.stack([read[name][own] == v for name, v in parse(caption).items()]).all(0)
     return rows
 
 
-wishes = [describe({name: factors(i)[name] for name in ("digit", "hue", "slant")}) for i in range(12)]
+wishes = [describe({name: factors(i)[name] for name in ("digit", "hue", "slant")}) for i in range(10)]
 lesson17.guided({w: drawn(wishes, w, 4) for w in range(budget(smoke=2, quick=7, full=9))}, levels=4, start=1)
 
 # %% [markdown]
-# How much is enough? The recorded study draws 300 full captions at each $w$, with three trained priors (`python studies/captions.py`).
+# How much is enough? The recorded study draws 300 full captions at each $w$, from three trained priors (`python studies/captions.py`).
 
 # %%
 study = recorded_study("captions")["runs"]
-strengths, keys = (0, 1, 2, 4, 8), ("digit", "hue", "slant", "all", "frechet", "coverage")
-mean = {key: [sum(by_seed(study, key, what="guidance", w=w)) / 3 for w in strengths] for key in keys}
+
+
+def average(key: str, **chosen) -> float:
+    """The mean of one figure over all runs with these settings."""
+    values = [run[key] for run in study if all(run.get(name) == value for name, value in chosen.items())]
+    return sum(values) / len(values)
+
+
+keys = ("digit", "hue", "slant", "serif", "all", "frechet", "coverage")
+guidance = {w: {key: average(key, what="guidance", w=w) for key in keys} for w in (0, 1, 2, 4, 8)}
 show.table(
-    ["w", "digit", "hue", "slant", "all three", "judge's Fréchet", "coverage"],
-    [[str(w), *(f"{mean[key][k]:.{0 if key == 'frechet' else 2}f}" for key in keys)] for k, w in enumerate(strengths)],
+    ["w", "digit", "hue", "slant", "serif", "digit, hue, slant", "Fréchet", "coverage"],
+    [[str(w), *(f"{row[key]:.{0 if key == 'frechet' else 2}f}" for key in keys)] for w, row in guidance.items()],
 )
 
+# %%
+show.curves(
+    {key.replace("all", "digit, hue, slant"): [(w, row[key]) for w, row in guidance.items()]
+     for key in ("digit", "slant", "serif", "all")},
+    xlabel="guidance w", ylabel="share as asked for", ylim=(0, 1.05),
+    title="Obedience is highest near w = 4",
+    alt="Share of samples as asked for against w: digit, slant, and all three rise from chance at w = 0 to their highest "
+    "values at w = 4 and fall a little at 8; serif stays below three quarters.",
+)  # fmt: skip
+report("digit, hue, and slant as asked for, w of 1", guidance[1]["all"], claimed=0.62, tolerance=0.005)
+report("digit, hue, and slant as asked for, w of 4", guidance[4]["all"], claimed=0.868, tolerance=0.005)
+report("Fréchet distance, w of 2", guidance[2]["frechet"], claimed=93.5, tolerance=0.5)
+report("Fréchet distance, w of 4", guidance[4]["frechet"], claimed=129, tolerance=0.5)
+
 # %% [markdown]
-# STUDY TEXT
+# The best $w$ depends on who asks.
+# For obedience it is 4; for likeness to the data, in the judge's Fréchet distance, it is 2, in all three seeds.
+# (Compare these distances within the table only: 300 samples give larger ones than 1,000.)
+# "Serif" is obeyed in three cases of four at best, and here the judge is part of the problem: on real images it reads the style right in 91 of 100.
 #
 # **Put a caption together.** The menus choose the words; "any" leaves a factor open.
 
@@ -582,7 +594,6 @@ for w, claimed in ((1, 0.0), (3, 0.245)):
     joint = fit**w / (fit**w).sum()
     first = fit.sum(1) ** w / (fit.sum(1) ** w).sum()  # p(c | first code) averages over the second
     steps = first[:, None] * fit**w / (fit**w).sum(1, keepdim=True)
-    print(f"w = {w}: joint {joint.flatten().numpy().round(3)}, steps {steps.flatten().numpy().round(3)}")
     report(f"total variation, w is {w}", (joint - steps).abs().sum().item() / 2, claimed=claimed, tolerance=0.0005)
 
 # %% [markdown]
@@ -595,19 +606,20 @@ for w, claimed in ((1, 0.0), (3, 0.245)):
 # %%
 show.curves(
     {
-        f"{who}'s hue, w = {w}": [
-            (4 * r, sum(by_seed(study, who, what="completion", factor="hue", rows=r, w=w)) / 3) for r in range(4)
-        ]
+        f"{who}'s hue, w = {w}": [(4 * r, average(who, what="completion", factor="hue", rows=r, w=w)) for r in range(4)]
         for who, w in (("caption", 1), ("caption", 3), ("image", 1))
     },
     xlabel="codes that are given, of 16",
-    ylabel="share of images",
-    title="TITLE",
-    alt="ALT",
-)
+    ylabel="share of images", ylim=(0, 1.05),
+    title="After two rows the image outvotes the caption",
+    alt="Share of completions in the caption's hue and in the image's hue against the codes that are given. At w = 1 the "
+    "caption wins with four codes given, 60 % of the images, and loses with eight, 11 %; guidance of 3 moves its curve "
+    "up, to 82 % and 30 %.",
+)  # fmt: skip
 
 # %% [markdown]
-# COMPLETION TEXT
+# One row of codes leaves the decision open, two rows settle it: the prefix has shown its hue, and codes that change it are rare in the data.
+# Guidance buys back less than one row. (Means of three priors, 200 images each.)
 #
 # ## 9 Larger than trained
 #
@@ -622,12 +634,10 @@ show.curves(
 
 # %%
 walls = recorded_study("walls")["runs"][0]
-strips = [COLORS[torch.tensor([[int(c) for c in row] for row in one])] for one in walls["walls"][:1] + walls["strips"][:3]]
-large = torch.stack(strips).movedim(-1, 1).repeat_interleave(4, 2).repeat_interleave(4, 3)
-show.grid(
-    large, levels=4, cols=1, rows=["a wall", *["drawn"] * 3],
+lesson17.strips(
+    {"a wall": walls["walls"][0], **{f"drawn, {k}": walls["strips"][k - 1] for k in (1, 2)}}, COLORS,
     title="Twenty columns of codes, drawn through a window of four",
-    alt="A wall of blue digits, and three drawn strips: rows of strokes like those of digits, few of them legible, each "
+    alt="A wall of blue digits, and two drawn strips: rows of strokes like those of digits, few of them legible, each "
     "strip mostly in one hue.",
 )  # fmt: skip
 show.curves(
@@ -653,41 +663,41 @@ report("share with one hue, 19 columns apart", walls["agreement"]["sliding windo
 # The study has one of equal size, data, and steps.
 
 # %%
-passes = (1, 2, 4, 8, 16)
 show.curves(
-    {
-        key: (passes, [sum(by_seed(study, key, what="masked", passes=n)) / 3 for n in passes])
-        for key in ("digit", "hue", "slant", "all")
-    },
-    baselines={"all, raster order": mean["all"][1]},
+    {words: [(n, average(key, what="masked", passes=n)) for n in (1, 2, 4, 8, 16)]
+     for words, key in (("digit", "digit"), ("digit, hue, slant", "all"))},
+    baselines={"digit, hue, slant, raster, w = 1": guidance[1]["all"]},
     xlabel="passes", ylabel="share as asked for", ylim=(0, 1.05),
-    title="TITLE",
-    alt="ALT",
+    title="Four passes obey better than sixteen raster steps",
+    alt="Share of samples as asked for against passes of the masked model: digit, hue, and slant together rise from 70 % in "
+    "one pass to 84 % in sixteen; the raster model without guidance has 62 %.",
 )  # fmt: skip
+report("four passes, digit, hue, and slant", average("all", what="masked", passes=4), claimed=0.783, tolerance=0.005)
 
 # %% [markdown]
-# MASKED TEXT
+# Even one pass, in which no code knows the others, obeys in 70 of 100 samples, and sixteen passes beat the unguided raster model by far.
+# The comparison is equal in size, data, and steps, but it rests on one masked run, and keeping the surest codes is no exact draw from a model: it favors typical codes, as guidance does.
 #
 # ## 11 Break it
 #
-# **The first thing that goes wrong.**
-# Images lie in $[-1, 1]$, so a tanh at the end of the decoder looks natural.
-# But most pixels are black, exactly -1, and a tanh gets there only by saturating, where its gradient vanishes.
-# The recorded study has four starts, with and without tanh, with and without the 100 steps that the codebook waits (`python studies/tokenizer_start.py`).
+# **A critic from the first step.**
+# The critic of section 5 waited for 340 steps. Start it at once, with the same weights, batches, and rates:
 
 # %%
-starts = recorded_study("tokenizer_start")["runs"]
+steps = budget(smoke=2, quick=120, full=120)
+runs = {f"critic {name}": played(steps, begin) for name, begin in (("from the first step", 0), ("never", steps))}
 show.curves(
-    {run["setting"]: run["curve"] for run in starts},
-    ylabel="squared error of a batch",
-    title="TITLE",
-    alt="ALT",
-)
-for run in starts:
-    print(f"{run['setting']}: squared error {run['error']:.3f}, perplexity {run['perplexity']:.1f}")
+    {name: list(enumerate(losses["rec"])) for name, (_, _, losses) in runs.items()},
+    ylabel="reconstruction loss of a batch", ylim=(0, 1),
+    title="Gray mush is easy to tell from data, and pushing it does not help",
+    alt="The reconstruction loss over 120 steps falls more slowly when the critic plays from the first step.",
+)  # fmt: skip
+first, never = ((rebuilt(tokenizer) - x).square().mean().item() for tokenizer, _, _ in runs.values())
+report("squared error, critic from the first step over never", first / never, claimed=1.08, tolerance=0.05)
 
 # %% [markdown]
-# TANH TEXT
+# The steps cost twice as much, and the tokenizer is about 8 % worse (three seeds: 6 to 10 %).
+# How would you notice? $\\lambda$ is large and jumps, because the critic's gradient at the last layer means nothing yet.
 #
 # **The quietest fault.**
 # Write `loss.backward()` in exercise 2, without `inputs`.
@@ -723,21 +733,13 @@ report("it is at least a quarter as long", int(leaked > 0.25 * right), claimed=1
 #
 # <details><summary>Answer</summary>No. By (17.0) the best drawing is the mean of all images with this code. The code does not say where the flips are, so the mean has a hundredth of a flip everywhere, which is almost black.</details>
 #
-# 2. The critic's last layer is multiplied by 1,000. What happens to the weights of the autoencoder?
-#
-# <details><summary>Answer</summary>Almost nothing, by (17.1): the critic's gradient is 1,000 times as long, and λ a thousandth. Only δ matters a little less. The critic itself is another matter: its hinge loss stops pushing beyond scores of 1 and -1.</details>
-#
-# 3. A colleague reports that her tokenizer's prior reaches 30 nats per image, yours 37. Is hers better?
+# 2. A colleague reports that her tokenizer's prior reaches 20 nats per image, yours 28. Is hers better?
 #
 # <details><summary>Answer</summary>The numbers cannot be compared, (17.5): her texts may say less. Compare what both draw, with a judge that trained neither, or the sums of a rate and a distortion where there is a likelihood.</details>
 #
-# 4. The judge and the teacher are the same network. Which figure of section 6 can you no longer believe?
+# 3. At w = 8 obedience falls again. Why can asking louder be obeyed less?
 #
-# <details><summary>Answer</summary>The Fréchet distance of the tokenizer that was trained in the teacher's features: it was made to look good exactly there. The teacher's own figure improves more than the judge's.</details>
-#
-# 5. At w = 8 obedience falls again. Why can asking louder be obeyed less?
-#
-# <details><summary>Answer</summary>The steps prefer codes that are much more likely with the caption than without, even if they are rare in both. Such codes lead to texts that the network has never seen, and after them its predictions mean little.</details>
+# <details><summary>Answer</summary>The steps prefer codes that are much more likely with the caption than without, even if they are rare in both. Such codes can lead to texts that the network has never seen, and after them its predictions mean little.</details>
 
 # %% [markdown]
 # ## Take-aways
@@ -747,14 +749,14 @@ report("it is at least a quarter as long", int(leaked > 0.25 * right), claimed=1
 # - Two stages: a tokenizer turns images into short texts, and a transformer learns the texts, given words. The nats belong to the tokenizer.
 # - Guidance trades variety for obedience, step by step. The judge that measures must not be the teacher that trained.
 #
-# **Your turn.** YOURTURN
+# **Your turn.** At w = 4, 87 of 100 full captions are obeyed in digit, hue, and slant. Raise this share to 92, without more training steps: by another w for each place, for instance, or by drawing several texts and keeping the best by (17.2).
 #
 # ## Where next
 #
-# - Esser, Rombach, Ommer, *Taming Transformers for High-Resolution Image Synthesis*, CVPR 2021, arXiv 2012.09841; Ramesh et al., *Zero-Shot Text-to-Image Generation*, ICML 2021, arXiv 2102.12092.
-# - Zhang, Isola, Efros, Shechtman, Wang, *The Unreasonable Effectiveness of Deep Features as a Perceptual Metric*, CVPR 2018, arXiv 1801.03924; Blau, Michaeli, *The Perception-Distortion Tradeoff*, CVPR 2018, arXiv 1711.06077.
+# - The papers at the top, and Ramesh et al., *Zero-Shot Text-to-Image Generation*, ICML 2021, arXiv 2102.12092.
+# - Blau, Michaeli, *The Perception-Distortion Tradeoff*, CVPR 2018, arXiv 1711.06077.
 # - Isola, Zhu, Zhou, Efros, *Image-to-Image Translation with Conditional Adversarial Networks*, CVPR 2017, arXiv 1611.07004, for critics of patches.
-# - Ho, Salimans, *Classifier-Free Diffusion Guidance*, 2022, arXiv 2207.12598; Gafni et al., *Make-A-Scene*, ECCV 2022, arXiv 2203.13131, for guidance over codes.
+# - Gafni et al., *Make-A-Scene*, ECCV 2022, arXiv 2203.13131, for guidance over codes.
 # - Chang, Zhang, Jiang, Liu, Freeman, *MaskGIT: Masked Generative Image Transformer*, CVPR 2022, arXiv 2202.04200; Yu et al., *Scaling Autoregressive Models for Content-Rich Text-to-Image Generation* (Parti), 2022, arXiv 2206.10789.
 # - Mentzer, Minnen, Agustsson, Tschannen, *Finite Scalar Quantization: VQ-VAE Made Simple*, ICLR 2024, arXiv 2309.15505.
 # - Tian et al., *Visual Autoregressive Modeling*, NeurIPS 2024, arXiv 2404.02905; Sun et al., *Autoregressive Model Beats Diffusion: Llama for Scalable Image Generation* (LlamaGen), 2024, arXiv 2406.06525.

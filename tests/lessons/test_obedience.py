@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from garm_course.datasets.captions import FACTORS
-from garm_course.lessons.lesson17.obedience import Sheet, caption_box, gray_pixels_figure, guided
+from garm_course.lessons.lesson17.obedience import Sheet, caption_box, gray_pixels_figure, guided, strips_figure
 from garm_course.show import png
 
 
@@ -76,3 +76,10 @@ def test_only_pixels_between_the_colors_are_left_in_the_third_row():
     assert len(shown) == 3
     white = (shown[2] == 1).all(2)
     assert white.tolist() == [[True, False], [True, True]]
+
+
+def test_a_strip_has_the_colors_of_its_digits():
+    colors = torch.tensor([[0, 0, 0], [3, 0, 0], [0, 1, 3]])
+    fig = strips_figure({"one": ["012", "200"]}, colors, title="strips")
+    [image] = [ax.images[0].get_array() for ax in fig.axes]
+    assert torch.equal(torch.tensor(image) * 3, colors[torch.tensor([[0, 1, 2], [2, 0, 0]])].double())

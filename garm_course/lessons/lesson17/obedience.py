@@ -208,3 +208,37 @@ def gray_pixels_figure(originals, reconstructions, palette_levels, *, levels, ti
                 ax.set(xticks=[], yticks=[])
                 ax.spines[:].set(visible=True, color="#D0D0D0", linewidth=0.6)
     return fig
+
+
+def strips(rows, palette_levels, *, alt, title):
+    """Show long strips under each other, as a study keeps them.
+
+    Args:
+        rows: mapping from a name to a strip: rows of digits, each the place of a pixel's color in the palette.
+        palette_levels: whole numbers (P, 3), the colors.
+        alt: alternative text, also the caption.
+        title: the finding.
+    """
+    show_figure(strips_figure(rows, palette_levels, title=title), alt)
+
+
+def strips_figure(rows, palette_levels, *, title):
+    """The figure that `strips` shows; arguments as there."""
+    known = as_array(palette_levels)
+    images = [known[[[int(place) for place in line] for line in strip]] / known.max() for strip in rows.values()]
+    left, gap = 0.85, 0.08
+    wide = WIDTH - left - 0.1
+    high = [wide * len(image) / image.shape[1] for image in images]
+    with style():
+        words = wrap(title, WIDTH - 0.2, TITLE, "bold")
+        top = 0.2 + 0.22 * (1 + words.count("\n"))
+        tall = top + sum(high) + gap * len(high) + 0.05
+        fig = new_figure(WIDTH, tall)
+        fig.text(0.1 / WIDTH, 1 - 0.08 / tall, words, fontsize=TITLE, fontweight="bold", va="top")
+        for name, image, side in zip(rows, images, high, strict=True):
+            fig.text(0.1 / WIDTH, 1 - (top + side / 2) / tall, name, fontsize=LABEL - 1.5, va="center")
+            ax = fig.add_axes((left / WIDTH, 1 - (top + side) / tall, wide / WIDTH, side / tall))
+            ax.imshow(image, vmin=0, vmax=1, aspect="auto")
+            ax.set(xticks=[], yticks=[])
+            top += side + gap
+    return fig
