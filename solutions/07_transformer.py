@@ -377,7 +377,9 @@ class Block(nn.Module):
 class MyTransformer(SequenceModel):
     """A small transformer over characters that runs on self_attention; position t reads the characters before it."""
 
-    def __init__(self, length: int, levels: int, *, block: type = Block, layers: int = 2, heads: int = 2, taps: int = 3):
+    def __init__(
+        self, length: int, levels: int, *, block: type = Block, layers: int = 2, heads: int = 2, taps: int = 3
+    ):
         super().__init__((length,), levels)
         self.embed = nn.Embedding(levels + 1, WIDTH)  # one more: the beginning
         self.taps = nn.Parameter(torch.zeros(taps, WIDTH))

@@ -567,7 +567,7 @@ show.grid(
     cols=3,
     rows=3,
     title="One first frame, eight directions: frame 3 of each",
-    alt="A three by three grid: in the middle the first frame of a clip, around it the third frames that were drawn for "
+    alt="A three by three grid: in the middle the first frame of a clip, around it the third frames, drawn for "
     "the eight directions; in each the digit has moved to the side that was asked for.",
 )
 
