@@ -20,7 +20,7 @@ SCORES = torch.randn(400, generator=GENERATOR) - 2.0 * MEMBER
 
 @pytest.fixture(scope="module")
 def attack():
-    return Thresholds({"noise": torch.randn(400, generator=GENERATOR), "score": SCORES}, MEMBER, 1.0, 1e-3)
+    return Thresholds({"noise": torch.randn(400, generator=GENERATOR), "score": SCORES}, MEMBER, 1.0, 1e-3, (-4.0, 4.0))
 
 
 def test_the_rates_at_a_threshold_are_those_that_one_counts(attack):
@@ -40,7 +40,7 @@ def test_the_first_threshold_accuses_at_most_one_in_a_hundred(attack):
 
 def test_an_attack_without_members_is_refused():
     with pytest.raises(ValueError, match="for members and for others"):
-        Thresholds({"score": SCORES}, torch.ones(400, dtype=torch.bool), 1.0, 1e-3)
+        Thresholds({"score": SCORES}, torch.ones(400, dtype=torch.bool), 1.0, 1e-3, (-4.0, 4.0))
 
 
 def test_the_caption_of_a_watermark_counts_the_images_beyond_the_alarm():

@@ -20,7 +20,7 @@ from garm_course.show.sliders import Dial, slide
 LOWEST = 1e-3  # false positive rate at which the logarithmic axis begins
 
 
-def thresholds(scores, member, *, epsilon, delta, threshold=None):
+def thresholds(scores, member, *, epsilon, delta, ends, threshold=None):
     """Show an attack at one threshold, its curve on logarithmic axes, and the bound of privacy, with a slider.
 
     Without ipywidgets, and on a printed page, the first view stands by itself.
@@ -30,9 +30,10 @@ def thresholds(scores, member, *, epsilon, delta, threshold=None):
         member: BoolTensor (N,), True for what was in the training data.
         epsilon: of the promise that is drawn, above 0.
         delta: of that promise, in (0, 1).
+        ends: (low, high) of the slider and the histograms; scores beyond are counted in the last bars.
         threshold: of the first view; None for the one with at most 1 % false positives.
     """
-    view = Thresholds(scores, member, epsilon, delta)
+    view = Thresholds(scores, member, epsilon, delta, ends)
     dial = Dial("threshold", float(view.default if threshold is None else threshold), view.low, view.high, view.step)
     slide("thresholds", view.figure, view.caption, [dial])
 
@@ -48,7 +49,7 @@ class Thresholds:
         step: of the slider.
     """
 
-    def __init__(self, scores, member, epsilon, delta):
+    def __init__(self, scores, member, epsilon, delta, ends):
         member = as_array(member).astype(bool)
         self.scores = {
             name: (np.sort(as_array(s)[member]), np.sort(as_array(s)[~member])) for name, s in scores.items()
@@ -59,9 +60,8 @@ class Thresholds:
         self.epsilon, self.delta = epsilon, delta
         members, others = self.scores[self.name]
         self.default = others[int(0.01 * len(others))]
-        ends = np.quantile(np.concatenate([members, others]), [0.01, 0.99])
-        self.low, self.high = (round(float(end), 1) for end in ends)
-        self.step = max(round((self.high - self.low) / 100, 1), 0.1)
+        self.low, self.high = map(float, ends)
+        self.step = (self.high - self.low) / 100
         self.default = min(max(self.default, self.low), self.high)
 
     def rates(self, threshold):
