@@ -232,7 +232,8 @@ def test_unknown_names_are_answered_with_the_nearest_and_the_list():
     ):
         find("gated_pixelcn", "digits")
     with pytest.raises(
-        ValueError, match=r"no data set 'digit'; did you mean 'digits'\? known: bars_and_stripes, digits"
+        ValueError,
+        match=r"no data set 'digit'; did you mean 'digits'\? known: bars_and_stripes, colored_glyphs, digits",
     ):
         find("gated_pixelcnn", "digit")
     with pytest.raises(ValueError, match=r"no data set 'zzz'; known: "):
