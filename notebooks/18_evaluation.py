@@ -226,8 +226,8 @@ show.curves(
     xlabel="1000 / n",
     ylabel="Fréchet distance",
     title="The Fréchet distance grows with 1/n: compare equal n only",
-    alt="Fréchet distance against 1000 / n, from 400 to 50 images: three rising lines. Data and data rise from about 12 "
-    "to about 97, the DCGAN from 14 to 90, and the MADE from 42 to 130.",
+    alt="Fréchet distance against 1000 / n, from 400 to 50 images: three rising lines. Data and data rise from about "
+    "12 to about 97, the DCGAN from 14 to 90, and the MADE from 42 to 130.",
 )
 report("FD of data and data, 100 images each", lines["data and data"][-2][1], claimed=47, tolerance=2)
 report(
@@ -531,8 +531,8 @@ lesson18.scoreboard(
     ranked=FILES,
     large=[*shares, "inception score"],
     title="No model is best by every metric, and no metric objects to the memorizer",
-    alt="Ten metrics of seven models, four impostors and held-out data. The gated PixelCNN has the best NLL and recall, "
-    "the DCGAN the best FD, KD, precision, coverage, inception score and C2ST in features, the MADE the lowest cost "
+    alt="Ten metrics of seven models, four impostors and held-out data. The gated PixelCNN has the best NLL and "
+    "recall, the DCGAN the best FD, KD, precision, coverage, inception score and C2ST in features, the MADE the lowest cost "
     "and the best C2ST in pixels. The memorizer's values are those of held-out data.",
 )
 
