@@ -48,7 +48,7 @@ def table(study, key):
 def test_membership(script):
     module, kept = script("membership"), recorded_study("membership-digits")
     module.FIT["batch_size"] = 8
-    made = json.loads(json.dumps(module.study(1, 2, (2,))))
+    made = json.loads(json.dumps(module.study(1, 4, (2,))))
     made["runs"][0] = {key: made["runs"][0][key] for key in kept["runs"][0]}  # of the longest training all scores
     alike(made, kept)
     assert kept["shadows"] == 12
