@@ -58,7 +58,7 @@ class Thresholds:
             raise ValueError("expected scores of at least one attack, for members and for others")
         self.name = list(self.scores)[-1]
         self.epsilon, self.delta = epsilon, delta
-        members, others = self.scores[self.name]
+        others = self.scores[self.name][1]
         self.default = others[int(0.01 * len(others))]
         self.low, self.high = map(float, ends)
         self.step = (self.high - self.low) / 100
