@@ -16,6 +16,7 @@ def flicker(v: Tensor) -> Tensor:
         ValueError: for what are no clips of at least two frames.
 
     Example:
+        >>> import torch
         >>> flicker(torch.tensor([0, 4, 1]).reshape(1, 3, 1, 1))
         tensor([3.5000])
     """

@@ -84,9 +84,9 @@ def test_fetch_of_several_goes_on_after_a_failure(garm, monkeypatch, tmp_path):
     code, out, err = garm("fetch", "all")
     assert code == 2
     assert out.count("(yours)") == 3 * 4
-    assert out.count("included\n") == 9
+    assert out.count("included\n") == 10
     assert (
-        err == "garm: error: 4 of 16 could not be fetched: binarized_mnist, cifar10, fashion_mnist, tinyshakespeare\n"
+        err == "garm: error: 4 of 17 could not be fetched: binarized_mnist, cifar10, fashion_mnist, tinyshakespeare\n"
     )
 
 

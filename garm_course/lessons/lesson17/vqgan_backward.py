@@ -73,20 +73,20 @@ class _Distance(nn.Module):
 
 
 def _filled(network: nn.Module, seed: int, dtype: torch.dtype, earlier: bool) -> nn.Module:
-    for k, weight in enumerate(network.to(dtype).parameters()):
+    for k, weight in enumerate(network.to_empty(device="cpu").to(dtype).parameters()):
         weight.data = random(*weight.shape, seed=seed + k).to(dtype)
         weight.grad = random(*weight.shape, seed=seed + 10 + k).to(dtype) if earlier and weight.requires_grad else None
     return network
 
 
 def _parts(dtype: torch.dtype = torch.float64, earlier: bool = False, scale: float = 1.0) -> tuple:
-    """Autoencoder, critic and distance; `earlier`: with gradients of an earlier step."""
-    critic = nn.Sequential(nn.Conv2d(3, 4, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 1))
+    """Autoencoder, critic and distance; `earlier`: with gradients of an earlier step. Nothing is drawn for them."""
+    with torch.device("meta"):
+        critic = nn.Sequential(nn.Conv2d(3, 4, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 1))
+        autoencoder, distance = _Autoencoder(), _Distance()
     _filled(critic, 60, dtype, earlier)
     critic[-1].weight.data *= scale
-    return (
-        _filled(_Autoencoder(), 30, dtype, earlier), critic.eval(), _filled(_Distance(), 90, dtype, earlier)
-    )  # fmt: skip
+    return _filled(autoencoder, 30, dtype, earlier), critic.eval(), _filled(distance, 90, dtype, earlier)
 
 
 def _read(answer: Callable, *args: object) -> object:

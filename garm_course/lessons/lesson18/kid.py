@@ -11,6 +11,11 @@ from garm_course.exercises.numbers import random
 from garm_course.exercises.registry import Exercise, Speed, same
 
 
+def kid(x: Tensor, y: Tensor) -> float:
+    """The course's own, under the name of the exercise."""
+    return kernel_distance(x, y)
+
+
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
@@ -69,7 +74,7 @@ ONE = random(5, 1, seed=3), random(5, 1, seed=4) + 1
 EXERCISE = Exercise(
     name="kid",
     lesson="18",
-    reference=kernel_distance,
+    reference=kid,
     rule="Mean kernel of pairs i ≠ j of x, plus the same of y, minus twice the mean over all pairs of x with y; a "
     "Python number, as .item() makes it.",
     rtol=1e-4,
