@@ -120,7 +120,7 @@ report("pixels of 784 between the colors, squared error", mixed, claimed=97, tol
 # Let $s(x)$ be the code of image $x$, and $\hat x(s)$ what the decoder draws.
 # Many images share a code. Among all drawings, the mean of these images has the smallest squared error:
 #
-# $$\hat x^*(s) = \mathbb E[x \mid s], \qquad \mathbb E\,\lVert x - \hat x^*(s(x))\rVert^2 = \mathbb E\,\big[\operatorname{Var}(x \mid s)\big] \tag{17.0}$$
+# $$\hat x^*(s) = \mathbb E[x \mid s], \qquad \mathbb E\,\lVert x - \hat x^*(s(x))\rVert^2 = \mathbb E\,\big[\operatorname{Var}(x \mid s)\big]$$
 #
 # A *sharp* drawing, one of the images that share the code, has twice this error.
 # Take the crudest code, digit and hue:
@@ -155,7 +155,7 @@ report("a sharp drawing's error over the mean's", errors["sharp"] / errors["mean
 # Take two shapes that are hard to tell apart, each equally likely, and compare two drawings: their mean, and a sharp guess at one of them.
 
 # %%
-guess("error of the mean over a sharp guess's, in features", ...)  # in pixels it is 0.5, by (17.0)
+guess("error of the mean over a sharp guess's, in features", ...)  # in pixels it is 0.5, by section 2
 
 # %%
 teacher = load_pretrained("teacher-colored_glyphs").requires_grad_(False)
@@ -433,15 +433,6 @@ report("nats of a code text, given another image's caption", wrong, claimed=73.2
 # A caption is worth twelve nats.
 # A wrong caption is far worse than none: it costs more than uniform guessing, 66.5 nats.
 #
-# These are nats of *this tokenizer's texts*, not of images.
-# If $f$ merges letters of the alphabet, the new texts are cheaper, and they say less:
-#
-# $$H(f(s)) \le H(s) \le N \ln K, \qquad \mathbb E[-\ln p(s)] \ge H(s) \tag{17.5}$$
-#
-# An alphabet of one letter costs zero nats, and draws the same image every time.
-# So never compare this score with that of another tokenizer, or with the nats per image of lesson 04.
-# A VQGAN has no likelihood of pixels at all: its decoder draws one image, with no distribution around it.
-#
 # ## 8 Guidance: asking louder
 #
 # The model was trained to draw what a caption *allows*. We may want what the caption *asks for*, even at a price.
@@ -564,6 +555,16 @@ lesson17.caption_box(
 )  # fmt: skip
 
 # %% [markdown]
+# **What the nats are not.**
+# The scores of section 7 are nats of *this tokenizer's texts*, not of images.
+# If $f$ merges letters of the alphabet, the new texts are cheaper, and they say less:
+#
+# $$H(f(s)) \le H(s) \le N \ln K, \qquad \mathbb E[-\ln p(s)] \ge H(s) \tag{17.5}$$
+#
+# An alphabet of one letter costs zero nats, and draws the same image every time.
+# So never compare this score with that of another tokenizer, or with the nats per image of lesson 04.
+# A VQGAN has no likelihood of pixels at all: its decoder draws one image, with no distribution around it.
+#
 # **What does guidance sample from?**
 # One would like the *guided joint*: whole texts, weighted by how well they fit the caption.
 # The sampler multiplies guided *steps* instead, and that is another distribution:
@@ -715,7 +716,7 @@ report("it is at least a quarter as long", int(leaked > 0.25 * right), claimed=1
 #
 # 1. Your tokenizer is trained by squared error, and its reconstructions have no flipped pixels although every original has about eight. Is that a bug?
 #
-# <details><summary>Answer</summary>No. By (17.0) the best drawing is the mean of all images with this code. The code does not say where the flips are, so the mean has a hundredth of a flip everywhere, which is almost black.</details>
+# <details><summary>Answer</summary>No. By section 2 the best drawing is the mean of all images with this code. The code does not say where the flips are, so the mean has a hundredth of a flip everywhere, which is almost black.</details>
 #
 # 2. A colleague reports that her tokenizer's prior reaches 20 nats per image, yours 28. Is hers better?
 #

@@ -32,7 +32,6 @@ def prior(n_codes, grid):
     return model
 
 
-@pytest.mark.equation("17.0")
 def test_squared_error_wants_the_mean_of_all_images_with_the_same_code():
     images = torch.randn(60, 5, generator=rng(), dtype=torch.float64)
     code = torch.randint(4, (60,), generator=rng(1))
