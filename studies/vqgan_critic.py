@@ -1,10 +1,10 @@
-"""Record when a VQGAN's critic begins to pay: `python studies/vqgan_critic.py`, two seeds of each setting, paired.
+"""Record when a VQGAN's critic begins to pay: `python studies/vqgan_critic.py`, three seeds of each setting, paired.
 
 Writes results/studies/vqgan_critic.json, which lesson 17 reads. All go on for equally many steps from the tokenizer
 that comes along, which was trained by squared error and the distance in features: without a critic, or with one at
 several factors of the adaptive weight, on images with flips and on images without. By seed they have the same order of
 the data, and the critics the same start. All are judged on 1,000 validation images of their kind by the judge, who
-trained none of them. About three minutes on one thread.
+trained none of them. About four minutes on one thread.
 """
 
 from functools import cache
@@ -75,4 +75,4 @@ def study(seeds: int, steps: int) -> dict:
 
 
 if __name__ == "__main__":
-    record("vqgan_critic", study, by=["setting"], seeds=2, steps=200)
+    record("vqgan_critic", study, by=["setting"], seeds=3, steps=200)
