@@ -532,8 +532,8 @@ lesson18.scoreboard(
     large=[*shares, "inception score"],
     title="No model is best by every metric, and no metric objects to the memorizer",
     alt="Ten metrics of seven models, four impostors and held-out data. The gated PixelCNN has the best NLL and "
-    "recall, the DCGAN the best FD, KD, precision, coverage, inception score and C2ST in features, the MADE the lowest cost "
-    "and the best C2ST in pixels. The memorizer's values are those of held-out data.",
+    "recall, the DCGAN the best FD, KD, precision, coverage, inception score and C2ST in features, the MADE the "
+    "lowest cost and the best C2ST in pixels. The memorizer's values are those of held-out data.",
 )
 
 # %% [markdown]
