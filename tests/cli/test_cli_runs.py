@@ -275,7 +275,10 @@ def test_every_command_has_help(command):
             ["train", "gated_pixelcn"],
             "did you mean 'gated_pixelcnn'? known: char_transformer, classifier, color_pixelcnnpp,",
         ),
-        (["train", "pixelcnn", "--data", "digts"], "did you mean 'digits'? known: bars_and_stripes, digits, glyphs"),
+        (
+            ["train", "pixelcnn", "--data", "digts"],
+            "did you mean 'digits'? known: bars_and_stripes, colored_glyphs, digits",
+        ),
         (["train", "pixelcnn", "--data", "imagenet"], "no data set 'imagenet'; known: bars_and_stripes"),
         (["train", "pixelcnn", "--data", "glyphs"], "pixelcnn has recipes for: digits"),
         (["train", "pixelcnn", "--budget", "fast"], "choose one of smoke, quick, full"),

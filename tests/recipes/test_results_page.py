@@ -71,6 +71,8 @@ MAIN = {"likelihood": ("validation, nats", "test, nats"),
         "sound": ("validation, nats per note", "test, nats per note"),
         "samples": ("validation, Fréchet", "test, Fréchet"),
         "translation": ("validation, square error", "test, square error"),
+        "factors": ("validation", "test"),
+        "reconstruction": ("validation, Fréchet", "test, Fréchet"),
         "classifier": ("validation", "test")}  # fmt: skip
 
 
@@ -106,7 +108,7 @@ def test_the_figures_of_a_row_are_those_of_its_file(name):
         bound, value, spread = parts(row[column])
         figures, digits = entry[split], row[column].replace(" %", "").split(" ± ")[0]
         assert bound == bool(figures.get("bound"))
-        scale = 100 if kind == "classifier" else 1
+        scale = 100 if kind in ("classifier", "factors") else 1
         assert scale * value == near(scale * KINDS[kind].headline(figures).value, digits)
         assert (spread is None) == (len(entry["seeds"]) == 1)
         if spread is not None:
