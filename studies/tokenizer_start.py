@@ -1,9 +1,10 @@
 """Record how a tokenizer starts: `python studies/tokenizer_start.py`, with and without a tanh, or a warm-up.
 
 Writes results/studies/tokenizer_start.json, which lesson 17 reads. Most pixels of colored glyphs are black, which is
--1: a tanh gets there by saturating, and has no gradient then. A quantizer that counts from the first step on starts its
-codebook on what an untrained encoder says. Four tokenizers with squared error and equal steps, measured on 1,000
-validation images. About half a minute on one thread.
+-1: a tanh can only get there by saturating, where its gradient vanishes. A quantizer that counts from the first step on
+starts its codebook on what an untrained encoder says. Whether either of them stops this tokenizer, which has group
+normalization, is what the study asks: four with squared error and equal steps, measured on 1,000 validation images.
+About half a minute on one thread.
 """
 
 import torch

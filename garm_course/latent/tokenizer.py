@@ -37,8 +37,7 @@ class Tokenizer(nn.Module):
         decay: see `VectorQuantizer`.
         restart: see `VectorQuantizer`.
         warm_up: see `VectorQuantizer`.
-        tanh: squash the output into [-1, 1]. Where most pixels are -1 or 1 that stops training: the gradient vanishes
-            there.
+        tanh: squash the output into [-1, 1]; otherwise it is linear, and clipped by `decode`.
 
     Raises:
         ValueError: for classes, or sizes out of range.
