@@ -50,7 +50,7 @@ MODELS = {
     "conditional_vae": Model("vae", "VAE, given the class", 10),
     "poisson_vae": Model("vae", "VAE with Poisson latents", 10),
     "iwae": Model("vae", "VAE trained as IWAE", 11),
-    "vqvae": Model("latent.vqvae:ConvVQVAE", "VQ-VAE with a PixelCNN prior", 12),  # as recipes train it
+    "vqvae": Model("latent.vqvae:ConvVQVAE", "VQ-VAE", 12),  # as recipes train it
     "two_stage": Model("latent.two_stage:TwoStage", "VQ-VAE with any prior", 12),
     "gan": Model("adversarial.gan:MLPGAN", "GAN", 14),
     "dcgan": Model("adversarial.gan:DCGAN", "DCGAN", 14),

@@ -55,9 +55,9 @@ from garm_course.trust import (
 # %% [markdown]
 # ## 1 The question, in pictures
 #
-# In this lesson the "persons" whose data we must protect are handwritten digits, and a model is a small MADE (lesson 02), trained by the loop below.
+# In this lesson the "people" whose data we must protect are handwritten digits, and a model is a small MADE (lesson 02), trained by the loop below.
 # It draws a batch in a slightly unusual way: every image joins with the same probability, independently of the others, so that 64 are drawn on average.
-# Section 6 needs that.
+# Section 6 needs that: as long as nobody knows who joined a step, the step gives less away.
 
 
 # %%
@@ -110,7 +110,7 @@ show.grid(
     levels=17,
     rows=["sample", "nearest of 100 seen", "nearest of 100 unseen"],
     cols=8,
-    title="Every sample resembles an image of the training set. Is it a copy?",
+    title="Most samples resemble an image of the training set. Are they copies?",
     alt="Eight samples of a network trained for 400 steps on 100 images; below each the most similar of those images, "
     "which most samples resemble closely, and the most similar of 100 images that it never saw, which often fits less "
     "well.",
@@ -129,7 +129,7 @@ show.grid(
 #
 # If samples and fresh images have the same distribution, $A$ is ½ on average and $z$ is nearly standard normal (Mann and Whitney, 1947; the denominator is smaller if there are ties).
 # Copies push $A$ above ½.
-# The step that is *not* allowed is the converse, and three sets whose copying we know show why: fresh images, the training images themselves, and training images in which we replaced 16 of the 64 pixels by random levels.
+# The converse does *not* follow, and three sets whose copying we know show why: fresh images, the training images themselves, and training images in which we replaced 16 of the 64 pixels by random levels.
 
 # %%
 guess("copy test, copies with 16 random pixels", ...)  # if you like: a share between 0 and 1
@@ -155,7 +155,7 @@ show.curves(
     {"share A of the copy test": (steps, shares)},
     baselines={"fresh images": 0.5},
     ylabel="share A",
-    title="A share of one half is a station on the way to copying",
+    title="On its way to copying, the share passes through one half",
     alt=f"Share of the copy test while the network trains: it rises from ≈ {shares[0]:.2f} through one half to ≈ "
     f"{shares[-1]:.2f} after the last step.",
 )
@@ -170,7 +170,7 @@ report("fresh images cost more than at best by", costs[-1] - min(costs), claimed
 # The cost of fresh images is smallest around step 25 and rises from then on: the network is overfitting.
 # Between steps 50 and 100 the share passes ½, and a reader of this test alone would find a perfect model.
 # It is in fact on its way from bad samples to copies.
-# The recorded models of this course, trained on all 1,257 images and stopped in time, stay far below ½:
+# Two recorded models of this course, trained on all 1,257 images, stay below ½, which by itself clears neither of them of copying:
 
 # %%
 everything, test = load("digits", "train").x, load("digits", "test").x[:300]
@@ -182,7 +182,7 @@ held_out = load("digits", "validation").x
 report("copy test, validation images", copy_test(everything, test, held_out).share, claimed=0.543, tolerance=0.001)
 
 # %% [markdown]
-# The last line is a warning about the test set itself: validation and test images were written mostly by different people, so even fresh images need not give exactly ½ here.
+# The last line checks the test on itself: its share of 0.543 has $z \approx 1.6$, so it could still be chance, but validation and test images were written mostly by different people, so even fresh images need not give ½ on average here.
 # Meehan et al. divide the space into cells and run the test in each, so that bad samples of one kind cannot hide copies of another; `copy_test(..., cells=...)` does that.
 #
 # ## 3 Canaries measure memory in bits
@@ -258,21 +258,21 @@ report("exposure after deduplication", once[1:].mean().item(), claimed=4.5, tole
 
 # %% [markdown]
 # Sixteen repeats out of 1,257 images are enough for the best possible rank.
-# Deduplication takes away more than half of the bits, but not all: even one occurrence leaves a trace.
+# After deduplication the canaries of all counts are exposed by about 5 bits (one seed, eight canaries each): far less than eight or sixteen repeats gave, but well above 1.44, and not less than a single occurrence gave before.
 # (The two networks take equally many steps, so the second one, with a sixth fewer images, sees each of them more often.)
 # Overfitting does what repeats do: in the recorded study (`python studies/canaries.py`, three seeds) a canary that is planted once among 800 images is exposed by about 3 bits after 100 steps and by about 8 bits after 300.
-# Exact copies are the easy part; near copies, such as crops and rescans, survive a search for equal images (Lee et al., 2022).
+# Exact copies are the easy part; near copies, such as crops and rescans, survive a search for equal images (Lee et al., 2022, search for near copies in text).
 #
 # ## 4 Was this image in the training data?
 #
-# An attacker who holds an image may ask only that.
+# An attacker who already holds an image may want to know only whether it was in the training data.
 # The simplest attack calls it a member of the training data if it costs less than a threshold.
 # Its *true positive rate* (TPR) is the share of members that it finds, and its *false positive rate* (FPR) the share of others that it accuses.
 # Let $p$ and $q$ be the distributions of whatever the attacker sees, for members and for others. Then for every rule,
 #
 # $$\mathrm{TPR} - \mathrm{FPR} = \sum_{r \in \text{accused}} \big(p(r) - q(r)\big) \;\le\; \sum_{r} \max\big(p(r) - q(r),\, 0\big) = \mathrm{TV}(p, q) \tag{19.3}$$
 #
-# because the best rule accuses exactly where $p > q$.
+# because the best rule accuses exactly where $p > q$; the right side is the total variation distance of $p$ and $q$.
 # To judge an attack at all thresholds at once, one uses the area under the curve of TPR over FPR.
 # It equals the probability that a random member costs less than a random other.
 
@@ -287,7 +287,7 @@ report("exposure after deduplication", once[1:].mean().item(), claimed=4.5, tole
 # Example: `membership_auc(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0, 0.0]))` is `0.5833`: three and a half of six pairs.
 #
 # <details><summary>Hint 1</summary><code>other_nll[None] - member_nll[:, None]</code> has all M x N differences: positive ones count 1, zeros one half.</details>
-# <details><summary>Hint 2</summary><code>.double().mean().item()</code> makes a number of true and false.</details>
+# <details><summary>Hint 2</summary><code>.double().mean().item()</code> turns a tensor of true and false into a number.</details>
 
 
 # %%
@@ -298,7 +298,7 @@ def membership_auc(member_nll: Tensor, other_nll: Tensor) -> float:
 
 
 # %% [markdown]
-# The target is a network that was trained on a random half of the 1,257 images, a little too long, as many models are.
+# The target is a network that was trained on a random half of the 1,257 images, a little too long.
 # We train twelve more networks in the same way on other halves; section 5 needs them.
 
 # %%
@@ -329,7 +329,7 @@ report("TPR of the loss at 1 % FPR", tpr_at_fpr(target[member], target[~member],
 # $$\Lambda = \log \frac{N(\ell;\, \mu_{\text{in}}, \sigma_{\text{in}})}{N(\ell;\, \mu_{\text{out}}, \sigma_{\text{out}})} \tag{19.4}$$
 #
 # Carlini et al. (2022) call this attack LiRA.
-# With six shadows on each side we estimate the means image by image, and pool the standard deviations over all images.
+# With six shadows on each side we estimate the means image by image, and pool the standard deviations over all images. The code returns $-\Lambda$, so that a low score means "member", as with the loss.
 
 # %%
 scores = shadow_scores(shadows, inside[:12], target)
@@ -344,13 +344,13 @@ report("TPR of LiRA at 1 % FPR", tpr_at_fpr(lira[member], lira[~member], 0.01), 
 # ## 6 A promise about all attacks
 #
 # *Differential privacy* bounds every attack, including those that nobody has invented yet.
-# A randomized training $M$ is $(\varepsilon, \delta)$-private if for any two data sets $D, D'$ that differ in one example and any set $S$ of outcomes, $P(M(D) \in S) \le e^{\varepsilon} P(M(D') \in S) + \delta$.
+# A randomized training $M$ is $(\varepsilon, \delta)$-private if for any two data sets $D, D'$ one of which has one example more than the other, and any set $S$ of outcomes, $P(M(D) \in S) \le e^{\varepsilon} P(M(D') \in S) + \delta$.
 # Take for $S$ the outcomes after which an attacker accuses that example.
 # The left side is then the TPR and the right side contains the FPR:
 #
 # $$\mathrm{TPR} \le e^{\varepsilon}\,\mathrm{FPR} + \delta \tag{19.5}$$
 #
-# Our target made no such promise. Move the threshold of LiRA, and compare with what a promise of $\varepsilon = 1$ would have excluded.
+# The same with $D$ and $D'$ exchanged bounds the right end of the curve: $1 - \mathrm{FPR} \le e^{\varepsilon} (1 - \mathrm{TPR}) + \delta$. Our target made no such promise. Move the threshold of LiRA, and compare with what a promise of $\varepsilon = 1$ would have excluded.
 
 # %% tags=["exact"]
 lesson19.thresholds({"loss": target, "LiRA": lira}, member, epsilon=1.0, delta=1e-3, ends=(-20, 20))
@@ -418,7 +418,7 @@ report("exposure after 16 repeats, private", hidden_bits[-1].item(), claimed=4, 
 # Both networks had the same images, starting weights, learning rate, and number of steps, one seed each.
 # (What Adam does with a noisy gradient costs no more privacy: it sees nothing else of the data.)
 # With privacy, the loss barely tells members from others, and a canary that was planted once or twice is hidden as well as one that was never planted.
-# Sixteen repeats still show through. That breaks no promise: the promise is about *one* example, and for sixteen copies of a secret the theory multiplies $\varepsilon$ by sixteen. Deduplicate first.
+# Sixteen repeats still show through. That breaks no promise: the promise is about *one* example, and for sixteen copies of a secret the theory multiplies $\varepsilon$ by sixteen and raises $\delta$ by far more. Deduplicate first.
 #
 # The price is high. What would a model without any network cost?
 
@@ -433,6 +433,7 @@ report("the private network costs more by", results["private"][0] - baseline, cl
 # Computing $\varepsilon$ for many noisy steps on random batches is the job of an *accountant*, and you should not write your own: a wrong one breaks the promise, and nothing shows it.
 # The library's `epsilon` asks the one in Opacus (`pip install 'garm-course[trust]'`).
 # Here is what it says about recorded runs of a network with 32 hidden units, without canaries (`python studies/private_training.py`, three seeds each).
+# (Their $\delta$ of 0.001 is larger than 1/1257, and so too generous for a real promise: it would permit publishing one image in a thousand outright. A serious $\delta$ lies far below $1/n$, and makes $\varepsilon$ larger.)
 # Those with noise 1 on digits share with our live run everything that the accountant looks at: $\sigma = 1$, 250 steps, and the rate 64/1257.
 
 # %%
@@ -457,7 +458,7 @@ show.curves(
         "pixel marginals": recorded_mean("digits, no clip", "marginals"),
     },
     xlabel="epsilon, at delta = 0.001",
-    title="A strong promise costs more than all that the network has learned",
+    title="Up to an epsilon of 4, the private network is worse than pixel marginals",
     alt="Nats per held-out digit against epsilon: 120.7 at epsilon 0.5, 115.1 at 1.2, 110.8 at 3.7, 107.3 at 12.2; "
     "pixel marginals without any promise need 107.9 and the network without a promise 96.5.",
 )
@@ -467,13 +468,13 @@ report("TPR that our live run's promise allows at 1 % FPR", still, claimed=0.39,
 # %% [markdown]
 # Read three things off the table.
 # First, clipping alone leaves the AUC where it was: **clipping is no privacy**.
-# Second, the promise of our run is weak: at 1 % FPR it does not exclude an attack that finds 39 % of the members, while the loss, the only attack that we ran, finds hardly anything.
-# The promise covers the worst data and the best attacker; the attacks show what we managed to find. Publish both, and never one for the other.
+# Second, the promise of our run is weak: at 1 % FPR it does not exclude an attack that finds 39 % of the members, while the loss, the only membership attack that we ran, has an AUC near ½.
+# The promise covers the worst data and the best attacker; the attacks show what we managed to find. Report both, and never pass one off as the other.
 # Third, more data is the way out, with the same 250 steps. At $\varepsilon \approx 1.4$, a network on 1,257 glyphs costs 267 nats, one on 12,000 glyphs 223, and with batches of 256 instead of 64 it is 204, below the 211 nats of the marginals (in two of three seeds), though far from the 179 without a promise.
 #
 # ## 7 What does the model look at?
 #
-# Of an autoregressive model one question has an exact answer: *which pixels surprised it?* By the chain rule the cost of an image is a sum of surprises,
+# For an autoregressive model, one question has an exact answer: *which pixels surprised it?* By the chain rule the cost of an image is a sum of surprises,
 #
 # $$-\log p(x) = \sum_i s_i, \qquad s_i = -\log p(x_i \mid x_{<i}) \tag{19.7}$$
 #
@@ -496,8 +497,8 @@ gap = (surprise(painter, test).flatten(1).sum(1) - costs).abs().max().item()
 report("largest gap between the sum of a map and its cost", gap, claimed=0, tolerance=1e-3, unit="nats")
 
 # %% [markdown]
-# The map says *what* was surprising, exactly.
-# It does not say *which earlier pixels* raised the wrong expectation; for that, as for any network without such a sum, there are only attributions by gradients.
+# The map says *what* was surprising, exactly, for a model that reads the pixels in this order; another order would divide the same kind of sum differently.
+# It does not say *which earlier pixels* raised the wrong expectation; for that, as for any network without such a sum, there are only attributions, and the most common ones use gradients.
 # A gradient at $x$ is a bad one: where the output saturates, the gradient vanishes although the input matters.
 # *Integrated gradients* (Sundararajan et al., 2017) walk from a baseline $x^0$, here blank paper, to $x$:
 #
@@ -553,7 +554,7 @@ report("integrated gradients miss with 64 points", errors[64], claimed=0.04, tol
 
 # %% [markdown]
 # That the numbers add up does not make them *right*: many ways to divide a total add up.
-# So test the map: blank out the pixels that it calls most important, and look whether the classifier fails sooner than with other choices of equally many pixels.
+# So test the map: blank out the pixels that it calls most important, and see whether the classifier fails sooner than with other choices of equally many pixels.
 
 
 # %%
@@ -575,7 +576,7 @@ show.curves(
     xlabel="pixels blanked, of 64",
     ylabel="accuracy",
     ylim=(0, 1),
-    title="Deletion separates a right map from a plausible one",
+    title="Blanking what integrated gradients choose hurts most",
     alt="Accuracy of the classifier against the number of blanked pixels: with integrated gradients it falls below a "
     "tenth at eight pixels, with the darkest pixels or the steepest gradients much later, with random pixels hardly.",
 )
@@ -584,7 +585,7 @@ report("accuracy without 8 pixels, most ink", fall["most ink"][4], claimed=0.49,
 
 # %% [markdown]
 # Two limits remain. The baseline is a choice, and whatever equals it (white paper) gets an attribution of zero, although a *gap* in a stroke may be what tells a 3 from an 8.
-# And a digit with pixels erased is unlike anything that the classifier has seen, so part of every fall is that.
+# A digit with pixels erased is unlike anything that the classifier has seen, so part of every fall is that. The comparison is not quite fair either: integrated gradients use the same blank as the test, know the sign, and pass over white pixels, whose attribution is zero, while the steepest gradients and the random choice spend part of their deletions on pixels that are white already.
 #
 # ## 8 Who made it? A watermark in the draws
 #
@@ -629,11 +630,11 @@ print(f"false alarms: ≈ {single:.2%} of the images one by one, ≈ {together:.
 report("keys with a false alarm, 256 images together", together, claimed=0.34, tolerance=0.2)
 
 # %% [markdown]
-# A single unsigned image practically never raises the alarm.
+# A single unsigned image raises the alarm about once in a thousand times, as it should.
 # But add up the counts of 256 unsigned images under *one* key, and the sum looks like a signature for one key in three.
 # Nothing is wrong with (19.9): it holds for one image and a random key.
 # The images share their white margins, so they meet the same lists again and again, and their counts rise and fall together.
-# **Counts of several images may be added only if each image was signed with a key of its own.**
+# **Do not add the counts of several images under one key as if they were independent; (19.9) allows the sum only if each image has a key of its own.**
 #
 # A signature should also survive some editing. Each changed pixel disturbs two list entries, its own and the next one's:
 
@@ -647,14 +648,14 @@ edited = torch.cat(
 report("recognized after 6 random pixels", (edited >= alarm).double().mean().item(), claimed=0.54, tolerance=0.12)
 
 # %% [markdown]
-# The watermark has a price, too: it changes the distribution, by 7 or 8 nats per image at $\delta = 2$.
+# The watermark has a price, too: it changes the distribution, and at $\delta = 2$ a signed image costs the unsigned model about 8 nats more than an unsigned one.
 # Schemes that let the key choose the random numbers of the draw, instead of changing the logits, leave the distribution as it is on average over keys (Kuditipudi et al., 2023).
-# An attacker with a second model can redraw an image piece by piece until no trace of the key is left; Zhang et al. (2024) argue that this works against every scheme.
-# *Provenance* takes the opposite way: a C2PA manifest is signed by the camera or program that made a file. It proves where a file with a manifest comes from, and says nothing about a file without one.
+# An attacker with a second model can redraw an image piece by piece until no trace of the key is left; Zhang et al. (2024) argue that, under assumptions about that attacker, this works against every scheme.
+# *Provenance* takes the opposite way: a C2PA manifest is signed by the camera or program that made a file. It shows who signed a file with a manifest, and says nothing about a file without one.
 #
 # ## 9 Break it
 #
-# The classic fault in private training is one line: clipping the *mean* gradient of the batch instead of the gradient of each example.
+# The classic fault in private training is one line: clipping the *mean* gradient of the batch to $C$ instead of the gradient of each example, and then adding the same noise $\sigma C \xi / B$ as in (19.6).
 # The loss curve looks normal, and the accountant prints the same $\varepsilon$, because it sees only $\sigma$, the sampling rate, and the number of steps.
 # The tests of sections 3 and 4 may miss it as well. An *audit* of a single step does not.
 # Let the attacker know everything except whether one odd image, pure noise, was in the batch.
@@ -691,8 +692,8 @@ for name, step in (("each image clipped", each_clipped), ("batch clipped", batch
     report(f"TPR of the audit, {name}", tpr, claimed={"batch clipped": 1.0}.get(name, 0.0924), tolerance=0.001)
 
 # %% [markdown]
-# With each image clipped, one image moves the noisy gradient by exactly one standard deviation, as $\sigma = 1$ says.
-# With the batch clipped, a single step betrays it.
+# With each image clipped, one image moves the noisy gradient by at most one standard deviation, as $\sigma = 1$ says; here it is exactly one, because the gradient of the odd image is longer than $C$.
+# With the batch clipped, a single step gives the odd image away.
 # A second classic is quieter: the accountant assumes that every example joins a batch by its own coin, and the training uses shuffled batches of fixed size, as most loaders make them.
 # The printed $\varepsilon$ then belongs to another program, and the true one can be far larger (Chua et al., 2024).
 #
@@ -700,12 +701,12 @@ for name, step in (("each image clipped", each_clipped), ("batch clipped", batch
 #
 # - Neither an attack that fails nor a low share in the copy test bounds anything. Only the promise of section 6 covers attacks that were not run.
 # - That promise covers one example and one training run. Tuning on the same data and several images of one person are not in our $\varepsilon$, and the random numbers of this course are not cryptographic.
-# - Whether the data *may* be used, by law or by consent, no measurement of a model can say. Deleting an image from a disk does not delete it from the weights (Bourtoule et al., 2021).
+# - No measurement of a model can say whether the data *may* be used, by law or by consent. Deleting an image from a disk does not delete it from the weights (Bourtoule et al., 2021).
 # - An attribution explains one number of one network. It does not say that the network is right.
 # - A missing watermark proves nothing about who made an image.
 # - Everything here is measured on small networks and 8 x 8 digits. In large language models memorization *grows* with size, repeats, and the length of the given context (Carlini et al., 2023).
 #
-# **What the article says.** The Chinese article that this course checks calls generation "re-creation, not copying". That can be tested, and it is false for the network of section 1. It also calls the interpretability of autoregressive models limited: *which* pixels are surprising is exact (19.7); what is limited is the *why*.
+# **What the article says.** The Chinese article that this course checks calls generation "re-creation, not copying". That can be tested, and the network of section 1 fails the test: its samples are nearer to the training images than fresh images are in 72% of the pairs. It also calls the interpretability of autoregressive models limited: *which* pixels are surprising is exact (19.7); what is limited is the *why*.
 #
 # ## 11 Check yourself
 #
@@ -733,7 +734,7 @@ for name, step in (("each image clipped", each_clipped), ("batch clipped", batch
 # - Attacks give lower bounds, and the strength of the attacker decides; only a proof gives an upper bound, for exactly the program that was analyzed.
 # - Check explanations and signatures as you check models: delete what the map calls important, and count on images that were never signed.
 #
-# **Your turn.** With the promise of section 6 ($\sigma = 1$, 250 steps, sampling rate 64/1257), bring the cost of fresh images below the 109.5 nats of the pixel marginals. Anything goes that touches the data only through `dp_sgd_grad`.
+# **Your turn.** With the promise of section 6 ($\sigma = 1$, 250 steps, sampling rate 64/1257), bring the cost of fresh images below the roughly 109 nats of the pixel marginals. Anything goes that touches the data only through `dp_sgd_grad`.
 #
 # ## Where next
 #
@@ -742,7 +743,7 @@ for name, step in (("each image clipped", each_clipped), ("batch clipped", batch
 # - Yeom, Giacomelli, Fredrikson, Jha, *Privacy Risk in Machine Learning*, CSF 2018, arXiv 1709.01604; Carlini, Chien, Nasr, Song, Terzis, Tramèr, *Membership Inference Attacks From First Principles*, IEEE S&P 2022, arXiv 2112.03570.
 # - Abadi et al., *Deep Learning with Differential Privacy*, CCS 2016, arXiv 1607.00133; Ponomareva et al., *How to DP-fy ML*, JAIR 2023, arXiv 2303.00654; Gopi, Lee, Wutschitz, *Numerical Composition of Differential Privacy*, NeurIPS 2021, arXiv 2106.02848; Chua et al., *How Private are DP-SGD Implementations?*, ICML 2024, arXiv 2403.17673; Jagielski, Ullman, Oprea, *Auditing Differentially Private Machine Learning*, NeurIPS 2020, arXiv 2006.07709.
 # - Bourtoule et al., *Machine Unlearning*, IEEE S&P 2021, arXiv 1912.03817.
-# - Sundararajan, Taly, Yan, *Axiomatic Attribution for Deep Networks*, ICML 2017, arXiv 1703.01365; Samek et al., *Evaluating the Visualization of What a Deep Neural Network Has Learned*, 2017, arXiv 1509.06321; Adebayo et al., *Sanity Checks for Saliency Maps*, NeurIPS 2018, arXiv 1810.03292.
+# - Sundararajan, Taly, Yan, *Axiomatic Attribution for Deep Networks*, ICML 2017, arXiv 1703.01365; Samek et al., *Evaluating the Visualization of What a Deep Neural Network Has Learned*, IEEE TNNLS 2017, arXiv 1509.06321; Adebayo et al., *Sanity Checks for Saliency Maps*, NeurIPS 2018, arXiv 1810.03292.
 # - Kirchenbauer et al., *A Watermark for Large Language Models*, ICML 2023, arXiv 2301.10226; Kuditipudi, Thickstun, Hashimoto, Liang, *Robust Distortion-free Watermarks for Language Models*, 2023, arXiv 2307.15593; Zhang et al., *Watermarks in the Sand*, ICML 2024, arXiv 2311.04378.
 # - In the library, read [`privacy.py`](../garm_course/trust/privacy.py) and [`watermark.py`](../garm_course/trust/watermark.py).
 

@@ -11,7 +11,6 @@ from garm_course.show.figures import (
     WIDTH,
     as_array,
     new_figure,
-    palette,
     show_figure,
     style,
     wrap,
@@ -74,9 +73,9 @@ class Sheet:
                     ax.set(xticks=[], yticks=[])
                     ax.spines[:].set(visible=True, color="#D0D0D0", linewidth=0.6)
                     if not right[j]:
-                        ax.spines[:].set(color=palette["orange"], linewidth=2.2)
+                        ax.spines[:].set(color="black", linewidth=2.2)
                         size = x.shape[-1]
-                        ax.plot([0, size - 1], [0, size - 1], color=palette["orange"], lw=1.2, ls="-")
+                        ax.plot([0, size - 1], [0, size - 1], color="white", lw=1.4, ls="-")
                         ax.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
         return fig
 
