@@ -32,18 +32,6 @@ def prior(n_codes, grid):
     return model
 
 
-def test_squared_error_wants_the_mean_of_all_images_with_the_same_code():
-    images = torch.randn(60, 5, generator=rng(), dtype=torch.float64)
-    code = torch.randint(4, (60,), generator=rng(1))
-    means = torch.stack([images[code == k].mean(0) for k in range(4)])
-    error = lambda decoded: (images - decoded[code]).square().sum(1).mean()  # noqa: E731
-    variance = sum((images[code == k] - means[k]).square().sum() for k in range(4)) / 60
-    torch.testing.assert_close(error(means), variance)
-    for k in range(20):  # any other decoder is worse by the mean square of its distance from the means
-        shift = 0.1 * torch.randn(4, 5, generator=rng(k), dtype=torch.float64)
-        torch.testing.assert_close(error(means + shift), variance + shift[code].square().sum(1).mean())
-
-
 @pytest.mark.equation("17.1")
 def test_the_weighted_gradients_have_equal_norms_at_the_last_layer_whatever_the_critics_scale():
     x = torch.randn(6, 4, generator=rng(), dtype=torch.float64)
