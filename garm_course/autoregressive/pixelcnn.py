@@ -124,11 +124,13 @@ class PixelCNN(PixelModel):
         """Empty caches for n images of classes y; see `step`."""
         self.check_classes(y, n)
         width = self.shape[2]
-        state = SimpleNamespace(first=ConvCache(self.first, n, width), n=n)
-        state.blocks = [[ConvCache(conv, n, width) for conv in block] for block in self.blocks]
-        state.head = [ConvCache(conv, n, width) for conv in (self.head_in, self.head_out)]
-        state.classes = None if y is None else self.classes(y)  # (n, 2h)
-        return state
+        return SimpleNamespace(
+            n=n,
+            first=ConvCache(self.first, n, width),
+            blocks=[[ConvCache(conv, n, width) for conv in block] for block in self.blocks],
+            head=[ConvCache(conv, n, width) for conv in (self.head_in, self.head_out)],
+            classes=None if y is None else self.classes(y),  # (n, 2h)
+        )
 
     def write_input(self, state, column, color, features):
         """Features of the pixel that was drawn last."""
@@ -276,20 +278,18 @@ class GatedPixelCNN(PixelModel):
         """Empty caches for n images of classes y; see `step`."""
         self.check_classes(y, n)
         width = self.shape[2]
-        state = SimpleNamespace(layers=[], n=n)
-        for layer in self.layers:
-            reach, v_in = layer.reach, layer.vertical.in_channels
-            state.layers.append(
-                SimpleNamespace(
-                    horizontal=ConvCache(layer.horizontal, n, width),
-                    out=ConvCache(layer.out, n, width),
-                    # the rows that the vertical stack still reaches, padded at both ends
-                    rows=self.table.new_zeros(n, v_in, reach + 1, width + 2 * reach),
-                    bias=layer.class_bias(y),
-                )
+        layers = [
+            SimpleNamespace(
+                horizontal=ConvCache(layer.horizontal, n, width),
+                out=ConvCache(layer.out, n, width),
+                # the rows that the vertical stack still reaches, padded at both ends
+                rows=self.table.new_zeros(n, layer.vertical.in_channels, layer.reach + 1, width + 2 * layer.reach),
+                bias=layer.class_bias(y),
             )
-        state.head = [ConvCache(conv, n, width) for conv in (self.head_in, self.head_out)]
-        return state
+            for layer in self.layers
+        ]
+        head = [ConvCache(conv, n, width) for conv in (self.head_in, self.head_out)]
+        return SimpleNamespace(n=n, layers=layers, head=head)
 
     def write_input(self, state, column, color, features):
         """Features of the pixel that was drawn last; the vertical stack takes them when its row is complete."""
