@@ -180,7 +180,8 @@ def measure_training(n: int = 16, length: int = 128, steps: int = 6, repeats: in
 
         return run
 
-    own, nano = steps_of(model, lambda: -model.log_prob(x[:, 1:]).mean() / length), steps_of(other, lambda: other.loss(x))
+    own = steps_of(model, lambda: -model.log_prob(x[:, 1:]).mean() / length)
+    nano = steps_of(other, lambda: other.loss(x))
     own(), nano()
     pairs = [(seconds(own) / steps, seconds(nano) / steps) for _ in range(repeats)]
     return {
