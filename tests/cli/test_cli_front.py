@@ -67,7 +67,19 @@ def raising(error):
 # --- the program -----------------------------------------------------------------------------------------------------
 
 
-COMMANDS = ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "results", "release", "data"]
+COMMANDS = [
+    "lab",
+    "progress",
+    "doctor",
+    "train",
+    "evaluate",
+    "sample",
+    "recipes",
+    "challenge",
+    "results",
+    "release",
+    "data",
+]
 
 
 def test_version_and_help():
