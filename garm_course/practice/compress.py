@@ -118,7 +118,7 @@ def prune(model: nn.Module, share: float) -> nn.Module:
     stays[everywhere.argsort(stable=True)[: int(share * len(everywhere))]] = False
     parts = stays.split([int(used[name].sum()) for name in weights])
     for (name, weight), part in zip(weights.items(), parts, strict=True):
-        weight.mul_(torch.zeros_like(used[name]).masked_scatter(used[name], part))
+        weight.masked_fill_(~torch.zeros_like(used[name]).masked_scatter(used[name], part), 0)
     return smaller
 
 
