@@ -514,7 +514,7 @@ different = (mine != library.flatten(1)).sum().item()
 report("codes that differ from the library's sampler", different, claimed=0, tolerance=0, exact=True)
 
 # %% [markdown]
-# Now ask for digit, hue, and slant, with the captions of the first ten validation images.
+# Now ask for digit, hue, and slant, with the captions of the first eight validation images.
 # The judge reads every sample, and what it reads differently is crossed out. Move the slider.
 
 
@@ -531,7 +531,7 @@ def drawn(captions: list[str], w: float, n: int) -> dict[str, tuple[Tensor, Tens
     return rows
 
 
-wishes = [describe({name: factors(i)[name] for name in ("digit", "hue", "slant")}) for i in range(10)]
+wishes = [describe({name: factors(i)[name] for name in ("digit", "hue", "slant")}) for i in range(8)]
 lesson17.guided({w: drawn(wishes, w, 4) for w in range(budget(smoke=2, quick=7, full=9))}, levels=4, start=1)
 
 # %% [markdown]
