@@ -88,13 +88,17 @@ def test_half_of_the_weights_of_a_made_are_masked_and_half_of_the_rest_is_fat():
 def test_the_script_of_distillation_makes_what_is_recorded(script, monkeypatch):
     module, kept = script("distillation"), recorded_study("distillation-digits")
     assert sorted(module.LOSSES) == sorted({run["loss"] for run in kept["runs"]})
+    assert list(module.MEMBERS) == kept["members"]
     monkeypatch.setattr(module, "LOSSES", module.LOSSES[-1:])  # the longest
+    monkeypatch.setattr(module, "MEMBERS", module.MEMBERS[:1])  # an ensemble of one
     made = json.loads(json.dumps(module.study(1, 1)))
     assert set(made) | HOW == set(kept)
-    assert made["ensemble"]["nats"] == pytest.approx(kept["ensemble"]["nats"], abs=0.05)
+    [alone], [first, *_] = made["ensemble"]["members"], kept["ensemble"]["members"]
+    assert set(alone) == set(first)
+    assert made["ensemble"]["nats"] == pytest.approx(first["nats"], abs=0.05)
+    assert alone["gain"] == pytest.approx(0, abs=1e-3)
     assert set(made["runs"][0]) == set(kept["runs"][0])
     assert made["config"] == kept["config"]
-    assert made["members"] == kept["members"]
 
 
 def test_the_ensemble_is_better_than_each_member_and_teaches_a_little():
