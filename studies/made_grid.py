@@ -1,10 +1,9 @@
 """Record what a search for settings finds on 192 trainings of a MADE: `python studies/made_grid.py`, one seed of each.
 
 Writes results/studies/made_grid-digits.json, which lesson 20 reads. Every combination of learning rate, hidden units
-and two dropouts is trained for 90 steps on the digits and scored on the validation split every 10 steps. On this table five
-methods of search are replayed 400 times, those with Optuna 100 times: mean regret with its standard error, and its
-median and decile band, after each number of whole trainings. About five minutes on one thread. The test split is not
-touched.
+and two dropouts is trained for 90 steps on the digits and scored on the validation split every 10 steps. On this table
+five methods of search are replayed 400 times, those with Optuna 100 times: mean regret with its standard error, median
+and deciles, after each number of whole trainings. About five minutes on one thread. The test split is not touched.
 """
 
 import torch

@@ -21,6 +21,7 @@ COMMANDS = (
     "doctor",
     "data",
     "runs",
+    "tune",
     "challenge",
     "results",
     "release",

@@ -67,19 +67,8 @@ def raising(error):
 # --- the program -----------------------------------------------------------------------------------------------------
 
 
-COMMANDS = [
-    "lab",
-    "progress",
-    "doctor",
-    "train",
-    "evaluate",
-    "sample",
-    "recipes",
-    "challenge",
-    "results",
-    "release",
-    "data",
-]
+COMMANDS = ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "tune", "challenge", "results",
+            "release", "data"]  # fmt: skip
 
 
 def test_version_and_help():
