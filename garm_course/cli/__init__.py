@@ -23,6 +23,7 @@ COMMANDS = (
     "runs",
     "tune",
     "export",
+    "demo",
     "challenge",
     "results",
     "release",

@@ -5,9 +5,11 @@ from garm_course import lazily
 __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
+        "completion": "Completion complete",
         "compress": "distillation_loss from_bytes half prune quantize to_bytes used_weights",
         "ensemble": "Ensemble conditionals",
-        "export": "Exported eight_bits export graphs_of",
+        "export": "Exported eight_bits graphs_of",
+        "page": "page_html twin write_page",
         "search": "METHODS Table expected_minimum halving replay",
         "tuning": "Pruner Setting parse_space tune",
     },

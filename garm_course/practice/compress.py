@@ -55,13 +55,13 @@ def quantize(model: nn.Module, bits: int, per: str = "row") -> nn.Module:
     _check_bits(bits, range(2, 9))
     smaller = _without_masked(model)
     for name, weight in _weights(smaller).items():
-        numbers, scales = _rounded(name, weight, bits, per)
+        numbers, scales = rounded(name, weight, bits, per)
         weight.copy_((numbers.flatten(1) * scales[:, None]).view_as(weight))
     return smaller
 
 
 def half(model: nn.Module, dtype: torch.dtype = torch.float16) -> nn.Module:
-    """A copy whose floating-point numbers, biases as well, are rounded to 16 bits.
+    """A copy whose floating-point numbers, biases as well, are shortened to 16 bits.
 
     Args:
         model: stays as it is.
@@ -80,10 +80,10 @@ def half(model: nn.Module, dtype: torch.dtype = torch.float16) -> nn.Module:
     with torch.no_grad():
         for name, tensor in smaller.state_dict().items():
             if tensor.is_floating_point():
-                rounded = tensor.to(dtype)
-                if not torch.isfinite(rounded).all():
+                shortened = tensor.to(dtype)
+                if not torch.isfinite(shortened).all():
                     raise ValueError(f"{name} has numbers that {dtype} cannot hold; use dtype=torch.bfloat16")
-                tensor.copy_(rounded)
+                tensor.copy_(shortened)
     return smaller
 
 
@@ -195,7 +195,7 @@ def to_bytes(model: nn.Module, bits: int = 32, per: str = "row") -> bytes:
         tensors.pop(name)
         parts[f"{name}/shape"] = torch.tensor(weight.shape)
         if bits <= 8:
-            numbers, parts[f"{name}/scales"] = _rounded(name, weight, bits, per)
+            numbers, parts[f"{name}/scales"] = rounded(name, weight, bits, per)
             parts[f"{name}/scales"] = parts[f"{name}/scales"][: 1 if per == "tensor" else None].clone()
         else:
             numbers = weight.half() if bits == 16 else weight.float()
@@ -268,8 +268,18 @@ def _without_masked(model: nn.Module) -> nn.Module:
     return smaller
 
 
-def _rounded(name: str, weight: Tensor, bits: int, per: str) -> tuple[Tensor, Tensor]:
-    """Whole numbers (int8, the shape of the weight) and scales (rows,)."""
+def rounded(name: str, weight: Tensor, bits: int, per: str) -> tuple[Tensor, Tensor]:
+    """A weight as whole numbers (int8, of its shape) and scales (rows,).
+
+    Args:
+        name: of the weight, for the message.
+        weight: of at least two axes, of which the first counts the rows.
+        bits: see `quantize`.
+        per: see `quantize`.
+
+    Raises:
+        ValueError: for another `per`, or weights that are not finite.
+    """
     if per not in ("row", "tensor"):
         raise ValueError(f'per={per!r} is out of range: expected per "row" or "tensor"; choose one of these')
     _check_finite(name, weight)
