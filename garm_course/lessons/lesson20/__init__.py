@@ -1,0 +1,7 @@
+"""The exercises of lesson 20: a search that stops early, a checkpoint, rows in eight bits, completion; its pictures."""
+
+from garm_course.lessons.lesson20 import checkpoint, complete, halve, quantize_rows
+
+EXERCISES = [halve.EXERCISE, checkpoint.EXERCISE, quantize_rows.EXERCISE, complete.EXERCISE]
+
+__all__ = ["EXERCISES"]
