@@ -234,10 +234,6 @@ EXERCISE = Exercise(
             "them. Resample whole particles, x[indices], by the probability that they gave to the value.",
         ),
         (
-            _keeping(False, lambda w: False),
-            "Weights are collected, and never used for the particles: resample them.",
-        ),
-        (
             _with(evidence=lambda log_w, picked: log_w.mean()),
             "Logarithms are averaged: average the probabilities of the particles, then take the logarithm.",
         ),
