@@ -1,0 +1,11 @@
+"""Practice: what a model needs before it leaves the notebook."""
+
+from garm_course import lazily
+
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "compress": "distillation_loss from_bytes half prune quantize to_bytes",
+        "ensemble": "Ensemble",
+    },
+)
