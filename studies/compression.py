@@ -46,22 +46,26 @@ def ways(model) -> dict:
     return found
 
 
+def run(name: str, seed: int, steps: int) -> dict:
+    """Train one model; what each way costs."""
+    validation = load("digits", "validation")
+    model, seconds = train(name, seed, steps)
+    used, weights = used_weights(model)
+    costs = []
+    for (kind, value), (smaller, size) in ways(model).items():
+        lost = paired(smaller, model, validation)
+        figures = {"lost": round(lost.nats, 4), "stderr": round(lost.stderr, 4), "bytes": size}
+        costs.append({"kind": kind, "value": value, **figures})
+    nats = round(evaluate(model, validation).nats, 4)
+    return {
+        "model": name, "seed": seed, "nats": nats, "weights": weights, "used": used, "costs": costs,
+        "cpu_seconds": round(seconds, 1),
+    }  # fmt: skip
+
+
 def study(seeds: int, steps: int | None = None) -> dict:
     """All runs, with the settings that make them again; `steps` replaces those of every model."""
-    validation, runs = load("digits", "validation"), []
-    for name, own in MODELS.items():
-        for seed in range(seeds):
-            model, seconds = train(name, seed, steps or own)
-            used, weights = used_weights(model)
-            costs = []
-            for (kind, value), (smaller, size) in ways(model).items():
-                lost = paired(smaller, model, validation)
-                costs.append({"kind": kind, "value": value, "lost": round(lost.nats, 4),
-                              "stderr": round(lost.stderr, 4), "bytes": size})  # fmt: skip
-            runs.append({
-                "model": name, "seed": seed, "nats": round(evaluate(model, validation).nats, 4), "weights": weights,
-                "used": used, "costs": costs, "cpu_seconds": round(seconds, 1),
-            })  # fmt: skip
+    runs = [run(name, seed, steps or own) for name, own in MODELS.items() for seed in range(seeds)]
     return {"data": "digits", "split": "validation", "steps": steps or MODELS, "runs": runs}
 
 

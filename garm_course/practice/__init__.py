@@ -5,7 +5,7 @@ from garm_course import lazily
 __getattr__, __dir__, __all__ = lazily(
     __name__,
     {
-        "compress": "distillation_loss from_bytes half prune quantize to_bytes",
-        "ensemble": "Ensemble",
+        "compress": "distillation_loss from_bytes half prune quantize to_bytes used_weights",
+        "ensemble": "Ensemble conditionals",
     },
 )

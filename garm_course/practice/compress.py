@@ -164,7 +164,8 @@ def distillation_loss(student: Tensor, teacher: Tensor, T: float = 1.0) -> Tenso
         shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
         raise ValueError(f"expected logits of the same shape, got {shapes}; ask both at the same examples")
     theirs, ours = (teacher.detach() / T).log_softmax(-1), (student / T).log_softmax(-1)
-    return T**2 * (theirs.exp() * (theirs - ours)).nan_to_num(nan=0.0).sum(-1).mean().clamp(min=0)
+    p = theirs.exp()
+    return T**2 * (p * torch.where(p > 0, theirs - ours, 0)).sum(-1).mean().clamp(min=0)
 
 
 # In a file
@@ -187,7 +188,7 @@ def to_bytes(model: nn.Module, bits: int = 32, per: str = "row") -> bytes:
     from safetensors.torch import save
 
     _check_bits(bits, (*range(2, 9), 16, 32))
-    smaller = half(model) if bits == 16 else _without_masked(model)
+    smaller = (half(model) if bits == 16 else _without_masked(model)).cpu()
     tensors = {k: v.half() if bits == 16 and v.is_floating_point() else v for k, v in smaller.state_dict().items()}
     parts: dict[str, Tensor] = {}
     for name, weight in _weights(smaller).items():
@@ -197,7 +198,7 @@ def to_bytes(model: nn.Module, bits: int = 32, per: str = "row") -> bytes:
             numbers, parts[f"{name}/scales"] = _rounded(name, weight, bits, per)
             parts[f"{name}/scales"] = parts[f"{name}/scales"][: 1 if per == "tensor" else None].clone()
         else:
-            numbers = weight.half() if bits == 16 else weight
+            numbers = weight.half() if bits == 16 else weight.float()
         numbers = numbers.flatten()
         if (numbers == 0).sum() * bits > numbers.numel():
             parts[f"{name}/there"] = torch.from_numpy(np.packbits((numbers != 0).numpy()))
@@ -262,7 +263,7 @@ def _used(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _without_masked(model: nn.Module) -> nn.Module:
-    smaller = copy.deepcopy(model).cpu().eval()
+    smaller = copy.deepcopy(model).eval()
     drop_masked(smaller)
     return smaller
 

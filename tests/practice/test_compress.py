@@ -161,6 +161,7 @@ def test_the_loss_of_a_student_is_the_divergence_from_its_teacher(T):
     never = theirs.clone()
     never[:, 0] = -torch.inf  # what the teacher rules out costs nothing
     assert torch.isfinite(distillation_loss(ours, never, T))
+    assert torch.isnan(distillation_loss(ours * torch.nan, theirs, T))  # a student that diverged does not pass
 
 
 def test_the_gradient_of_the_loss_keeps_its_size_as_the_temperature_grows():

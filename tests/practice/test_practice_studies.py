@@ -1,0 +1,96 @@
+"""The studies of smaller models: in the form that their scripts make, and with the orders that lesson 20 tells."""
+
+import importlib.util
+import json
+from statistics import mean
+
+import pytest
+
+from garm_course.paths import results_folder
+from garm_course.recipes.studies import recorded_study
+
+HOW = {"command", "versions", "hardware"}  # what `record` adds to a study
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A function that loads a script of `studies/` as a module."""
+    monkeypatch.setenv("GARM_PROGRESS", "0")
+
+    def load(name):
+        path = results_folder().parent / "studies" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def costs(run, kind):
+    """What one way costs in a run, by its value: bits, or the share pruned."""
+    return {cost["value"]: cost for cost in run["costs"] if cost["kind"] == kind}
+
+
+def test_a_run_of_compression_has_the_form_of_the_record(script, monkeypatch):
+    module, kept = script("compression"), recorded_study("compression-digits")
+    monkeypatch.setattr(module, "BITS", (8,))
+    monkeypatch.setattr(module, "SHARES", (0.3,))
+    made = json.loads(json.dumps(module.run("gated_pixelcnn", 0, 1)))
+    [one] = [run for run in kept["runs"] if (run["model"], run["seed"]) == ("gated_pixelcnn", 0)]
+    assert set(made) == set(one)
+    assert (made["used"], made["weights"]) == (one["used"], one["weights"])
+    for cost in made["costs"]:
+        assert set(cost) == {"kind", "value", "lost", "stderr", "bytes"}
+        assert cost["value"] in costs(one, cost["kind"])
+        if cost["kind"].startswith("bits"):  # of a pruned model it hangs on where the zeros are
+            assert cost["bytes"] == pytest.approx(costs(one, cost["kind"])[cost["value"]]["bytes"], rel=0.02)
+
+
+def test_the_record_of_compression_is_a_whole_table(script):
+    module, kept = script("compression"), recorded_study("compression-digits")
+    assert kept["steps"] == module.MODELS
+    assert [(r["model"], r["seed"]) for r in kept["runs"]] == [(m, s) for m in module.MODELS for s in range(3)]
+    for run in kept["runs"]:
+        [whole] = run["costs"][:1]
+        assert (whole["kind"], whole["lost"]) == ("none", 0)
+        assert set(costs(run, "pruned")) == set(module.SHARES)
+        for per in ("tensor", "row"):
+            found = costs(run, f"bits per {per}")
+            assert set(found) == set(module.BITS)
+            sizes = [found[bits]["bytes"] for bits in sorted(found)]
+            assert sizes == sorted(sizes)
+            assert sizes[-1] < whole["bytes"] / 2  # a mask's zeros are left out of the whole file, too
+
+
+def test_eight_bits_are_free_and_rows_help_where_bits_are_few():
+    runs = recorded_study("compression-digits")["runs"]
+    for run in runs:
+        assert abs(costs(run, "bits per row")[8]["lost"]) < 0.05
+        assert abs(costs(run, "float16")[16]["lost"]) < 0.05
+        for bits in (3, 4):
+            assert costs(run, "bits per row")[bits]["lost"] < costs(run, "bits per tensor")[bits]["lost"]
+        assert run["used"] < 0.51 * run["weights"] if run["model"] == "made" else run["used"] == run["weights"]
+
+
+@pytest.mark.slow
+def test_the_script_of_distillation_makes_what_is_recorded(script):
+    module, kept = script("distillation"), recorded_study("distillation-digits")
+    made = json.loads(json.dumps(module.study(1, 1)))
+    assert set(made) | HOW == set(kept)
+    assert made["ensemble"]["nats"] == pytest.approx(kept["ensemble"]["nats"], abs=0.05)
+    assert set(made["runs"][0]) == set(kept["runs"][0])
+    assert [run["loss"] for run in made["runs"]] == list(module.LOSSES)
+
+
+def test_the_ensemble_is_better_than_each_of_its_members():
+    kept = recorded_study("distillation-digits")
+    for member in kept["ensemble"]["members"]:
+        assert member["gain"] < 0
+        assert kept["ensemble"]["nats"] - member["nats"] == pytest.approx(member["gain"], abs=1e-3)
+    losses = {run["loss"] for run in kept["runs"]}
+    assert {(run["loss"], run["seed"]) for run in kept["runs"]} == {(loss, s) for loss in losses for s in range(3)}
+    for run in kept["runs"]:
+        [plain] = [r for r in kept["runs"] if (r["loss"], r["seed"]) == ("NLL", run["seed"])]
+        assert run["nats"] - plain["nats"] == pytest.approx(run["to_nll"], abs=1e-3)
+    assert mean(run["nats"] for run in kept["runs"]) > kept["ensemble"]["nats"]
