@@ -72,10 +72,20 @@ def _undisturbed(answer: Callable, before: int, after: int) -> Tensor:
     return _train(*run, after)
 
 
-def _parts(answer: Callable, before: int) -> dict[str, bool]:
-    """Which parts the snapshot has."""
+def _numbers(part: object) -> object:
+    """All tensors of a state in one, or in words what stands in place of a state."""
+    if isinstance(part, Tensor):
+        return part.detach().double().flatten()
+    if not isinstance(part, dict):
+        return f"a {type(part).__name__}"
+    found = [_numbers(value) for value in part.values() if isinstance(value, dict | Tensor)]
+    return torch.cat([f for f in found if isinstance(f, Tensor)] or [torch.zeros(0, dtype=torch.float64)])
+
+
+def _parts(answer: Callable, before: int) -> dict[str, object]:
+    """The numbers of each part of a snapshot."""
     state = _saved(answer, before)[1]
-    return {name: name in state for name in ("model", "optimizer", "rng")}
+    return {name: _numbers(state[name]) if name in state else "nothing" for name in ("model", "optimizer", "rng")}
 
 
 def _same_twice(answer: Callable, before: int) -> list[bool]:
