@@ -32,6 +32,7 @@ def costs(run, kind):
     return {cost["value"]: cost for cost in run["costs"] if cost["kind"] == kind}
 
 
+@pytest.mark.slow
 def test_a_run_of_compression_has_the_form_of_the_record(script, monkeypatch):
     module, kept = script("compression"), recorded_study("compression-digits")
     monkeypatch.setattr(module, "BITS", (8,))
@@ -70,7 +71,17 @@ def test_eight_bits_are_free_and_rows_help_where_bits_are_few():
         assert abs(costs(run, "float16")[16]["lost"]) < 0.05
         for bits in (3, 4):
             assert costs(run, "bits per row")[bits]["lost"] < costs(run, "bits per tensor")[bits]["lost"]
-        assert run["used"] < 0.51 * run["weights"] if run["model"] == "made" else run["used"] == run["weights"]
+
+
+def test_half_of_the_weights_of_a_made_are_masked_and_half_of_the_rest_is_fat():
+    for run in recorded_study("compression-digits")["runs"]:
+        lost = costs(run, "pruned")[0.5]["lost"]
+        if run["model"] == "made":
+            assert run["used"] == pytest.approx(run["weights"] / 2, rel=0.01)
+            assert lost < 0.05
+        else:
+            assert run["used"] == run["weights"]
+            assert lost > 1
 
 
 @pytest.mark.slow
