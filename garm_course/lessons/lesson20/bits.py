@@ -5,6 +5,8 @@ import torch
 from garm_course.show.figures import LABEL, MUTED, TITLE, WIDTH, new_figure, palette, style
 from garm_course.show.sliders import Dial, slide
 
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+
 
 def rounded(w, bits, rows=True):
     """Weights (R, ...) rounded to integers -m..m times a scale, with m = 2^(bits - 1) - 1.
@@ -39,8 +41,8 @@ def bits_caption(w, b):
     """The picture in words."""
     whole, each = _errors(w, b)
     return (
-        f"Weights of one layer, rounded to {b} bits, that is {2**b - 1} levels. Root mean square error ≈ {whole:.4f} "
-        f"with one scale for the matrix, ≈ {each:.4f} with one for each row."
+        f"Weights of one layer, rounded to {NUMBERS[b]} bits. Root mean square error ≈ {whole:.4f} with one scale for "
+        f"the matrix, ≈ {each:.4f} with one for each row."
     )
 
 
@@ -52,7 +54,7 @@ def bits_figure(w, b):
     with style():
         height = 3.3
         fig = new_figure(WIDTH, height)
-        title = f"{b} bits: a scale for each row wastes fewer levels"
+        title = f"{NUMBERS[b].capitalize()} bits: a scale for each row wastes fewer levels"
         fig.text(0.1 / WIDTH, 1 - 0.1 / height, title, fontsize=TITLE, fontweight="bold", va="top")
         for k, (name, rows) in enumerate((("one scale in all", False), ("one scale in each row", True))):
             ax = fig.add_axes(((0.75 + 3.3 * k) / WIDTH, 0.6 / height, 2.9 / WIDTH, 2.0 / height))
