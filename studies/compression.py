@@ -3,7 +3,7 @@
 Writes results/studies/compression-digits.json, which lesson 20 reads: nats lost on the 180 validation images (paired,
 with their standard error) and bytes of the file, against bits of a weight (per tensor and per row), for half precision,
 and against the share of weights pruned. The weights that come along would not do: the larger ones are in eight bits
-already. About three minutes on one thread.
+already. Each model has 43 to 67 % of the steps of its recipe. About three minutes on one thread.
 """
 
 import copy

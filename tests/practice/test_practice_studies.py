@@ -85,16 +85,23 @@ def test_half_of_the_weights_of_a_made_are_masked_and_half_of_the_rest_is_fat():
 
 
 @pytest.mark.slow
-def test_the_script_of_distillation_makes_what_is_recorded(script):
+def test_the_script_of_distillation_makes_what_is_recorded(script, monkeypatch):
     module, kept = script("distillation"), recorded_study("distillation-digits")
+    assert sorted(module.LOSSES) == sorted({run["loss"] for run in kept["runs"]})
+    assert list(module.MEMBERS) == kept["members"]
+    monkeypatch.setattr(module, "LOSSES", module.LOSSES[-1:])  # the longest
+    monkeypatch.setattr(module, "MEMBERS", module.MEMBERS[:1])  # an ensemble of one
     made = json.loads(json.dumps(module.study(1, 1)))
     assert set(made) | HOW == set(kept)
-    assert made["ensemble"]["nats"] == pytest.approx(kept["ensemble"]["nats"], abs=0.05)
+    [alone], [first, *_] = made["ensemble"]["members"], kept["ensemble"]["members"]
+    assert set(alone) == set(first)
+    assert made["ensemble"]["nats"] == pytest.approx(first["nats"], abs=0.05)
+    assert alone["gain"] == pytest.approx(0, abs=1e-3)
     assert set(made["runs"][0]) == set(kept["runs"][0])
-    assert [run["loss"] for run in made["runs"]] == list(module.LOSSES)
+    assert made["config"] == kept["config"]
 
 
-def test_the_ensemble_is_better_than_each_of_its_members():
+def test_the_ensemble_is_better_than_each_member_and_teaches_a_little():
     kept = recorded_study("distillation-digits")
     for member in kept["ensemble"]["members"]:
         assert member["gain"] < 0
@@ -104,4 +111,6 @@ def test_the_ensemble_is_better_than_each_of_its_members():
     for run in kept["runs"]:
         [plain] = [r for r in kept["runs"] if (r["loss"], r["seed"]) == ("NLL", run["seed"])]
         assert run["nats"] - plain["nats"] == pytest.approx(run["to_nll"], abs=1e-3)
-    assert mean(run["nats"] for run in kept["runs"]) > kept["ensemble"]["nats"]
+    gain = {loss: mean(run["to_nll"] for run in kept["runs"] if run["loss"] == loss) for loss in losses}
+    assert gain["KL, data and samples"] < gain["KL, data"] < -0.5 < gain["NLL"] == 0
+    assert min(run["nats"] for run in kept["runs"]) > kept["ensemble"]["nats"] + 3  # and far from its teacher
