@@ -114,16 +114,15 @@ def log_uniform(lo: float, hi: float, u: Tensor) -> Tensor:
 
 u = torch.rand(30_000, generator=seed(0), dtype=torch.float64)
 lr = log_uniform(3e-4, 0.3, u)
-for low in (3e-4, 3e-3, 3e-2):
-    share = ((lr >= low) & (lr < 10 * low)).double().mean().item()
-    report(f"share of draws from {low:g} to {10 * low:g}", share, claimed=1 / 3, tolerance=0.01)
+shares = torch.stack([((lr >= low) & (lr < 10 * low)).double().mean() for low in (3e-4, 3e-3, 3e-2)])
+report("largest deviation of the three shares from 1/3", (shares - 1 / 3).abs().max(), claimed=0, tolerance=0.01)
 
 # %% [markdown]
 # ## 3 Random search
 #
 # A grid of ten values for each of four hyperparameters needs 10,000 runs, and it tries only ten learning rates.
 # With random draws, every run tries a new value of *every* hyperparameter (Bergstra and Bengio, 2012).
-# How many runs does that take? If a share $q$ of all configurations is good enough, the chance that at least one of $m$ independent draws is good is
+# If a share $q$ of all configurations is good enough, the chance that at least one of $m$ independent draws is good is
 #
 # $$P = 1 - (1 - q)^m \tag{20.2}$$
 
@@ -171,7 +170,6 @@ def explained(x: Tensor, degree: int = 3) -> float:
 
 
 report("best of 54 runs", final.min(), claimed=98, tolerance=2, unit="nats")
-report("median of 54 runs", final.median(), claimed=108, tolerance=3, unit="nats")
 report("variance explained by the learning rate alone", explained(draws[:, 0]), claimed=0.9, tolerance=0.07)
 report("variance explained by the dropout alone", explained(draws[:, 2]), claimed=0.03, tolerance=0.07)
 
@@ -189,9 +187,8 @@ def ranks(x: Tensor) -> Tensor:
     return x.argsort().argsort().double()
 
 
-for k, claimed in ((0, 0.82), (1, 0.93)):
-    agreement = torch.corrcoef(torch.stack([ranks(table[:, k]), ranks(final)]))[0, 1].item()
-    report(f"rank correlation, after {k + 1} of 9 parts and at the end", agreement, claimed=claimed, tolerance=0.07)
+agreement = torch.corrcoef(torch.stack([ranks(table[:, 0]), ranks(final)]))[0, 1]
+report("rank correlation, after a ninth of the steps and at the end", agreement, claimed=0.82, tolerance=0.07)
 
 # %% [markdown]
 # The early order already resembles the final one. *Successive halving* uses that: train all $n$ configurations a little, keep one in $\eta$, train these $\eta$ times as long, and so on (Jamieson and Talwalkar, 2016).
@@ -302,7 +299,7 @@ for step, at, runs, claimed in ((10, [0, 2, 8], 7, (3.9, 4.6, 0.28)), (20, [1, 3
 # $$\mathbb E \min_{j \le m}(\mu + \sigma\varepsilon_j) = \mu - \sigma\,c_m, \qquad c_{10} = 1.54,\quad c_{50} = 2.25 \tag{20.12}$$
 #
 # with independent standard normal $\varepsilon_j$. The numbers $c_m$ are the mean of the largest of $m$ normal draws.
-# We check them with random numbers, and then train the winning configuration with ten new seeds.
+# We check them, and then train the winning configuration with ten new seeds.
 
 # %%
 lucky = torch.randn(20_000, 50, generator=seed(3), dtype=torch.float64)
@@ -358,7 +355,7 @@ report("half width of the interval", half_width.mean(), claimed=1.5, tolerance=0
 #
 # $$\Delta\theta = -\text{lr}\,\frac{g}{\sqrt{g^2} + \epsilon} \approx -\text{lr}\,\operatorname{sign}(g) \tag{20.5}$$
 #
-# A fresh Adam therefore moves *every* weight by the full learning rate, however small its gradient is. If you lose the moments, your run gets such a kick in the middle.
+# A fresh Adam therefore moves *every* weight by the full learning rate, however small its gradient is. A run that loses the moments gets such a kick in the middle.
 
 # %%
 w = nn.Parameter(torch.zeros(3, dtype=torch.float64))
@@ -470,8 +467,8 @@ report("largest error over half a scale", (errors.abs() / scale[:, None]).max() 
 report("root mean square error over scale / √12", ratio, claimed=1, tolerance=0.03)
 
 # %% [markdown]
-# An error of a weight means nothing to a user. What does it cost in *nats*? The library's `quantize` rounds all weight matrices of a model, with a scale for each row or one for each matrix.
-# We use the network trained in section 6. It has to be a fresh one: the weights that come with this course are stored in rows of eight bits, so rounding *them* again loses nothing and would prove nothing.
+# What do such errors cost in *nats*? The library's `quantize` rounds all weight matrices of a model, with a scale for each row or one for each matrix.
+# We use a network of section 6. The weights that come with this course would not do: they are stored in rows of eight bits, so rounding *them* again loses nothing and proves nothing.
 
 # %%
 guess("nats lost with 8 bits, a scale for each row", ...)  # if you like: a number in place of the dots
@@ -486,7 +483,7 @@ show.curves(
     xlabel="bits for each weight",
     ylabel="nats lost per image",
     title="Eight bits are free, three are not, and a scale for each row helps",
-    alt="Nats lost on validation data against bits per weight, from 8 to 3, for one scale per matrix and one scale per "
+    alt="Nats lost on validation data against bits per weight, from 3 to 8, for one scale per matrix and one scale per "
     "row. Both curves are near zero from 6 to 8 bits and rise steeply below; the curve with row scales stays lower.",
 )
 name = "nats lost with 8 bits, a scale for each row"
@@ -499,7 +496,7 @@ lesson20.bits(made.out.weight)
 # The slider comes alive when you run the notebook. In the left picture a few large weights set the scale, and most others fall into the same few levels.
 #
 # **Fewer weights.** A weight that is nearly zero can be removed, which is called *pruning*. Half of the connections of a MADE are removed by its masks anyway, and we count only weights that are in use.
-# One network proves little, so here is a recorded study: three models, each trained with three seeds (`python studies/compression.py`; fewer steps than the models that come with the course). All numbers are mean nats lost on the same validation images.
+# A recorded study (`python studies/compression.py`) has three models with three seeds each, trained for fewer steps than the models of the course. The numbers are mean nats lost on the same validation images.
 
 # %%
 study = recorded_study("compression-digits")
@@ -520,6 +517,8 @@ WAYS = {
     "70 % pruned": ("pruned", 0.7),
 }
 NAMES = {"MADE": "made", "pixel GRU": "pixel_gru", "gated PixelCNN": "gated_pixelcnn"}
+worst = max(mean_cost(model, "bits per row", 8) for model in NAMES.values())
+report("largest mean loss with 8 bits by rows, three models", worst, claimed=0, tolerance=0.05, unit="nats")
 show.table(
     ["nats lost", *WAYS, "file in 8 bits"],
     [
@@ -528,26 +527,43 @@ show.table(
         for name, model in NAMES.items()
     ],
 )  # fmt: skip
-worst = max(mean_cost(model, "bits per row", 8) for model in NAMES.values())
-report("largest mean loss with 8 bits by rows, three models", worst, claimed=0, tolerance=0.05, unit="nats")
 
 # %% [markdown]
 # In all three models, eight bits by rows cost less than 0.05 nats, and at four bits a scale for each row loses much less than a scale for each matrix.
 # Pruning depends on the model. The MADE has many more weights, and half of them can go for nothing; the other two lose more than a nat.
 #
-# Fewer bytes do not make a model faster by themselves. Speed needs a program that computes with int8 or skips zeros; PyTorch's ordinary layers do neither. Measure both, and report the loss in nats beside the gain.
+# Fewer bytes do not make a model faster by themselves: speed needs a program that computes with int8 or skips zeros, and PyTorch's ordinary layers do neither.
+#
+# **A small model taught by a larger one.** In *distillation* (Hinton, Vinyals and Dean, 2015) a small *student* learns from the conditionals of a *teacher*, not only from the value that occurred. With logits $t$ and $s$ and a temperature $T$:
+#
+# $$L_T = T^2\, \mathrm{KL}\big(\operatorname{softmax}(t / T)\,\|\,\operatorname{softmax}(s / T)\big), \qquad \frac{\partial L_T}{\partial s} = T\big[\operatorname{softmax}(s / T) - \operatorname{softmax}(t / T)\big] \tag{20.7}$$
+#
+# The difference of the softmaxes shrinks like $1/T$, so the factor $T^2$ keeps the gradient at one scale for every $T$.
+# A recorded study (`python studies/distillation.py`, three seeds, $T = 1$): the teacher averages the conditionals of four models of this course, the student is a PixelCNN with 10,037 parameters. All students take equally many steps.
+
+# %%
+distilled = recorded_study("distillation-digits")
+for loss, claimed in (("KL, data", 1.27), ("KL, data and samples", 1.77)):
+    gain = -sum(r["to_nll"] for r in distilled["runs"] if r["loss"] == loss) / 3
+    report(f"gain on plain training: {loss}", gain, claimed=claimed, tolerance=0.01, unit="nats")
+best_member = distilled["ensemble"]["members"][0]
+report("gain of the teacher on its best member", -best_member["gain"], claimed=0.37, tolerance=0.01, unit="nats")
+
+# %% [markdown]
+# Distillation gains more than a nat for the same student, in each of the three seeds. Samples of the teacher help a little more: they are new examples.
+# The student stays about eight nats behind its teacher, which is itself only slightly better than its best member (0.37 ± 0.19, one standard error).
 #
 # ## 9 Any part may be given
 #
-# Back to section 1. A user gives the values $x_G$ at some positions $G$, and wants draws from $p(x_{\text{rest}} \mid x_G)$. Clamping draws each free pixel from $p(x_i \mid x_{<i})$, which ignores the given pixels that come later.
+# Back to section 1: a user gives the values $x_G$ at some positions $G$, and wants draws from $p(x_{\text{rest}} \mid x_G)$. Clamping draws each free pixel from $p(x_i \mid x_{<i})$, which ignores the given pixels that come later.
 #
 # A *particle filter* corrects this (Gordon, Salmond and Smith, 1993). Draw $n$ images at once, called particles. At a free position each particle draws its own value. At a given position each particle $j$ had predicted the given value with probability $w_j = p(x_i \mid x^{(j)}_{<i})$. Draw $n$ particles anew, with replacement, in proportion to $w_j$: particles that expected the value multiply, particles that did not die out.
 #
-# The weights also estimate how probable the given part is, which no conditional says directly:
+# The weights also estimate how probable the given part is:
 #
 # $$\hat p(x_G) = \prod_{i \in G} \frac1n \sum_{j=1}^n p\big(x_i \mid x^{(j)}_{<i}\big), \qquad \mathbb E\,\hat p(x_G) = p(x_G) \tag{20.13}$$
 #
-# For one given position this is the mean of $p(x_i \mid x_{<i})$ over draws of $x_{<i}$, hence its expectation is $p(x_i)$. Resampling keeps the product unbiased (Del Moral, 2004); the test of this equation enumerates a small model. Note that $\ln \hat p$ is *not* unbiased: by Jensen's inequality it is too low on average.
+# For one given position this is the mean of $p(x_i \mid x_{<i})$ over draws of $x_{<i}$, hence its expectation is $p(x_i)$. Resampling keeps the product unbiased (Del Moral, 2004); the test of this equation enumerates a small model. By Jensen's inequality $\ln \hat p$ is too low on average.
 
 # %% [markdown]
 # **Exercise 4, build it · `complete`** · ●●● · 30 minutes
@@ -609,20 +625,20 @@ for n, claimed in budget(smoke=((8, 90),), quick=((16, 98), (256, 88)), full=((1
     x = torch.cat([restore(image, bottom, n, seed(k))[0] for k, image in enumerate(some)])
     report(f"bottom given, {n} particles", nats(x), claimed=claimed, tolerance=7 if n < 256 else 4, unit="nats")
 x, _ = restore(one[0], bottom, budget(smoke=8, quick=256, full=256), seed(0))
-report("different completions among the particles", len(x.flatten(1).unique(dim=0)), claimed=9, tolerance=7)
+report("different completions among the particles", len(x.flatten(1).unique(dim=0)), claimed=9, tolerance=4)
 
 # %% [markdown]
 # Particles close most of the gap between clamped completions and real digits.
 # Look at the last number as well: resampling copies, so the particles that are left descend from a few ancestors. With 16 particles all completions of the first digit are equal.
 #
-# **The last step, pixels.** A model with values in $[-1, 1]$ needs one more line before its images can be saved:
+# **The last step, pixels.** A model with values in $[-1, 1]$ needs one more line:
 #
 # $$\hat x = \operatorname{round}\Big(\big(\operatorname{clip}(x, -1, 1) + 1\big)\cdot 127.5\Big) \tag{20.11}$$
 #
 # Without `clip`, the value 1.01 becomes 256, and `uint8` wraps it around to 0: black specks in white areas.
 
 # %%
-x = torch.tensor([-1.0, 1.0, 1.01, -3.0])
+x = torch.tensor([-1.0, 1.0, 1.01])
 pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 wrapped = ((x + 1) * 127.5).round().long() % 256  # what uint8 keeps of a number that is too large
 report("the value 1.01 as a pixel", pixels[2], claimed=255, tolerance=0, exact=True)
@@ -644,7 +660,7 @@ show.curves(
 )
 for name, losses in broken.items():
     largest = (losses - unbroken).abs().max()
-    report(f"largest difference, {name}", largest, claimed=8, tolerance=7, unit="nats")
+    report(f"largest difference, {name}", largest, claimed=6.4, tolerance=1.5, unit="nats")
 
 # %% [markdown]
 # Nothing fails. Both curves look like training, and if you have nothing to compare with, you will not notice. (The two incomplete runs draw the same batches as each other, those of their own new seed, which is why their curves meet again.)
@@ -675,10 +691,6 @@ for name, losses in broken.items():
 # 4. Why does an outlier among the weights hurt more with one scale per matrix?
 #
 # <details><summary>Answer</summary>The scale is the largest |w| over 127, so an outlier widens the steps for all weights that share its scale: with scales by row, these are one row only.</details>
-#
-# 5. Only the last pixel is given. How does `complete` with n particles differ from clamping?
-#
-# <details><summary>Answer</summary>All n images are drawn without it, then n are chosen in proportion to the probability that they gave to the last pixel. Clamping writes the pixel into all of them.</details>
 
 # %% [markdown]
 # ## Take-aways

@@ -11,6 +11,7 @@ from garm_course.lessons.lesson20.checkpoint import checkpoint
 from garm_course.lessons.lesson20.complete import complete, table
 from garm_course.lessons.lesson20.halve import halve
 from garm_course.lessons.lesson20.quantize_rows import quantize_rows
+from garm_course.practice.compress import distillation_loss
 
 
 def uniform(*shape, seed=0):
@@ -101,6 +102,21 @@ def test_rounding_moves_a_weight_by_half_a_scale_at_most_and_by_a_twelfth_of_its
     assert errors.max() > 0.49
     assert q.abs().amax(1).tolist() == [127] * 40
     assert errors.square().mean().sqrt().item() == pytest.approx(1 / math.sqrt(12), rel=0.02)
+
+
+@pytest.mark.equation("20.7")
+@pytest.mark.parametrize("T", [0.5, 1.0, 4.0, 1000.0])
+def test_the_gradient_of_distillation_is_a_difference_of_two_softmaxes_and_keeps_its_scale(T):
+    s, t = 4 * uniform(2, 3, 7)
+    s = s.clone().requires_grad_()
+    theirs, ours = (t / T).softmax(-1), (s / T).softmax(-1)
+    loss = T**2 * (theirs * (theirs / ours).log()).sum(-1).mean()
+    assert distillation_loss(s, t, T).item() == pytest.approx(loss.item(), rel=1e-6)
+    (slope,) = torch.autograd.grad(loss, s)
+    assert torch.allclose(slope, T * (ours - theirs) / 3)
+    if T == 1000:
+        centered = s - s.mean(-1, keepdim=True) - t + t.mean(-1, keepdim=True)
+        assert torch.allclose(slope, centered.detach() / 7 / 3, rtol=0.05, atol=1e-3)
 
 
 @pytest.mark.equation("20.8")
