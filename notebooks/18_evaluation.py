@@ -526,7 +526,7 @@ report("spread of the difference, separate over shared rows", spread(False) / sp
 # Which split did a metric see? The NLL: the test split, once, when the result was recorded. FD, KD, the balls and C2ST: the first 500 test images. The inception score: no data. The cost under the truth: no split, the density itself. Nothing was chosen on test.
 
 # %%
-shares = {key: {name: four[key] for name, four in balls.items()} for key in ("precision", "recall", "coverage")}
+shares = {key: {name: four[key] for name, four in balls.items()} for key in ("precision", "recall", "density", "coverage")}
 metrics = {"NLL": nll, "FD": fds, "KD": kds, **shares, "inception score": scores}
 metrics |= {"C2ST features": in_features, "C2ST pixels": in_pixels, "cost": truth}
 lesson18.scoreboard(
@@ -534,7 +534,7 @@ lesson18.scoreboard(
     ranked=FILES,
     large=[*shares, "inception score"],
     title="No model is best by every metric, and no sample metric flags the memorizer",
-    alt="Ten metrics of seven models, four impostors and held-out data. The gated PixelCNN has the best NLL and "
+    alt="Eleven metrics of seven models, four impostors and held-out data. The gated PixelCNN has the best NLL and "
     "recall, the DCGAN the best FD, KD, precision, coverage, inception score and C2ST in features, the MADE the "
     "lowest cost and the best C2ST in pixels. The memorizer's values are those of held-out data.",
 )

@@ -489,7 +489,9 @@ lesson19.maps(
     surprise(painter, test[chosen]),
     levels=17,
     names=[f"≈ {cost:.0f} nats" for cost in costs[chosen].tolist()],
-    title="Surprise sits where strokes begin and where they go astray",
+    rows=["digit", "surprise"],
+    unit="nats per pixel",
+    title="In the expensive digits, a few pixels cost the most",
     alt="The three cheapest of 300 test digits for the recorded MADE, all of them ones, and the three most "
     "expensive; below each what every pixel costs: pale stripes, and in the expensive digits a few dark pixels.",
 )

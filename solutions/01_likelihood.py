@@ -458,17 +458,17 @@ for name, gain, claim, tolerance in zip(
 # - **13 nats are the Gaussian's own handicap:** slack, and mass below 0 and above 17.
 # - **The last 32 are shape:** two peaks with a valley between them. No single hump has that; a histogram does.
 #
-# And where a Poisson's assumptions nearly hold, it fits. Count how often the letter *c* occurs in 64 characters of English text (the language reference that comes with your Python; it grows from version to version, and the tolerances allow for that):
+# And where a Poisson's assumptions nearly hold, it fits. Count how often the letter *c* occurs in 64 characters of English text (the language reference of Python):
 
 # %%
 text = load("pydoc", "train")
-letters = (text.x == text.encode("c")[0]).sum(1)  # one count per window, (4651,) with Python 3.11
+letters = (text.x == text.encode("c")[0]).sum(1)  # one count per window, (4651,)
 mean = letters.double().mean()
-report("variance / mean of the number of c", (letters.double().var() / mean).item(), claimed=1.17, tolerance=0.06)
+report("variance / mean of the number of c", (letters.double().var() / mean).item(), claimed=1.17, tolerance=0.005)
 frequency = torch.bincount(letters).double() / len(letters)
 histogram_nll = -torch.xlogy(frequency, frequency).sum()
 lost = poisson_nll(mean.expand(len(letters), 1), letters[:, None]).mean() - histogram_nll
-report("what the Poisson loses there against the histogram", lost.item(), claimed=0.0134, tolerance=0.003,
+report("what the Poisson loses there against the histogram", lost.item(), claimed=0.0134, tolerance=0.0002,
        unit="nats")  # fmt: skip
 
 # %% [markdown]

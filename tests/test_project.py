@@ -317,7 +317,10 @@ def test_dependencies_are_seen_wherever_they_stand(tmp_path):
 
 NOTEBOOK = {"IPython", "ipywidgets", "jupyter_client", "jupyter_core"}  # there wherever a notebook runs
 MODULES = {"scikit-learn": "sklearn"}  # imported under another name than installed
-ON_REQUEST = {"privacy.py": {"opacus"}}  # of an extra: imported inside of what needs it, which says how to get it
+ON_REQUEST = {
+    "privacy.py": {"opacus"},
+    "search.py": {"optuna"},
+}  # of an extra: imported inside of what needs it, which says how to get it
 
 
 def foreign(source):

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import Function
 
 from garm_course.autoregressive.images import ImageModel
 from garm_course.autoregressive.layers.attention import CausalAttention, KeyValueCache, rotations, turn
@@ -46,7 +47,29 @@ class Block(nn.Module):
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
         """(B, T, width) -> (B, T, width); `added` (heads, T, T) to the scores of attention."""
         x = x + self.dropout(self.attention(self.first_norm(x), added))
-        return x + self.dropout(self.down(F.relu(self.up(self.second_norm(x))).square()))
+        return x + self.dropout(self.down(SquaredReLU.apply(self.up(self.second_norm(x)))))
+
+
+class SquaredReLU(Function):
+    """max(x, 0)^2, whose gradient is 2 max(x, 0): one large tensor each way, where autograd's own rules make three."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        """Any shape."""
+        return x.relu().square_()
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Keep x alone."""
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        """The gradient by x."""
+        (x,) = ctx.saved_tensors
+        return x.clamp_min(0).mul_(gradient).mul_(2)
 
 
 class CharTransformer(SequenceModel):

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Annotated
 if TYPE_CHECKING:
     import typer
 
-COMMANDS = ("lab", "doctor", "data", "runs", "results", "release")  # modules of this package; --help lists groups last
+COMMANDS = (
+    "lab",
+    "doctor",
+    "data",
+    "runs",
+    "tune",
+    "challenge",
+    "results",
+    "release",
+)  # modules of this package; --help lists groups last
 
 
 def build() -> "typer.Typer":

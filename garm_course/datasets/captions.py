@@ -134,6 +134,8 @@ def describe(asked: dict[str, int]) -> str:
     Example:
         >>> describe({"digit": 7, "hue": 0, "slant": 0}), describe({"size": 2})
         ('a red 7 slanted left', 'a large digit')
+        >>> describe({"digit": 0, "hue": 1})  # the same token as "a"
+        'an orange 0'
     """
     words = ["a"]
     for name in ORDER:
@@ -142,7 +144,7 @@ def describe(asked: dict[str, int]) -> str:
             words += ["slanted", word] if word in ("left", "right") else [word]
         elif name == "digit":
             words.append("digit")
-    return " ".join(words)
+    return _spoken(words)
 
 
 def encode(text: str) -> Tensor:
@@ -155,7 +157,7 @@ def encode(text: str) -> Tensor:
         >>> encode("red 7").tolist() == encode("a 7 red").tolist(), decode(encode("red 7")), encode("").sum().item()
         (True, 'a red 7', 0)
     """
-    words = describe(parse(text)).split() if text.strip() else []
+    words = _words(describe(parse(text))) if text.strip() else []
     return torch.tensor([1 + VOCABULARY.index(word) for word in words] + [0] * (LENGTH - len(words)))
 
 
@@ -170,11 +172,18 @@ def decode(tokens: Tensor) -> str:
             f"expected tokens ({LENGTH},) of 0..{len(VOCABULARY)}, got shape {tuple(tokens.shape)} of "
             f"{int(tokens.min())}..{int(tokens.max())}; take one caption at a time"
         )
-    return " ".join(VOCABULARY[token - 1] for token in tokens.tolist() if token)
+    return _spoken([VOCABULARY[token - 1] for token in tokens.tolist() if token])
+
+
+def _spoken(words: list[str]) -> str:
+    """Words with spaces between them; "a" becomes "an" before a vowel, although both are one token."""
+    if words[:1] == ["a"] and words[1:2] in (["orange"], ["8"]):
+        words = ["an", *words[1:]]
+    return " ".join(words)
 
 
 def _words(text: str) -> list[str]:
-    words = text.lower().split()
+    words = ["a" if word == "an" else word for word in text.lower().split()]
     for word in words:
         if word not in VOCABULARY:
             raise ValueError(f"unknown word {word!r} in {text!r}; a caption may have: {', '.join(VOCABULARY)}")

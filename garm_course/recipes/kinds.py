@@ -274,7 +274,7 @@ class Texts(Kind):
         "not overlap: the length of a window belongs to the figure, since its first characters are guessed from "
         f"nothing. In context: of the same text, every character after at least {CONTEXT} others. Standard errors are "
         "over blocks of 2,000 characters. Of the baselines, tables of counts score the same windows, and compressors "
-        "the whole split at once. `pydoc` is the text of one version of Python; another one has other figures."
+        "the whole split at once."
     )
     key, unit, column, digits = "nats", "nats per character", "nats per character", 3
     counted, position, suffix, published = "characters", "character", ".txt", True

@@ -22,7 +22,7 @@ from garm_course.recipes.recipe import Recipe, Run
 from garm_course.training.games import AdversarialHistory
 from garm_course.training.likelihood import History
 from garm_course.training.loop import NonFiniteLossError
-from garm_course.training.tracking import Tracker
+from garm_course.training.tracking import open_tracker
 from garm_course.weights.files import complete_config, load_model, save_model, write_atomically
 
 
@@ -97,7 +97,7 @@ def _train(
         _prepare_folder(out, overwrite, resume)
     tracker = None
     if track and main:
-        tracker = Tracker(track, out / "logs", recipe.name, {"budget": budget, "seed": seed, **_words(settings)})
+        tracker = open_tracker(track, out / "logs", recipe.name, {"budget": budget, "seed": seed, **_words(settings)})
     run = Run(out / "checkpoints", save_every, resume, precision, tracker)
     data = {split: recipe.load(split) for split in ("train", "validation")}
     model = recipe.build(seed)

@@ -77,7 +77,8 @@ def curves_figure(
             fig.text(0.1 / WIDTH, 1 - 0.1 / height, title, fontsize=TITLE, fontweight="bold", va="top")
         first = min(steps[0] for steps, _ in series.values())
         last = max(steps[-1] for steps, _ in series.values())
-        ax.set(xlim=(first, max(last, first + 1e-9)), ylim=(low, high), xlabel=xlabel, ylabel=ylabel)
+        room = 0.012 * max(last - first, 1e-9)  # no marker is cut at an end
+        ax.set(xlim=(first - room, last + room), ylim=(low, high), xlabel=xlabel, ylabel=ylabel)
         if all((steps == steps.round()).all() for steps, _ in series.values()):
             ax.locator_params(axis="x", integer=True)  # half a frame is no place on the axis
         labels = []  # (name, value at the end, color, last step)

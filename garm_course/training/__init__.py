@@ -10,6 +10,6 @@ __getattr__, __dir__, __all__ = lazily(
         "games": "AdversarialHistory ScaledBatches fit_game",
         "checkpoints": "Checkpoints",
         "processes": "Processes",
-        "tracking": "Tracker",
+        "tracking": "Lines Several Stop Tracker open_tracker",
     },
 )

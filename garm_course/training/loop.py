@@ -37,7 +37,7 @@ from garm_course.training.checkpoints import (
 )
 from garm_course.training.interrupts import deferred_interrupt
 from garm_course.training.processes import Processes
-from garm_course.training.tracking import Tracker
+from garm_course.training.tracking import Stop, Tracker
 
 
 class NonFiniteLossError(RuntimeError):
@@ -63,7 +63,7 @@ class Plan:
             step it came in.
         resume: go on from the newest checkpoint; without one, start. On a CPU the run ends bit for bit as one that was
             never stopped. Settings that differ are refused; data and loss functions cannot be compared: pass the same.
-        tracker: curves for TensorBoard or Weights & Biases, see `tracking.Tracker`.
+        tracker: told the figures of every evaluation; it may end the run, see `tracking`.
         label: text of the progress bar.
 
     Raises:
@@ -361,7 +361,12 @@ def run(
                         model.train()
                     bar.set_postfix_str(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
                     if plan.tracker is not None and team.main:
-                        plan.tracker.log(number, figures)
+                        try:
+                            plan.tracker.log(number, figures)
+                        except Stop as wish:
+                            if team.count > 1:
+                                raise
+                            history.stopped = str(wish)
                     if history.stopped != Record.stopped:
                         break
                 often = checkpoints and (checkpoints.every or every)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from small_models import small_model
 
 from garm_course.autoregressive.layers.attention import CausalAttention, KeyValueCache, rotary
@@ -11,7 +12,7 @@ from garm_course.autoregressive.lstm import TokenLSTM
 from garm_course.autoregressive.ngram import NGram
 from garm_course.autoregressive.sampling import loop, speculative
 from garm_course.autoregressive.sampling.compression import compress, decompress
-from garm_course.autoregressive.transformer import CharTransformer, PixelTransformer, geometry, rms_norm
+from garm_course.autoregressive.transformer import CharTransformer, PixelTransformer, SquaredReLU, geometry, rms_norm
 from garm_course.evaluation.audits import causality, dependence, forgets, receptive_field
 
 
@@ -55,6 +56,16 @@ def test_normalized_scores_are_bounded_and_weights_are_what_forward_uses():
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 9).double())
     assert ((weights > 0).sum(-1) == torch.arange(1, 10).clamp(max=4)).all()
     torch.testing.assert_close(layer.merge(weights @ v), layer(x), rtol=0, atol=1e-12)
+
+
+def test_squared_relu_has_the_value_and_gradients_of_its_parts():
+    x = torch.randn(3, 7, dtype=torch.float64, requires_grad=True)
+    both = [torch.autograd.grad(f(x).exp().sum(), x)[0] for f in (SquaredReLU.apply, lambda t: F.relu(t).square())]
+    assert torch.equal(SquaredReLU.apply(x), F.relu(x).square())
+    assert torch.allclose(*both, rtol=1e-14)
+    assert torch.autograd.gradgradcheck(SquaredReLU.apply, x)
+    each = torch.func.vmap(torch.func.grad(lambda row: SquaredReLU.apply(row).sum()))(x.detach())
+    assert torch.equal(each, 2 * x.detach().clamp(min=0))
 
 
 def test_the_norm_of_a_few_rows_is_the_one_that_training_takes():

@@ -67,7 +67,8 @@ def raising(error):
 # --- the program -----------------------------------------------------------------------------------------------------
 
 
-COMMANDS = ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "results", "release", "data"]
+COMMANDS = ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "tune", "challenge", "results",
+            "release", "data"]  # fmt: skip
 
 
 def test_version_and_help():

@@ -1,9 +1,13 @@
 """Data that come along: known distributions by their definition, disjoint splits, draws that repeat, bad options."""
 
+import gzip
 import itertools
 import math
 import re
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -292,6 +296,13 @@ def test_no_paragraph_is_in_two_splits_and_none_is_lost():
     for split in ("validation", "test"):
         assert 0.08 < len(texts[split]) / total < 0.12
     assert total > 300_000
+
+
+@pytest.mark.skipif(sys.version_info[:3] != (3, 11, 7), reason="the text is that of Python 3.11.7")
+def test_the_text_is_what_its_tool_collects(tmp_path):
+    tool = Path(__file__).parents[2] / "tools" / "collect_pydoc.py"
+    subprocess.run([sys.executable, tool, tmp_path / "pydoc.txt.gz"], check=True, capture_output=True)
+    assert gzip.decompress((tmp_path / "pydoc.txt.gz").read_bytes()).decode().split("\n\n") == list(paragraphs())
 
 
 def test_long_lines_of_the_test_text_are_not_in_the_training_text():

@@ -58,8 +58,8 @@ def test_the_caption_of_a_watermark_counts_the_images_beyond_the_alarm():
 
 def test_every_image_has_its_map_and_its_name():
     images = torch.zeros(2, 1, 4, 3, dtype=torch.long)
-    assert png(maps_figure(images, torch.rand(2, 4, 3), levels=5, title="maps", names=["a", "b"])).startswith(
-        b"\x89PNG"
-    )
+    assert png(
+        maps_figure(images, torch.rand(2, 4, 3), levels=5, title="maps", names=["a", "b"], rows=["c", "d"], unit="e")
+    ).startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="a map and a name for each of 2 images"):
-        maps_figure(images, torch.rand(2, 3, 4), levels=5, title="maps", names=["a", "b"])
+        maps_figure(images, torch.rand(2, 3, 4), levels=5, title="maps", names=["a", "b"], rows=["c", "d"], unit="e")

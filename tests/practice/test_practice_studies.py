@@ -5,6 +5,7 @@ import json
 from statistics import mean
 
 import pytest
+import torch
 
 from garm_course.paths import results_folder
 from garm_course.recipes.studies import recorded_study
@@ -114,3 +115,47 @@ def test_the_ensemble_is_better_than_each_member_and_teaches_a_little():
     gain = {loss: mean(run["to_nll"] for run in kept["runs"] if run["loss"] == loss) for loss in losses}
     assert gain["KL, data and samples"] < gain["KL, data"] < -0.5 < gain["NLL"] == 0
     assert min(run["nats"] for run in kept["runs"]) > kept["ensemble"]["nats"] + 3  # and far from its teacher
+
+
+def test_the_record_of_the_grid_is_what_a_replay_of_its_table_finds(script):
+    module, kept = script("made_grid"), recorded_study("made_grid-digits")
+    assert (kept["settings"], kept["steps"]) == (module.GRID, module.STEPS)
+    table = module.Table(kept["settings"], kept["steps"], torch.tensor(kept["losses"]))
+    assert {name: round(share, 3) for name, share in table.explained().items()} == {
+        name: round(share, 3) for name, share in kept["explained"].items()
+    }
+    runs = {run["method"]: run for run in kept["runs"]}
+    assert set(runs) == set(module.METHODS)
+    again = module.regrets(table, "ASHA", 60)
+    for budget in (5, 10, 20):
+        spread = 60**0.5 * again["stderr"][budget - 1]
+        gap = abs(again["mean"][budget - 1] - runs["ASHA"]["mean"][budget - 1])
+        assert gap < 4 * spread * (1 / 60 + 1 / 400) ** 0.5
+
+
+def test_the_record_of_the_grid_has_the_order_that_lesson_20_tells():
+    runs = {run["method"]: run for run in recorded_study("made_grid-digits")["runs"]}
+
+    def mean_of(method, budget):
+        return runs[method]["mean"][budget - 1], runs[method]["stderr"][budget - 1]
+
+    def clearly(better, worse, budget):
+        (a, ea), (b, eb) = mean_of(better, budget), mean_of(worse, budget)
+        return b - a > 4 * (ea**2 + eb**2) ** 0.5
+
+    assert clearly("ASHA", "random", 5)
+    assert clearly("ASHA", "random", 10)
+    assert clearly("ASHA", "random", 20)
+    assert not clearly("TPE", "random", 10)
+    assert clearly("TPE", "random", 20)
+
+
+@pytest.mark.slow
+def test_a_small_grid_has_the_form_of_the_record(script, monkeypatch):
+    module, kept = script("made_grid"), recorded_study("made_grid-digits")
+    monkeypatch.setattr(module, "REPLAYS", 3)
+    monkeypatch.setattr(module, "METHODS", ("random", "ASHA"))
+    grid = {"lr": [1e-3, 1e-2], "hidden": [8], "dropout": [0.0], "input_dropout": [0.0]}
+    made = json.loads(json.dumps(module.study(1, grid, [1, 2, 3])))
+    assert set(made) == set(kept) - HOW
+    assert [set(run) for run in made["runs"]] == [set(kept["runs"][0])] * 2

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import subprocess
 import sys
 
@@ -11,11 +12,12 @@ from limits import PATIENCE
 
 from garm_course import datasets
 from garm_course.adversarial.gan import MLPGAN, GANGame
+from garm_course.autoregressive.made import MADE
 from garm_course.autoregressive.pixelcnn import GatedPixelCNN
 from garm_course.training import tracking
 from garm_course.training.games import fit_game
 from garm_course.training.likelihood import fit
-from garm_course.training.tracking import Tracker
+from garm_course.training.tracking import Lines, Several, Stop, open_tracker
 
 BARS = datasets.load("bars_and_stripes")
 
@@ -26,7 +28,7 @@ def test_tensorboard_reads_the_history(tmp_path, monkeypatch):
     monkeypatch.setenv("GARM_PROGRESS", "0")
     torch.manual_seed(0)
     model = GatedPixelCNN(BARS.shape, BARS.levels, channels=8, layers=1)
-    tracker = Tracker("tensorboard", tmp_path / "logs", "bars", {"lr": 1e-2, "loss": "nll"})
+    tracker = open_tracker("tensorboard", tmp_path / "logs", "bars", {"lr": 1e-2, "loss": "nll"})
     history = fit(model, BARS, validation=BARS, steps=9, batch_size=8, lr=1e-2, evaluate_every=3, tracker=tracker)
     tracker.close()
     events = EventAccumulator(str(tmp_path / "logs" / "bars"))
@@ -43,7 +45,7 @@ def test_tensorboard_reads_the_losses_of_a_gan(tmp_path, monkeypatch):
     monkeypatch.setenv("GARM_PROGRESS", "0")
     torch.manual_seed(0)
     gan = MLPGAN(BARS.shape, BARS.levels, latents=4, hidden=(8,))
-    tracker = Tracker("tensorboard", tmp_path / "logs", "bars")
+    tracker = open_tracker("tensorboard", tmp_path / "logs", "bars")
     history = fit_game(GANGame(gan), BARS, steps=6, batch_size=8, watch=lambda step, gan: step / 2, watch_every=2,
                        decay=True, tracker=tracker)  # fmt: skip
     tracker.close()
@@ -93,8 +95,8 @@ def test_weights_and_biases_gets_the_figures_offline(tmp_path, monkeypatch, mode
     if mode:
         monkeypatch.setenv("WANDB_MODE", mode)
     script = (
-        "from garm_course.training.tracking import Tracker\n"
-        f"tracker = Tracker('wandb', {str(tmp_path)!r}, 'bars', {{'lr': 1}})\n"
+        "from garm_course.training.tracking import open_tracker\n"
+        f"tracker = open_tracker('wandb', {str(tmp_path)!r}, 'bars', {{'lr': 1}})\n"
         "tracker.log(3, {'train/nats': 2.0})\n"
         "tracker.close()\n"
     )
@@ -107,9 +109,39 @@ def test_weights_and_biases_gets_the_figures_offline(tmp_path, monkeypatch, mode
 
 
 def test_another_tracker_and_a_missing_package_are_told(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="no tracker 'excel'; choose one of tensorboard, wandb"):
-        Tracker("excel", tmp_path, "bars")
+    with pytest.raises(ValueError, match="no tracker 'excel'; choose one of tensorboard, wandb, lines"):
+        open_tracker("excel", tmp_path, "bars")
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="tracking with wandb needs a package: pip install wandb"):
-        Tracker("wandb", tmp_path, "bars")
+        open_tracker("wandb", tmp_path, "bars")
     assert importlib.util.find_spec("tensorboard")
+
+
+def test_lines_are_there_at_once_and_read_back(tmp_path):
+    lines = Lines(tmp_path / "logs" / "lines.jsonl")
+    history = fit(MADE((1, 4, 4), 2, hidden=(8,)), BARS, validation=BARS, steps=6, evaluate_every=3, tracker=lines)
+    read = [json.loads(line) for line in (tmp_path / "logs" / "lines.jsonl").read_text().splitlines()]
+    lines.close()
+    assert [(line["step"], line["validation/nats"]) for line in read] == history.validation
+
+
+def test_a_tracker_may_end_a_run_and_the_best_weights_are_kept():
+    told = []
+
+    class Impatient:
+        def log(self, step, values):
+            if step == 6:
+                raise Stop("seen enough")
+
+        def close(self):
+            told.append("closed")
+
+    class Listener(Impatient):
+        def log(self, step, values):
+            told.append(step)
+
+    both = Several(Impatient(), Listener())
+    history = fit(MADE((1, 4, 4), 2, hidden=(8,)), BARS, validation=BARS, steps=30, evaluate_every=3, tracker=both)
+    both.close()
+    assert (history.stopped, history.steps, told) == ("seen enough", 6, [3, 6, "closed", "closed"])
+    assert history.best_step in (3, 6)

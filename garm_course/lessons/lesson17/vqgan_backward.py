@@ -60,6 +60,34 @@ class _Autoencoder(nn.Module):
         return self.last(z + (code - z).detach()), 0.25 * (z - code.detach()).square().mean()
 
 
+class _Half(nn.Module):
+    """The autoencoder of the text's example: half of each color, and no codebook."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Conv2d(3, 3, 1, bias=False, device="meta")  # nothing is drawn
+        self.last.weight = nn.Parameter(0.5 * torch.eye(3, dtype=torch.float64)[..., None, None])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.last(x), x.new_zeros(())
+
+
+class _Mean(nn.Module):
+    """The critic of the text's example: twice the mean of an image."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * x.mean((1, 2, 3))
+
+
+def _example() -> tuple:
+    x = torch.ones(1, 3, 1, 1, dtype=torch.float64)
+    return _Half(), _Mean(), lambda x, r: x.new_zeros(len(x)), x, True
+
+
 class _Distance(nn.Module):
     """A teacher's distance (x, r) -> (B,), frozen as a teacher is."""
 
@@ -230,6 +258,7 @@ EXERCISE = Exercise(
     "gan_on, lam, gan and critic are 0.",
     rtol=1e-5,
     probes=[
+        plain(*_example(), use=_read),
         plain(*_case(4, True, seed=1), use=_read),
         plain(*_case(3, False, seed=2), use=_read),
         edge(same(*_case(4, True, seed=3, earlier=True), use=_read), EARLIER),
