@@ -99,7 +99,7 @@ report("bottom given, completed by sample", nats(clamped), claimed=112, toleranc
 # ## 2 Scales: a learning rate is a power of ten
 #
 # A search needs a range for each hyperparameter. A learning rate between $0.0003$ and $0.3$ spans three powers of ten.
-# If we draw it uniformly, two thirds of all draws lie above $0.1$, and none of the small values is ever tried.
+# If we draw it uniformly, two thirds of all draws lie above $0.1$, and fewer than one in a hundred below $0.003$.
 # Draw its *logarithm* uniformly instead. With $u$ uniform in $[0, 1)$:
 #
 # $$x = lo\,\Big(\frac{hi}{lo}\Big)^{u} \tag{20.1}$$

@@ -178,12 +178,12 @@ EXERCISE = Exercise(
     probes=[
         same(2, use=_parts),
         same(5, 4, use=_resumed),
-        same(3, 5, use=_undisturbed),
-        same(9, 2, use=_resumed),
         edge(
             same(2, use=_same_twice),
             "The snapshot is right, but the network is not as it was: leave its mode and its gradients alone.",
         ),
+        same(3, 5, use=_undisturbed),
+        same(9, 2, use=_resumed),
         edge(same(0, 3, use=_resumed), EARLY),
     ],
     mistakes=[
