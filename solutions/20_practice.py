@@ -341,7 +341,7 @@ report("half width of the interval", half_width.mean(), claimed=1.5, tolerance=0
 #
 # $$F^{b}\big(\text{load}(\text{save}(F^{a}(S_0)))\big) = F^{a+b}(S_0) \tag{20.4}$$
 #
-# holds bit for bit if and only if save and load lose nothing of $S$. Three things belong to $S$: the weights (and buffers, such as the statistics of batch normalization), the state of the optimizer, and the random state, which decides the next batch and the next dropout mask.
+# holds bit for bit if save and load lose nothing of $S$. Three things belong to $S$: the weights (and buffers, such as the statistics of batch normalization), the state of the optimizer, and the random state, which decides the next batch and the next dropout mask.
 #
 # Why the optimizer? Adam divides the mean gradient by the root of the mean squared gradient, both corrected for their start at zero. After one step both corrections give back $g$ and $g^2$, so the first step is
 #
@@ -531,7 +531,7 @@ show.table(
 )  # fmt: skip
 
 # %% [markdown]
-# In all three models, eight bits by rows cost less than 0.05 nats, and at four bits a scale for each row loses much less than a scale for each matrix.
+# In all three models, eight bits by rows cost less than 0.05 nats, and at four bits a scale for each row loses less than a scale for each matrix.
 # Pruning depends on the model. The MADE has many more weights, and half of them can go for nothing; the other two lose more than a nat.
 #
 # Fewer bytes do not make a model faster by themselves: speed needs a program that computes with int8 or skips zeros, and PyTorch's ordinary layers do neither.
@@ -552,14 +552,14 @@ best_member = distilled["ensemble"]["members"][0]
 report("gain of the teacher on its best member", -best_member["gain"], claimed=0.37, tolerance=0.01, unit="nats")
 
 # %% [markdown]
-# Distillation gains more than a nat for the same student, in each of the three seeds. Samples of the teacher help a little more: they are new examples.
-# The student stays about eight nats behind its teacher, which is itself only slightly better than its best member (0.37 ± 0.19, one standard error).
+# Distillation helps the same student in each of the three seeds, by about a nat or more. Samples of the teacher help a little more on average: they are new examples.
+# The student stays seven to eight nats behind its teacher, which is itself only slightly better than its best member (0.37 ± 0.19, one standard error).
 #
 # ## 9 Any part may be given
 #
 # Back to section 1: a user gives the values $x_G$ at some positions $G$, and wants draws from $p(x_{\text{rest}} \mid x_G)$. Clamping draws each free pixel from $p(x_i \mid x_{<i})$, which ignores the given pixels that come later.
 #
-# A *particle filter* corrects this (Gordon, Salmond and Smith, 1993). Draw $n$ images at once, called particles. At a free position each particle draws its own value. At a given position each particle $j$ had predicted the given value with probability $w_j = p(x_i \mid x^{(j)}_{<i})$. Draw $n$ particles anew, with replacement, in proportion to $w_j$: particles that expected the value multiply, particles that did not die out.
+# A *particle filter* corrects this (Gordon, Salmond and Smith, 1993). Draw $n$ images at once, called particles. At a free position each particle draws its own value. At a given position particle $j$ predicts the given value with probability $w_j = p(x_i \mid x^{(j)}_{<i})$. Draw $n$ particles anew, with replacement, in proportion to $w_j$: particles that expected the value multiply, particles that did not die out.
 #
 # The weights also estimate how probable the given part is:
 #
@@ -646,7 +646,7 @@ x, _ = restore(one[0], bottom, budget(smoke=8, quick=256, full=256), seed(0))
 report("different completions among the particles", len(x.flatten(1).unique(dim=0)), claimed=9, tolerance=4)
 
 # %% [markdown]
-# Particles close most of the gap between clamped completions and real digits.
+# 256 particles close most of the gap between clamped completions and real digits, 16 about half of it.
 # Look at the last number as well: resampling copies, so the particles that are left descend from a few ancestors. With 16 particles all completions of the first digit are equal.
 #
 # **The last step, pixels.** A model with values in $[-1, 1]$ needs one more line:
@@ -665,7 +665,7 @@ report("the value 1.01 without the clip", wrapped[2], claimed=0, tolerance=0, ex
 # %% [markdown]
 # ## 10 Break it: a checkpoint without the random state
 #
-# Most checkpoints in the wild have the weights only. We restore the same snapshot again, and leave parts of it out.
+# It is easy to save the weights only. We restore the same snapshot again, and leave parts of it out.
 
 # %%
 without = {"weights only": (), "without the random state": ("optimizer",)}
@@ -719,7 +719,7 @@ for name, losses in broken.items():
 # - Compression is a trade: state what was saved and what was lost, in nats. Eight bits by rows lose almost nothing.
 # - An autoregressive model answers questions against its order, if you weight and resample.
 #
-# **Your turn.** With 256 particles, few different completions are left. Change `complete` so that more of them survive, with the same number of calls of the model and the same law. (An idea: resample only when the effective number of particles, $1 / \sum_j \bar w_j^2$ with normalized weights $\bar w_j$, falls below $n / 2$.)
+# **Your turn.** With 256 particles, few different completions are left. Change `complete` so that more of them survive, with the same number of calls of the model and the same distribution. (An idea: resample only when the effective number of particles, $1 / \sum_j \bar w_j^2$ with normalized weights $\bar w_j$, falls below $n / 2$.)
 #
 # ## Where next
 #
