@@ -318,8 +318,9 @@ def test_dependencies_are_seen_wherever_they_stand(tmp_path):
 NOTEBOOK = {"IPython", "ipywidgets", "jupyter_client", "jupyter_core"}  # there wherever a notebook runs
 MODULES = {"scikit-learn": "sklearn"}  # imported under another name than installed
 ON_REQUEST = {
-    "privacy.py": {"opacus"},
-    "search.py": {"optuna"},
+    "garm_course/trust/privacy.py": {"opacus"},
+    "garm_course/practice/search.py": {"optuna"},
+    "garm_course/practice/export.py": {"onnx", "onnxruntime", "onnxscript"},
 }  # of an extra: imported inside of what needs it, which says how to get it
 
 
@@ -341,8 +342,8 @@ def test_lessons_and_library_import_only_what_is_installed_with_the_course():
     files = [*(ROOT / "solutions").glob("*.py"), *(ROOT / "garm_course").rglob("*.py")]
     files = [file for file in files if "editions" not in file.parts]
     assert len(files) > 100
-    found = {file.name: foreign(file.read_text(encoding="utf-8")) - installed for file in files}
-    assert found == {file.name: ON_REQUEST.get(file.name, set()) for file in files}
+    found = {file.relative_to(ROOT).as_posix(): foreign(file.read_text(encoding="utf-8")) - installed for file in files}
+    assert {name: packages for name, packages in found.items() if packages} == ON_REQUEST
     assert foreign("import torch.nn as nn\ndef f():\n    from jupytext.cli import g\n    from . import h") == {
         "torch", "jupytext"}  # fmt: skip
 

@@ -22,6 +22,7 @@ COMMANDS = (
     "data",
     "runs",
     "tune",
+    "export",
     "challenge",
     "results",
     "release",

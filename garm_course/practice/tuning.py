@@ -166,6 +166,8 @@ def tune(
     if study.user_attrs.setdefault("space", words) != words:
         there = "; ".join(study.user_attrs["space"])
         raise ValueError(f"the study {name!r} searches another space ({there}); choose another name or storage")
+    if seed is not None and study.trials:  # a sampler that began again would draw the first trials again
+        study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), constant_liar=storage is not None)
     states = optuna.trial.TrialState
     done = (states.COMPLETE, states.PRUNED)
 

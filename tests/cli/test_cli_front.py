@@ -67,8 +67,8 @@ def raising(error):
 # --- the program -----------------------------------------------------------------------------------------------------
 
 
-COMMANDS = ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "tune", "challenge", "results",
-            "release", "data"]  # fmt: skip
+COMMANDS = ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "tune", "export", "challenge",
+            "results", "release", "data"]  # fmt: skip
 
 
 def test_version_and_help():

@@ -156,3 +156,11 @@ def test_without_optuna_the_message_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r'pip install "garm-course\[tune\]"'):
         tune(square, SPACE, trials=1)
+
+
+def test_a_seeded_search_that_goes_on_draws_new_trials(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    for trials in (3, 6):
+        study = tune(lambda chosen, pruner: chosen["x"] ** 2, parse_space("x=0..1.5"), trials=trials, storage=storage,
+                     seed=0)  # fmt: skip
+    assert len({trial.params["x"] for trial in study.trials}) == 6
