@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 20 · Practice: search, resume, compress, complete
+# # 20 · Practice: search, resume, compress, export, complete
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/garm-course/garm-course/blob/v0.1.0/notebooks/20_practice.ipynb) [![Launch on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/garm-course/garm-course/v0.1.0?labpath=notebooks%2F20_practice.ipynb)
 #
@@ -15,9 +15,9 @@
 #
 # | | |
 # |---|---|
-# | Time | 80 minutes; the cells run in under a minute |
+# | Time | 90 minutes; the cells run in under a minute |
 # | Before this | MADE, [lesson 02](02_chain_rule.ipynb); drawing from conditionals, [lesson 06](06_sampling.ipynb); paired differences, [lesson 18](18_evaluation.ipynb) |
-# | Afterwards you can | *search* under a budget and say what luck contributed, *resume* a run bit for bit, *compress* a model and state the loss in nats, *build* a particle filter that completes an image from any part |
+# | Afterwards you can | *search* under a budget and say what luck contributed, *resume* a run bit for bit, *compress* a model and state the loss in nats, *export* a step with its state, *build* a particle filter that completes an image from any part |
 # | Papers | Bergstra, Bengio, *Random Search for Hyper-Parameter Optimization*, JMLR 13, 2012 · Jamieson, Talwalkar, *Non-stochastic Best Arm Identification and Hyperparameter Optimization*, AISTATS 2016, arXiv [1502.07943](https://arxiv.org/abs/1502.07943) · Gordon, Salmond, Smith, *Novel approach to nonlinear/non-Gaussian Bayesian state estimation*, IEE Proceedings F 140, 1993 |
 
 # %% tags=["setup"]
@@ -38,6 +38,7 @@ print(garm_course.lesson.device_line())
 
 # %%
 import math
+import tempfile
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,7 @@ from garm_course.autoregressive import MADE
 from garm_course.evaluation import evaluate, paired
 from garm_course.lessons import lesson20
 from garm_course.practice import quantize
+from garm_course.practice.export import export
 
 # %% [markdown]
 # ## 1 The question, in pictures
@@ -200,7 +202,7 @@ report("steps of the search, with survivors continued", steps, claimed=630, tole
 
 # %% [markdown]
 # The pale lines are what a real search never sees: how the stopped runs would have gone on.
-# All runs follow a learning rate schedule made for 90 steps. If you shorten the schedule for the early rungs, you ask a different question: which configuration is best for *short* training?
+# (All runs follow a learning rate schedule for 90 steps; runs made to be short would be another question.)
 #
 # ## 5 Was it luck? Replay the search
 #
@@ -287,7 +289,6 @@ report_replay(at_20, replay(wide, [1, 3, 8], 10), claimed=(1.1, 3.5, 0.99), tole
 
 # %%
 lucky = torch.randn(20_000, 50, generator=seed(3), dtype=torch.float64)
-report("c for the best of 10", -lucky[:, :10].min(1).values.mean(), claimed=1.54, tolerance=0.02)
 report("c for the best of 50", -lucky.min(1).values.mean(), claimed=2.25, tolerance=0.02)
 again = [train_made(best, start=200 + k) for k in range(budget(smoke=3, quick=10, full=10))]
 scores = torch.tensor([curve[-1] for _, curve in again], dtype=torch.float64)
@@ -333,7 +334,7 @@ report("half width of the interval", half_width.mean(), claimed=1.5, tolerance=0
 #
 # $$F^{b}\big(\text{load}(\text{save}(F^{a}(S_0)))\big) = F^{a+b}(S_0) \tag{20.4}$$
 #
-# holds bit for bit if and only if save and load lose nothing of $S$. Three things belong to $S$: the weights (and buffers, such as the statistics of batch normalization), the state of the optimizer, and the random state, which decides the next batch and the next dropout mask.
+# holds bit for bit if save and load lose nothing of $S$. Three things belong to $S$: the weights (and buffers, such as the statistics of batch normalization), the state of the optimizer, and the random state, which decides the next batch and the next dropout mask.
 #
 # Why the optimizer? Adam divides the mean gradient by the root of the mean squared gradient, both corrected for their start at zero. After one step both corrections give back $g$ and $g^2$, so the first step is
 #
@@ -513,10 +514,10 @@ show.table(
 )  # fmt: skip
 
 # %% [markdown]
-# In all three models, eight bits by rows cost less than 0.05 nats, and at four bits a scale for each row loses much less than a scale for each matrix.
+# In all three models, eight bits by rows cost less than 0.05 nats, and at four bits a scale for each row loses less than a scale for each matrix.
 # Pruning depends on the model. The MADE has many more weights, and half of them can go for nothing; the other two lose more than a nat.
 #
-# Fewer bytes do not make a model faster by themselves: speed needs a program that computes with int8 or skips zeros, and PyTorch's ordinary layers do neither.
+# Fewer bytes do not make a model faster by themselves; section 9 has numbers.
 #
 # **A small model taught by a larger one.** In *distillation* (Hinton, Vinyals and Dean, 2015) a small *student* learns from the conditionals of a *teacher*, not only from the value that occurred. With logits $t$ and $s$ and a temperature $T$:
 #
@@ -534,20 +535,46 @@ best_member = distilled["ensemble"]["members"][0]
 report("gain of the teacher on its best member", -best_member["gain"], claimed=0.37, tolerance=0.01, unit="nats")
 
 # %% [markdown]
-# Distillation gains more than a nat for the same student, in each of the three seeds. Samples of the teacher help a little more: they are new examples.
-# The student stays about eight nats behind its teacher, which is itself only slightly better than its best member (0.37 ± 0.19, one standard error).
+# Distillation helps the same student in each of the three seeds, by about a nat or more. Samples of the teacher help a little more on average: they are new examples.
+# The student stays seven to eight nats behind its teacher, which is itself only slightly better than its best member (0.37 ± 0.19, one standard error).
 #
-# ## 9 Any part may be given
+# ## 9 Elsewhere: the same numbers without PyTorch
+#
+# A phone, a server in another language or a browser has no PyTorch. *ONNX* is a file format for networks that other programs can run, such as ONNX Runtime.
+# A cached sampler (lesson 06) hides its state in a Python object, and a file cannot. So we export *one step* of the model, whose state is an argument and a result: for the GRU over pixels of lesson 03, (values before and above, position, state) → (logits, new state). The loop and the draws stay outside.
+# The exported step $\hat f$ must give the numbers of $f$, relative to the largest one, because both compute in single precision and add in different orders:
+#
+# $$\frac{\max|f(x) - \hat f(x)|}{\max|f(x)|} \le 10^{-5} \qquad \text{for batches of 1, 3 and 64 images} \tag{20.9}$$
+#
+# Why three batches? The exporter traces the step with an example of three images, and if the code specializes to that size, the number 3 may be burnt into the file. Such a graph is perfect with three images and fails with one. Always test a batch that was not traced.
+
+# %%
+try:
+    with tempfile.TemporaryDirectory() as folder:
+        gru = load_pretrained("pixel_gru-digits")
+        elsewhere = export(gru, folder)  # refuses to write a file that breaks (20.9)
+    gap = elsewhere.about["parity"]["step"]
+    equal = (gru.sample(64, rng=seed(0)) == elsewhere.sample(64, rng=seed(0))).double().mean()
+    report("largest relative difference of the exported step", gap, claimed=0, tolerance=1e-5)
+    report("share of equal pixels in 64 images, same uniforms", equal, claimed=1, tolerance=0.001)
+except ImportError as error:
+    print(f"{error}. The recorded lesson has a relative difference below 1e-5, and equal images.")
+
+# %% [markdown]
+# The same uniforms give the same images: that is the test that a user understands. `garm export pixel_gru-digits --out folder` writes the files.
+# And speed? In one recorded measurement (`benchmarks/README.md`, processor time, one thread) the exported GRU was 1.3 to 1.5 times as fast as PyTorch, and in eight bits 1.4 to 2.6 times. A gated PixelCNN in eight bits was slower than PyTorch for 256 images.
+#
+# ## 10 Any part may be given
 #
 # Back to section 1: a user gives the values $x_G$ at some positions $G$, and wants draws from $p(x_{\text{rest}} \mid x_G)$. Clamping draws each free pixel from $p(x_i \mid x_{<i})$, which ignores the given pixels that come later.
 #
-# A *particle filter* corrects this (Gordon, Salmond and Smith, 1993). Draw $n$ images at once, called particles. At a free position each particle draws its own value. At a given position each particle $j$ had predicted the given value with probability $w_j = p(x_i \mid x^{(j)}_{<i})$. Draw $n$ particles anew, with replacement, in proportion to $w_j$: particles that expected the value multiply, particles that did not die out.
+# A *particle filter* corrects this (Gordon, Salmond and Smith, 1993). Draw $n$ images at once, called particles. At a free position each particle draws its own value. At a given position particle $j$ predicts the given value with probability $w_j = p(x_i \mid x^{(j)}_{<i})$. Draw $n$ particles anew, with replacement, in proportion to $w_j$: particles that expected the value multiply, particles that did not die out.
 #
 # The weights also estimate how probable the given part is:
 #
 # $$\hat p(x_G) = \prod_{i \in G} \frac1n \sum_{j=1}^n p\big(x_i \mid x^{(j)}_{<i}\big), \qquad \mathbb E\,\hat p(x_G) = p(x_G) \tag{20.13}$$
 #
-# For one given position this is the mean of $p(x_i \mid x_{<i})$ over draws of $x_{<i}$, hence its expectation is $p(x_i)$. Resampling keeps the product unbiased (Del Moral, 2004); the test of this equation enumerates a small model. By Jensen's inequality $\ln \hat p$ is too low on average.
+# For one given position this is the mean of $p(x_i \mid x_{<i})$ over draws of $x_{<i}$, hence its expectation is $p(x_i)$. Resampling keeps the product unbiased (Del Moral, 2004). By Jensen's inequality $\ln \hat p$ is too low on average.
 
 # %% [markdown]
 # **Exercise 4, build it · `complete`** · ●●● · 30 minutes
@@ -612,7 +639,7 @@ x, _ = restore(one[0], bottom, budget(smoke=8, quick=256, full=256), seed(0))
 report("different completions among the particles", len(x.flatten(1).unique(dim=0)), claimed=9, tolerance=4)
 
 # %% [markdown]
-# Particles close most of the gap between clamped completions and real digits.
+# 256 particles close most of the gap between clamped completions and real digits, 16 about half of it.
 # Look at the last number as well: resampling copies, so the particles that are left descend from a few ancestors. With 16 particles all completions of the first digit are equal.
 #
 # **The last step, pixels.** A model with values in $[-1, 1]$ needs one more line:
@@ -625,13 +652,12 @@ report("different completions among the particles", len(x.flatten(1).unique(dim=
 x = torch.tensor([-1.0, 1.0, 1.01])
 pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 wrapped = ((x + 1) * 127.5).round().long() % 256  # what uint8 keeps of a number that is too large
-report("the value 1.01 as a pixel", pixels[2], claimed=255, tolerance=0, exact=True)
-report("the value 1.01 without the clip", wrapped[2], claimed=0, tolerance=0, exact=True)
+print(f"1.01 becomes {pixels[2]}, and {wrapped[2]} without the clip")
 
 # %% [markdown]
-# ## 10 Break it: a checkpoint without the random state
+# ## 11 Break it: a checkpoint without the random state
 #
-# Most checkpoints in the wild have the weights only. We restore the same snapshot again, and leave parts of it out.
+# It is easy to save the weights only. We restore the same snapshot again, and leave parts of it out.
 
 # %%
 without = {"weights only": (), "without the random state": ("optimizer",)}
@@ -652,12 +678,12 @@ for name, losses in broken.items():
 #
 # <details><summary><b>What the article says</b></summary>
 #
-# The Chinese article that this course checks recommends to compress a model so that it runs faster. Eight bits make a file nearly four times smaller; whether anything gets faster depends on the program that runs it.
+# The Chinese article that this course checks recommends to compress a model so that it runs faster. Eight bits make a file nearly four times smaller; section 9 has a model that got faster and one that did not.
 # It also proposes to remove noise from samples afterwards. That changes the distribution: the result is no longer a draw from the model, and no likelihood belongs to it.
 #
 # </details>
 #
-# ## 11 Check yourself
+# ## 12 Check yourself
 
 # %% [markdown]
 # 1. You searched 60 random configurations. Why may the winner's validation NLL be too good?
@@ -671,10 +697,6 @@ for name, losses in broken.items():
 # 3. Your resumed run agrees with the unbroken run to three digits. Is that good enough?
 #
 # <details><summary>Answer</summary>No. On one machine it must agree in every bit. A small difference means that a part of the state is missing.</details>
-#
-# 4. Why does an outlier among the weights hurt more with one scale per matrix?
-#
-# <details><summary>Answer</summary>The scale is the largest |w| over 127, so an outlier widens the steps for all weights that share its scale: with scales by row, these are one row only.</details>
 
 # %% [markdown]
 # ## Take-aways
@@ -683,9 +705,10 @@ for name, losses in broken.items():
 # - The best of $m$ numbers is too good by $c_m\,\sigma$: new seeds for the winner, test data once.
 # - A checkpoint is weights, optimizer and random state; the test is equality.
 # - Compression is a trade: state what was saved and what was lost, in nats. Eight bits by rows lose almost nothing.
+# - An exported graph is right when it draws the same images, at a batch that was not traced.
 # - An autoregressive model answers questions against its order, if you weight and resample.
 #
-# **Your turn.** With 256 particles, few different completions are left. Change `complete` so that more of them survive, with the same number of calls of the model and the same law. (An idea: resample only when the effective number of particles, $1 / \sum_j \bar w_j^2$ with normalized weights $\bar w_j$, falls below $n / 2$.)
+# **Your turn.** With 256 particles, few different completions are left. Change `complete` so that more of them survive, with the same number of calls of the model and the same distribution. (An idea: resample only when the effective number of particles, $1 / \sum_j \bar w_j^2$ with normalized weights $\bar w_j$, falls below $n / 2$.)
 #
 # ## Where next
 #
@@ -693,7 +716,7 @@ for name, losses in broken.items():
 # - Dodge, Gururangan, Card, Schwartz, Smith, *Show Your Work: Improved Reporting of Experimental Results*, EMNLP 2019, arXiv 1909.03004; Bouthillier et al., *Accounting for Variance in Machine Learning Benchmarks*, MLSys 2021, arXiv 2103.03098.
 # - Jacob et al., *Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference*, CVPR 2018, arXiv 1712.05877; Han, Pool, Tran, Dally, *Learning both Weights and Connections for Efficient Neural Networks*, NIPS 2015, arXiv 1506.02626; Hinton, Vinyals, Dean, *Distilling the Knowledge in a Neural Network*, 2015, arXiv 1503.02531.
 # - Gordon, Salmond, Smith, *Novel approach to nonlinear/non-Gaussian Bayesian state estimation*, IEE Proceedings F 140, 1993; Del Moral, *Feynman-Kac Formulae*, Springer 2004.
-# - In the library, read [`search.py`](../garm_course/practice/search.py), [`compress.py`](../garm_course/practice/compress.py) and [`checkpoints.py`](../garm_course/training/checkpoints.py).
+# - In the library, read [`search.py`](../garm_course/practice/search.py), [`compress.py`](../garm_course/practice/compress.py), [`export.py`](../garm_course/practice/export.py) and [`checkpoints.py`](../garm_course/training/checkpoints.py).
 
 # %%
 claims()

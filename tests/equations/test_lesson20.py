@@ -12,6 +12,7 @@ from garm_course.lessons.lesson20.complete import complete, table
 from garm_course.lessons.lesson20.halve import halve
 from garm_course.lessons.lesson20.quantize_rows import quantize_rows
 from garm_course.practice.compress import distillation_loss
+from garm_course.practice.export import BATCHES, PARITY, Graph, parity
 
 
 def uniform(*shape, seed=0):
@@ -125,6 +126,34 @@ def test_the_interval_of_a_mean_covers_it_in_nineteen_of_twenty_cases():
     half = 1.96 * x.std(1) / math.sqrt(180)
     covered = ((x.mean(1) - 10).abs() <= half).double().mean()
     assert 0.925 < covered < 0.965
+
+
+class Linear(nn.Module):
+    def forward(self, x):
+        return 1000 * x
+
+
+@pytest.mark.equation("20.9")
+def test_parity_is_relative_to_the_largest_number_and_asked_at_batches_that_were_not_traced():
+    graph = Graph(Linear(), {"x": (5,)}, ["y"], {})
+    graph.module.register_parameter("w", nn.Parameter(torch.zeros(1)))  # tells the type of the numbers
+
+    def elsewhere(only=None):
+        def session(values):
+            x = torch.from_numpy(values["x"])
+            if only not in (None, len(x)):
+                raise ValueError("an input of another shape")
+            y = 1000 * x
+            y.view(-1)[0] += 0.004 * x.abs().max()  # 4 parts in a million of the largest number
+            return [y.numpy()]
+
+        return session
+
+    assert parity(graph, elsewhere()) == pytest.approx(4e-6, rel=0.1)
+    with pytest.raises(RuntimeError, match="traced with a batch of 3 and refuses one of 1"):
+        parity(graph, elsewhere(only=3))
+    assert {1, 3, 64} == set(BATCHES)
+    assert pytest.approx(1e-5) == PARITY
 
 
 @pytest.mark.equation("20.11")
