@@ -32,7 +32,7 @@ MAP = (  # every lesson of the course, in the order of the course: title and dat
     ("17", "VQGAN and a transformer", "colored glyphs"),
     ("18", "Evaluation", "samples of all models"),
     ("19", "Trust: copying, privacy, interpretation", "digits"),
-    ("20", "Practice: tuning, tracking, deployment", "digits"),
+    ("20", "Practice: search, resume, compress, export", "digits"),
     ("21", "Capstone: families compared", "bars and stripes, digits"),
 )
 

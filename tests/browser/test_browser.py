@@ -17,6 +17,7 @@ WIDGETS = (  # a slider changes a picture
     "01_likelihood", "02_chain_rule", "03_pixelrnn", "04_pixelcnn", "05_pixelcnnpp", "06_sampling", "07_transformer",
     "08_wavenet", "09_video", "10_vae", "11_collapse", "12_vqvae", "13_gan_theory", "14_stable_gans", "15_vae_gan",
     "16_cyclegan", "18_evaluation", "19_trust", "17_vqgan",
+    "20_practice",
 )  # fmt: skip
 
 READY = """() => {

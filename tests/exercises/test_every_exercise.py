@@ -63,6 +63,8 @@ def test_unknown_mistake_explains_itself_with_the_rule(exercise):
             return [wrong(part) for part in right]
         if isinstance(right, dict):
             return {name: wrong(part) for name, part in right.items()}
+        if right is None or isinstance(right, (bool, str)):
+            return right
         half = 2.5 * right + 3
         return half.to(right.dtype) if isinstance(right, torch.Tensor) else type(right)(half)
 
