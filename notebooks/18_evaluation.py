@@ -526,7 +526,8 @@ report("spread of the difference, separate over shared rows", spread(False) / sp
 # Which split did a metric see? The NLL: the test split, once, when the result was recorded. FD, KD, the balls and C2ST: the first 500 test images. The inception score: no data. The cost under the truth: no split, the density itself. Nothing was chosen on test.
 
 # %%
-shares = {key: {name: four[key] for name, four in balls.items()} for key in ("precision", "recall", "density", "coverage")}
+kinds = ("precision", "recall", "density", "coverage")
+shares = {kind: {name: four[kind] for name, four in balls.items()} for kind in kinds}
 metrics = {"NLL": nll, "FD": fds, "KD": kds, **shares, "inception score": scores}
 metrics |= {"C2ST features": in_features, "C2ST pixels": in_pixels, "cost": truth}
 lesson18.scoreboard(

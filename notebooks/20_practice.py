@@ -642,6 +642,9 @@ report("different completions among the particles", len(x.flatten(1).unique(dim=
 # 256 particles close most of the gap between clamped completions and real digits, 16 about half of it.
 # Look at the last number as well: resampling copies, so the particles that are left descend from a few ancestors. With 16 particles all completions of the first digit are equal.
 #
+# To do this by hand, type `garm demo` in a terminal: a page opens in your browser in which you paint any part of a digit, and a GRU completes it with particles.
+# The page is one file of 1 MB that needs neither Python nor a network, and from the same uniforms it draws what Python draws.
+#
 # **The last step, pixels.** A model with values in $[-1, 1]$ needs one more line:
 #
 # $$\hat x = \operatorname{round}\Big(\big(\operatorname{clip}(x, -1, 1) + 1\big)\cdot 127.5\Big) \tag{20.11}$$
