@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from garm_course.transforms import (
+    coordinates,
     dequantize,
     mu_law_decode,
     mu_law_encode,
     one_hot,
+    place,
     scale,
     thermometer,
+    to_raster,
     to_uint8,
     unscale,
 )
@@ -150,3 +153,16 @@ def test_nothing_becomes_nothing():
     assert one_hot(x, 4).shape == (0, 3, 4)
     assert thermometer(x, 4).shape == (0, 3, 3)
     assert dequantize(x, torch.empty(0, 3), 4).shape == (0, 3)
+
+
+def test_every_raster_position_has_its_own_place_and_words():
+    for shape in ((5,), (2, 3), (3, 2, 4), (1, 2, 3), (2, 3, 4, 2)):
+        raster = to_raster(torch.arange(math.prod(shape)).view(1, *shape), len(shape))[0]
+        for i, number in enumerate(raster.tolist()):
+            at = coordinates(i, shape)
+            names = ["position"] if len(shape) == 1 else ["channel", "frame", "row", "column"]
+            index = [at[name] for name in names if name in at]
+            assert torch.arange(math.prod(shape)).view(shape)[tuple(index)] == number
+    assert place(5, (3, 2, 4)) == "row 0, column 1, channel 2"
+    assert place(5, (1, 2, 4)) == "row 1, column 1"
+    assert place(2, (5,)) == "position 2"

@@ -321,6 +321,7 @@ def test_the_distance_at_infinity_has_no_bias_of_size():
     assert frechet_at_infinity(pairs[0][0], pairs[0][1] + 3, rng=rng) == pytest.approx(36, rel=0.2)
     with pytest.raises(ValueError, match="at least 20 examples for 4 features, got 19"):
         frechet_at_infinity(randn(19, 4), randn(19, 4), rng=rng)
+    assert frechet_at_infinity(randn(20, 4), randn(20, 4), rng=rng) < 100, "four times as many as needed are enough"
 
 
 def test_the_inception_score_lies_between_its_ends_and_never_sees_data():

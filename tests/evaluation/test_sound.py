@@ -117,6 +117,8 @@ SOUND = torch.zeros(2, 1000)
         (lambda: harmonic_share(SOUND, period=600.0), ValueError, "fits twice into the sound, got 600"),
         (lambda: log_spectral_distance(SOUND, SOUND[:, :500]), ValueError, "of one length and rate"),
         (lambda: log_spectral_distance(SOUND, SOUND[:1]), ValueError, "equally many sounds"),
+        (lambda: log_spectral_distance(SOUND, SOUND, window=1), ValueError, "window=1"),
+        (lambda: log_spectral_distance(SOUND, SOUND, window=12.5), ValueError, "window=12.5"),
         (lambda: real_time_factor(0.0, 10, rate=8000), ValueError, "seconds=0.0 is out of range"),
     ],
 )
