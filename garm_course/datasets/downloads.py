@@ -59,7 +59,7 @@ class Source(NamedTuple):
         name: of the data set, and of its folder in the cache.
         files: by role, such as "train images".
         folders: where the files may lie below the folder that GARM_DATA names; the first one is shown in messages.
-        instead: the embedded data set that an error message suggests.
+        instead: the embedded data set that an error message suggests, "" where there is none.
         shown: the name that was asked for, where several data sets share these files; "" for `name`.
     """
 
@@ -396,9 +396,9 @@ def _cannot(source: Source, file: File, reasons: list[tuple[str, str]]) -> Downl
     for host, reason in reasons:
         hosts[reason] = [*hosts.get(reason, []), *([host] if host and host not in hosts.get(reason, []) else [])]
     told = "; ".join(f"{', '.join(who)}: {reason}" if who else reason for reason, who in hosts.items())
+    included = f'Included, with no download: load("{instead}"), or load("{name}", offline="{instead}") to fall back. '
     return DownloadError(
-        f"{file.name} of {name} is not here and could not be downloaded ({told}). "
-        f'Included, with no download: load("{instead}"), or load("{name}", offline="{instead}") to fall back. '
+        f"{file.name} of {name} is not here and could not be downloaded ({told}). {included if instead else ''}"
         f"A file that you have goes into a folder that the environment variable GARM_DATA names, "
         f"as {source.folders[0]}/{file.names[0]}"
     )

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazily(
         "export": "Exported eight_bits graphs_of",
         "page": "page_html twin write_page",
         "search": "METHODS Table expected_minimum halving replay",
+        "served": "write_served",
         "tuning": "Pruner Setting parse_space tune",
     },
 )

@@ -42,3 +42,10 @@ def test_it_is_served_until_interrupted():
     server.send_signal(signal.SIGINT)
     _, err = server.communicate()
     assert (server.returncode, err) == (130, "garm: error: interrupted\n")
+
+
+def test_an_unknown_engine_is_told(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["demo", "--engine", "onx"])
+    assert end.value.code == 2
+    assert "no --engine 'onx'; did you mean onnx?" in capsys.readouterr().err
