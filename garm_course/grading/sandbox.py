@@ -9,8 +9,8 @@ What is closed, and by what:
   the processor time of the child and of all that descend from it, read from /proc; an end for a child that waits.
 
 Not closed: native code that reads a file which the user may read (an audit hook sees Python's own doors only). On
-systems other than Linux nothing but the audit hook and the limits stands between a player and this computer, and
-processor time is that of the child alone. Run what you distrust in a virtual machine.
+systems other than Linux nothing but the audit hook and the limits stands between a player and this computer, and time
+is counted by the clock. Run what you distrust in a virtual machine.
 """
 
 import functools
@@ -56,18 +56,20 @@ def walls() -> str:
         found.append("filter of system calls")
     if namespaces():
         found.append("no network, processes of its own")
+    if not os.path.isdir("/proc/self"):
+        found.append("time by the clock")
     return "; ".join(found)
 
 
-def tree_seconds(pid: int) -> float:
+def tree_seconds(pid: int) -> float | None:
     """Seconds of a processor that a process and its descendants have used, ended and awaited ones included.
 
-    0 where there is no /proc.
+    None where there is no /proc.
     """
     try:
         entries = [entry for entry in os.listdir("/proc") if entry.isdigit()]
     except OSError:
-        return 0.0
+        return None
     used, children = {}, {}
     for entry in entries:
         try:
@@ -98,7 +100,7 @@ class Sandbox:
     """
 
     def __init__(self, script: Path, setup: dict, *, memory: int = 4 << 30, wait: float = WAIT):
-        self.wait, self.started = wait, START
+        self.wait, self.started, self._started_at = wait, START, time.monotonic()
         self._folder = tempfile.TemporaryDirectory(prefix="garm-")
         to_child, question = os.pipe()
         answer, from_child = os.pipe()
@@ -121,8 +123,12 @@ class Sandbox:
         self.started = self.seconds()
 
     def seconds(self) -> float:
-        """Seconds of a processor that the child and its descendants have used so far."""
-        return tree_seconds(self._process.pid)
+        """Seconds of a processor that the child and its descendants have used so far.
+
+        Where there is no /proc, seconds by the clock since it was started.
+        """
+        used = tree_seconds(self._process.pid)
+        return time.monotonic() - self._started_at if used is None else used
 
     def ask(self, word: str, values: dict | None = None, data: bytes = b"", *, seconds: float) -> bytes:
         """Send a question and wait for its answer.

@@ -345,5 +345,42 @@ def test_what_cannot_be_played_is_told_before_anything_starts(tmp_path):
 def test_processor_time_is_that_of_a_tree():
     import os
 
-    assert tree_seconds(os.getpid()) > 0 or not os.path.isdir("/proc")
-    assert tree_seconds(2**22 + 1) == 0
+    there = os.path.isdir("/proc")
+    assert tree_seconds(os.getpid()) > 0 if there else tree_seconds(os.getpid()) is None
+    assert tree_seconds(2**22 + 1) == (0 if there else None)
+
+
+def test_without_proc_the_clock_is_read_and_who_computes_is_not_said_to_wait(monkeypatch):
+    monkeypatch.setattr("garm_course.grading.sandbox.tree_seconds", lambda pid: None)
+    monkeypatch.setattr("garm_course.grading.sandbox.START", 600.0)
+    with Sandbox(PLAYER, {"hidden": [], "modules": []}, wait=0.01) as child:
+        assert child.seconds() > 0
+        with pytest.raises(Foul, match=r"more than 0\.2 seconds"):
+            train(child, player(fit="import time; time.sleep(10**6)"), seconds=0.2)
+
+
+def test_a_player_learns_nothing_of_the_seed_that_draws_the_test_set(tmp_path, monkeypatch):
+    told = []
+
+    class Recorder:
+        def __init__(self, *_, **__): ...
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_): ...
+
+        def seconds(self):
+            return 0.0
+
+        def ask(self, word, values, data, *, seconds):
+            if word == "train":
+                told.append(values["seed"])
+                return b""
+            return bytes(8 * values["n"] * values["levels"])
+
+    monkeypatch.setattr(referee, "Sandbox", Recorder)
+    (tmp_path / "player.py").write_text(player())
+    images = {challenge(tmp_path / "player.py", seed=7, n_train=4, n_test=4).test_sha256 for _ in range(2)}
+    assert len(images) == 1
+    assert len({*told, 7}) == 3
