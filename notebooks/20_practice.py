@@ -246,9 +246,6 @@ show.curves(
 # **Where it fails.** Everything rests on the early order. We widen the range: 54 random configurations with learning rates up to 0.3, trained here.
 
 # %%
-guess("wide range, first look at step 10: share that keeps the best of 27", ...)  # if you like: from 0 to 1
-
-# %%
 STEPS = budget(smoke=9, quick=90, full=90)
 draws = torch.rand(54, 4, generator=seed(1), dtype=torch.float64)
 wide_lr, hidden = log_uniform(3e-4, 0.3, draws[:, 0]), log_uniform(16, 256, draws[:, 1]).round().long()
@@ -282,7 +279,7 @@ report_replay(at_20, replay(wide, [1, 3, 8], 10), claimed=(1.1, 3.5, 0.99), tole
 # You trained $m$ variants, and the best one has 98 nats. How much of that is luck?
 # Assume that all variants are equally good, with mean $\mu$, and that their values spread with standard deviation $\sigma$ around it because of seeds. Then the best of them is still better than $\mu$:
 #
-# $$\mathbb E \min_{j \le m}(\mu + \sigma\varepsilon_j) = \mu - \sigma\,c_m, \qquad c_{10} = 1.54,\quad c_{50} = 2.25 \tag{20.12}$$
+# $$\mathbb E \min_{j \le m}(\mu + \sigma\varepsilon_j) = \mu - \sigma\,c_m, \qquad c_{10} = 1.54,\quad c_{50} = 2.25 \tag{20.4}$$
 #
 # with independent standard normal $\varepsilon_j$. The numbers $c_m$ are the mean of the largest of $m$ normal draws.
 # We check them, and then train the winner of the wide range with ten new seeds.
@@ -311,7 +308,7 @@ report("mean of ten seeds, test", on_test.mean(), claimed=95.9, tolerance=1.5, u
 # %% [markdown]
 # A second source of luck is the finite test set. The mean NLL over $n$ images with standard deviation $s$ has the 95 % interval
 #
-# $$\bar\ell \pm 1.96\,\frac{s}{\sqrt n} \tag{20.8}$$
+# $$\bar\ell \pm 1.96\,\frac{s}{\sqrt n} \tag{20.5}$$
 #
 # by the central limit theorem. Does it cover the truth 95 % of the time at $n = 180$? We treat the 1,257 training images as a whole population, and draw 400 sets of 180 from it.
 
@@ -332,13 +329,13 @@ report("half width of the interval", half_width.mean(), claimed=1.5, tolerance=0
 #
 # A run that is killed after two hours should go on from its last checkpoint, and end with exactly the same weights as a run that was never stopped. Write $S_t$ for *everything* that the next step reads. Then a step is a function, $S_{t+1} = F(S_t)$, and with $F^b$ for $b$ steps
 #
-# $$F^{b}\big(\text{load}(\text{save}(F^{a}(S_0)))\big) = F^{a+b}(S_0) \tag{20.4}$$
+# $$F^{b}\big(\text{load}(\text{save}(F^{a}(S_0)))\big) = F^{a+b}(S_0) \tag{20.6}$$
 #
 # holds bit for bit if save and load lose nothing of $S$. Three things belong to $S$: the weights (and buffers, such as the statistics of batch normalization), the state of the optimizer, and the random state, which decides the next batch and the next dropout mask.
 #
 # Why the optimizer? Adam divides the mean gradient by the root of the mean squared gradient, both corrected for their start at zero. After one step both corrections give back $g$ and $g^2$, so the first step is
 #
-# $$\Delta\theta = -\text{lr}\,\frac{g}{\sqrt{g^2} + \epsilon} \approx -\text{lr}\,\operatorname{sign}(g) \tag{20.5}$$
+# $$\Delta\theta = -\text{lr}\,\frac{g}{\sqrt{g^2} + \epsilon} \approx -\text{lr}\,\operatorname{sign}(g) \tag{20.7}$$
 #
 # A fresh Adam therefore moves *every* weight by the full learning rate, however small its gradient is. A run that loses the moments gets such a kick in the middle.
 
@@ -417,7 +414,7 @@ report(
 #
 # A weight in single precision takes 32 bits. To store it in 8, we write it as an integer $q$ times a *scale* $s$, with $s$ chosen so that the largest weight becomes 127:
 #
-# $$w \approx s\,q, \qquad s = \frac{\max|w|}{127}, \qquad |w - s\,q| \le \frac s2 \tag{20.6}$$
+# $$w \approx s\,q, \qquad s = \frac{\max|w|}{127}, \qquad |w - s\,q| \le \frac s2 \tag{20.8}$$
 #
 # If the error is uniform in $[-s/2, s/2]$, its root mean square is $s/\sqrt{12}$.
 # The scale depends on the *largest* weight, so one outlier costs all the others precision. That is why each output of a layer, each row of its matrix, gets a scale of its own.
@@ -471,8 +468,8 @@ show.curves(
     alt="Nats lost on validation data against bits per weight, from 3 to 8, for one scale per matrix and one scale per "
     "row. Both curves are near zero from 5 to 8 bits; below, the curve of one scale per matrix rises steeply.",
 )
-name = "nats lost with 8 bits, a scale for each row"
-report(name, dict(lost["one scale for each row"])[8], claimed=0, tolerance=0.05, unit="nats")
+eight = dict(lost["one scale for each row"])[8]
+report("nats lost with 8 bits, a scale for each row", eight, claimed=0, tolerance=0.05, unit="nats")
 
 # %%
 lesson20.bits(made.out.weight)
@@ -521,7 +518,7 @@ show.table(
 #
 # **A small model taught by a larger one.** In *distillation* (Hinton, Vinyals and Dean, 2015) a small *student* learns from the conditionals of a *teacher*, not only from the value that occurred. With logits $t$ and $s$ and a temperature $T$:
 #
-# $$L_T = T^2\, \mathrm{KL}\big(\operatorname{softmax}(t / T)\,\|\,\operatorname{softmax}(s / T)\big), \qquad \frac{\partial L_T}{\partial s} = T\big[\operatorname{softmax}(s / T) - \operatorname{softmax}(t / T)\big] \tag{20.7}$$
+# $$L_T = T^2\, \mathrm{KL}\big(\operatorname{softmax}(t / T)\,\|\,\operatorname{softmax}(s / T)\big), \qquad \frac{\partial L_T}{\partial s} = T\big[\operatorname{softmax}(s / T) - \operatorname{softmax}(t / T)\big] \tag{20.9}$$
 #
 # The difference of the softmaxes shrinks like $1/T$, so the factor $T^2$ keeps the gradient at one scale for every $T$.
 # A recorded study (`python studies/distillation.py`, three seeds, $T = 1$): the teacher averages the conditionals of four models of this course, the student is a PixelCNN with 10,037 parameters. All students take equally many steps.
@@ -544,7 +541,7 @@ report("gain of the teacher on its best member", -best_member["gain"], claimed=0
 # A cached sampler (lesson 06) hides its state in a Python object, and a file cannot. So we export *one step* of the model, whose state is an argument and a result: for the GRU over pixels of lesson 03, (values before and above, position, state) → (logits, new state). The loop and the draws stay outside.
 # The exported step $\hat f$ must give the numbers of $f$, relative to the largest one, because both compute in single precision and add in different orders:
 #
-# $$\frac{\max|f(x) - \hat f(x)|}{\max|f(x)|} \le 10^{-5} \qquad \text{for batches of 1, 3 and 64 images} \tag{20.9}$$
+# $$\frac{\max|f(x) - \hat f(x)|}{\max|f(x)|} \le 10^{-5} \qquad \text{for batches of 1, 3 and 64 images} \tag{20.10}$$
 #
 # Why three batches? The exporter traces the step with an example of three images, and if the code specializes to that size, the number 3 may be burnt into the file. Such a graph is perfect with three images and fails with one. Always test a batch that was not traced.
 
@@ -552,7 +549,7 @@ report("gain of the teacher on its best member", -best_member["gain"], claimed=0
 try:
     with tempfile.TemporaryDirectory() as folder:
         gru = load_pretrained("pixel_gru-digits")
-        elsewhere = export(gru, folder)  # refuses to write a file that breaks (20.9)
+        elsewhere = export(gru, folder)  # refuses to write a file that breaks (20.10)
     gap = elsewhere.about["parity"]["step"]
     equal = (gru.sample(64, rng=seed(0)) == elsewhere.sample(64, rng=seed(0))).double().mean()
     report("largest relative difference of the exported step", gap, claimed=0, tolerance=1e-5)
@@ -572,7 +569,7 @@ except ImportError as error:
 #
 # The weights also estimate how probable the given part is:
 #
-# $$\hat p(x_G) = \prod_{i \in G} \frac1n \sum_{j=1}^n p\big(x_i \mid x^{(j)}_{<i}\big), \qquad \mathbb E\,\hat p(x_G) = p(x_G) \tag{20.13}$$
+# $$\hat p(x_G) = \prod_{i \in G} \frac1n \sum_{j=1}^n p\big(x_i \mid x^{(j)}_{<i}\big), \qquad \mathbb E\,\hat p(x_G) = p(x_G) \tag{20.11}$$
 #
 # For one given position this is the mean of $p(x_i \mid x_{<i})$ over draws of $x_{<i}$, hence its expectation is $p(x_i)$. Resampling keeps the product unbiased (Del Moral, 2004). By Jensen's inequality $\ln \hat p$ is too low on average.
 
@@ -585,7 +582,7 @@ except ImportError as error:
 # - `given`: `(D,)`, the given values, and `mask`: `(D,)`, True where a value is given.
 # - `u`: `(n, D)`, uniform numbers. At a free position, particle `j` takes the first value whose cumulative probability is above `u[j, i]`.
 # - `v`: `(D,)`, uniform numbers for resampling, if you need them. How you resample is up to you: `torch.multinomial` works, too.
-# - Returns `(x, log_evidence)`: particles `(n, D)`, LongTensor, and the logarithm of (20.13), a scalar tensor.
+# - Returns `(x, log_evidence)`: particles `(n, D)`, LongTensor, and the logarithm of (20.11), a scalar tensor.
 #
 # Example: with every position given, all particles are equal, and `log_evidence` is the model's log-probability of the image, exactly. With none given, it is 0.
 #
@@ -647,7 +644,7 @@ report("different completions among the particles", len(x.flatten(1).unique(dim=
 #
 # **The last step, pixels.** A model with values in $[-1, 1]$ needs one more line:
 #
-# $$\hat x = \operatorname{round}\Big(\big(\operatorname{clip}(x, -1, 1) + 1\big)\cdot 127.5\Big) \tag{20.11}$$
+# $$\hat x = \operatorname{round}\Big(\big(\operatorname{clip}(x, -1, 1) + 1\big)\cdot 127.5\Big) \tag{20.12}$$
 #
 # Without `clip`, the value 1.01 becomes 256, and `uint8` wraps it around to 0: black specks in white areas.
 
@@ -677,7 +674,7 @@ for name, losses in broken.items():
 
 # %% [markdown]
 # Nothing fails. Both curves look like training, and if you have nothing to compare with, you will not notice. (The two incomplete runs draw the same batches as each other, those of their own new seed, which is why their curves meet again.)
-# *How to detect it:* test (20.4). Train $a + b$ steps; train $a$, save, load, train $b$; ask for equality.
+# *How to detect it:* test (20.6). Train $a + b$ steps; train $a$, save, load, train $b$; ask for equality.
 #
 # <details><summary><b>What the article says</b></summary>
 #
@@ -691,7 +688,7 @@ for name, losses in broken.items():
 # %% [markdown]
 # 1. You searched 60 random configurations. Why may the winner's validation NLL be too good?
 #
-# <details><summary>Answer</summary>It is the smallest of 60 noisy numbers, (20.12). Train the winner with new seeds, and look at test once.</details>
+# <details><summary>Answer</summary>It is the smallest of 60 noisy numbers, (20.4). Train the winner with new seeds, and look at test once.</details>
 #
 # 2. Successive halving with η = 3 keeps a configuration with a large learning rate and drops one with a small one. What could have gone wrong?
 #

@@ -58,7 +58,8 @@ class SquaredReLU(Function):
     @staticmethod
     def forward(x: Tensor) -> Tensor:
         """Any shape."""
-        return x.relu().square_()
+        positive = x.relu()
+        return positive.mul_(positive)
 
     @staticmethod
     def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:

@@ -4,7 +4,7 @@ A model draws in its order, so what is given first conditions what is drawn afte
 is given further down has to act backwards. A particle is a guess at the free values so far; where a value is given,
 each particle is weighted by the probability that the model gives to this value after it, and particles are drawn anew
 by their weights: likely guesses are copied, unlikely ones dropped. The mean weights multiply to an estimate of p(given)
-that is right on average; equation (20.13).
+that is right on average; equation (20.11).
 
 Sources: Gordon, Salmond and Smith (1993), IEE Proceedings F 140 (the particle filter); Del Moral (2004), "Feynman-Kac
 Formulae" (the mean of the estimate).

@@ -31,7 +31,7 @@ from garm_course.weights.packing import drop_masked
 
 
 def quantize(model: nn.Module, bits: int, per: str = "row") -> nn.Module:
-    """A copy whose weights are whole numbers of -n..n times a scale, n = 2^(bits - 1) - 1; (20.6).
+    """A copy whose weights are whole numbers of -n..n times a scale, n = 2^(bits - 1) - 1; (20.8).
 
     The scale is the largest |w| over n, so that no weight moves by more than half a scale.
 
@@ -135,7 +135,7 @@ def used_weights(model: nn.Module) -> tuple[int, int]:
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, T: float = 1.0) -> Tensor:
-    """T² KL(softmax(teacher / T) || softmax(student / T)), averaged over all but the last axis; (20.7).
+    """T² KL(softmax(teacher / T) || softmax(student / T)), averaged over all but the last axis; (20.9).
 
     The gradient of the KL shrinks with 1/T²; the factor takes that back, so that T changes what is learned and not the
     learning rate: for large T the loss is half the mean squared difference of centered logits, over levels.

@@ -136,7 +136,7 @@ class Decoder {
 //
 // In raster order a model can condition on what comes before. What is given further down has to steer through
 // *particles*: every particle is a guess at the free pixels so far, and where a value is given, particles under which it
-// was likely are copied, and others dropped. Equation (20.13) of lesson 20.
+// was likely are copied, and others dropped. Equation (20.11) of lesson 20.
 //
 // uniform() gives numbers in [0, 1); between rows `pause` lets the page breathe. Returns the images of the particles.
 async function complete(model, given, particles, temperature, uniform, pause) {

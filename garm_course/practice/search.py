@@ -44,7 +44,7 @@ def halving(losses: Tensor, eta: int = 3) -> list[list[int]]:
 
 
 def expected_minimum(m: int) -> float:
-    """c_m of equation (20.12): the best of m standard normal numbers lies at -c_m on average.
+    """c_m of equation (20.4): the best of m standard normal numbers lies at -c_m on average.
 
     Example:
         >>> round(expected_minimum(2), 4)  # 1 / sqrt(pi)

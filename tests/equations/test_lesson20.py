@@ -60,7 +60,7 @@ def train(net, optimizer, steps):
         optimizer.step()
 
 
-@pytest.mark.equation("20.4")
+@pytest.mark.equation("20.6")
 @pytest.mark.parametrize("missing", ["nothing", "optimizer", "rng"])
 def test_a_resumed_run_ends_as_one_that_was_never_stopped_unless_a_part_is_missing(missing):
     def run():
@@ -83,7 +83,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped_unless_a_part_is_missi
     assert all(torch.equal(a, b) for a, b in ends) == (missing == "nothing")
 
 
-@pytest.mark.equation("20.5")
+@pytest.mark.equation("20.7")
 def test_the_first_step_of_adam_is_the_learning_rate_times_a_sign():
     g = torch.tensor([1e-3, -1.0, 1e3, 0.0], dtype=torch.float64)
     w = nn.Parameter(torch.zeros(4, dtype=torch.float64))
@@ -94,7 +94,7 @@ def test_the_first_step_of_adam_is_the_learning_rate_times_a_sign():
     assert torch.allclose(w.detach(), -0.01 * g.sign(), atol=1e-6)
 
 
-@pytest.mark.equation("20.6")
+@pytest.mark.equation("20.8")
 def test_rounding_moves_a_weight_by_half_a_scale_at_most_and_by_a_twelfth_of_its_square_on_average():
     w = (uniform(40, 500) - 0.5) * uniform(40, 1, seed=1).exp() * 10
     q, scale = quantize_rows(w)
@@ -105,7 +105,7 @@ def test_rounding_moves_a_weight_by_half_a_scale_at_most_and_by_a_twelfth_of_its
     assert errors.square().mean().sqrt().item() == pytest.approx(1 / math.sqrt(12), rel=0.02)
 
 
-@pytest.mark.equation("20.7")
+@pytest.mark.equation("20.9")
 @pytest.mark.parametrize("T", [0.5, 1.0, 4.0, 1000.0])
 def test_the_gradient_of_distillation_is_a_difference_of_two_softmaxes_and_keeps_its_scale(T):
     s, t = 4 * uniform(2, 3, 7)
@@ -120,7 +120,7 @@ def test_the_gradient_of_distillation_is_a_difference_of_two_softmaxes_and_keeps
         assert torch.allclose(slope, centered.detach() / 7 / 3, rtol=0.05, atol=1e-3)
 
 
-@pytest.mark.equation("20.8")
+@pytest.mark.equation("20.5")
 def test_the_interval_of_a_mean_covers_it_in_nineteen_of_twenty_cases():
     x = -uniform(2000, 180).log() * 10  # skewed, as costs of images are; mean 10
     half = 1.96 * x.std(1) / math.sqrt(180)
@@ -133,7 +133,7 @@ class Linear(nn.Module):
         return 1000 * x
 
 
-@pytest.mark.equation("20.9")
+@pytest.mark.equation("20.10")
 def test_parity_is_relative_to_the_largest_number_and_asked_at_batches_that_were_not_traced():
     graph = Graph(Linear(), {"x": (5,)}, ["y"], {})
     graph.module.register_parameter("w", nn.Parameter(torch.zeros(1)))  # tells the type of the numbers
@@ -156,7 +156,7 @@ def test_parity_is_relative_to_the_largest_number_and_asked_at_batches_that_were
     assert pytest.approx(1e-5) == PARITY
 
 
-@pytest.mark.equation("20.11")
+@pytest.mark.equation("20.12")
 def test_pixels_reach_both_ends_and_do_not_wrap():
     def pixels(x):
         return ((x.clip(-1, 1) + 1) * 127.5).round().to(torch.uint8)
@@ -166,7 +166,7 @@ def test_pixels_reach_both_ends_and_do_not_wrap():
     assert torch.equal(pixels(levels / 127.5 - 1), levels.to(torch.uint8))  # there and back
 
 
-@pytest.mark.equation("20.12")
+@pytest.mark.equation("20.4")
 @pytest.mark.parametrize(("m", "c"), [(10, 1.54), (50, 2.25)])
 def test_the_best_of_equals_is_better_than_they_are(m, c):
     drawn = torch.randn(20_000, m, dtype=torch.float64, generator=torch.Generator().manual_seed(m))
@@ -184,7 +184,7 @@ def probability(model, given, D, K):
     return total
 
 
-@pytest.mark.equation("20.13")
+@pytest.mark.equation("20.11")
 @pytest.mark.parametrize(("D", "K", "given"), [(5, 2, [-1, 1, -1, 0, 1]), (4, 3, [-1, 2, -1, 1])])
 def test_the_evidence_of_particles_is_right_on_average_and_its_logarithm_is_too_low(D, K, given):
     model, values = table(D, K, 7), torch.tensor(given)

@@ -1,4 +1,4 @@
-"""Everything that a run needs to go on as if it had never stopped, as a copy; equation (20.4)."""
+"""Everything that a run needs to go on as if it had never stopped, as a copy; equation (20.6)."""
 
 import copy
 from collections.abc import Callable

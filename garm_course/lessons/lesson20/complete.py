@@ -1,4 +1,4 @@
-"""Complete an image of which any part is given: particles that are resampled by what they predicted; (20.13)."""
+"""Complete an image of which any part is given: particles that are resampled by what they predicted; (20.11)."""
 
 import math
 from collections.abc import Callable

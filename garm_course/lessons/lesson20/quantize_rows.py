@@ -1,4 +1,4 @@
-"""Weights in eight bits, one scale for each row; equation (20.6)."""
+"""Weights in eight bits, one scale for each row; equation (20.8)."""
 
 from collections.abc import Callable
 
