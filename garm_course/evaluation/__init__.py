@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazily(
             "bootstrap c2st density_coverage fid_from_stats frechet_at_infinity frechet_distance inception_score "
             "kernel_distance leaderboard mode_counts precision_recall"
         ),
+        "scores": "Score ranked",
         "sound": (
             "autocorrelation harmonic_decay harmonic_share log_spectral_distance pitch real_time_factor semitones "
             "sound_baselines"
