@@ -18,6 +18,7 @@ WIDGETS = (  # a slider changes a picture
     "08_wavenet", "09_video", "10_vae", "11_collapse", "12_vqvae", "13_gan_theory", "14_stable_gans", "15_vae_gan",
     "16_cyclegan", "18_evaluation", "19_trust", "17_vqgan",
     "20_practice",
+    "21_capstone",
 )  # fmt: skip
 
 READY = """() => {

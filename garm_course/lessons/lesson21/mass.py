@@ -82,8 +82,8 @@ def temperature(model, data, start=1.0):
     def caption(t):
         found = mass(t)
         return (
-            f"Temperature {t:.1f}: the 30 images have ≈ {found.sum():.3f} of the mass, the most probable one "
-            f"≈ {found.max():.3f}, the least probable one ≈ {found.min():.4f}. A fair share is 0.033."
+            f"Temperature {t:.1f}: the valid images have ≈ {found.sum():.3f} of the mass, the most probable one "
+            f"≈ {found.max():.3f}, the least probable one ≈ {found.min():.4f}. The dashed line is a fair share."
         )
 
     def figure(t):
