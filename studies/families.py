@@ -6,7 +6,8 @@ each model the mean NLL (exact, or at most: importance weights, 500 draws an ima
 its NLL given the class under "nats_given_class", and that of the image alone, averaged over the ten classes, under
 "nats". For each seed as many samples as there are test images: the Fréchet distance and the coverage in the features of
 the shipped classifier, the share of the copy test, and for models that are told a class the share that is read as it.
-"training images" are random rows of the training split in the place of samples: what the metrics say of real digits.
+"training images" are random rows of the training split in the place of samples: what the metrics say of real digits;
+"of the same classes" are as many of each class as the test split has, as samples of a model that is told are.
 Processor milliseconds a sample, alone and in a batch, are those of the fastest of 25 calls. About a minute on one
 thread.
 """
@@ -32,7 +33,7 @@ MODELS = {
     "pixelcnnpp": "autoregressive", "vae": "vae", "conditional_vae": "vae", "gan": "gan", "vaegan": "gan",
 }  # fmt: skip
 IMPORTANCE, CALLS = 500, 25
-REAL = "training images"
+REAL, MATCHED = "training images", "training images of the same classes"
 
 
 @torch.inference_mode()
@@ -92,6 +93,12 @@ def run(name: str, kind: str, seeds: int, calls: bool = True) -> list[dict]:
     return [{**row, "seed": seed, **measure(draw(model, test.y, seed), told)} for seed in range(seeds)]
 
 
+def rows_of(y: Tensor, k: int, n: int, seed: int) -> Tensor:
+    """n random rows of class k."""
+    rows = (y == k).nonzero().flatten()
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(100 * seed + k))[:n]]
+
+
 def study(seeds: int) -> dict:
     """All models, and real images beside them."""
     test, train = load("digits", "test"), load("digits", "train")
@@ -99,6 +106,8 @@ def study(seeds: int) -> dict:
     for seed in range(seeds):
         rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[: len(test)]
         runs.append({"model": REAL, "kind": "none", "seed": seed, **measure(train.x[rows], None)})
+        same = torch.cat([rows_of(train.y, k, int((test.y == k).sum()), seed) for k in range(train.n_classes)])
+        runs.append({"model": MATCHED, "kind": "none", "seed": seed, **measure(train.x[same], None)})
     for name, kind in MODELS.items():
         runs += run(name, kind, seeds)
     return {"data": "digits", "split": "test", "models": MODELS, "importance": IMPORTANCE, "runs": runs}

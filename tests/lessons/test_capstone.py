@@ -20,8 +20,10 @@ def test_bars_are_the_masses_and_the_rest_is_one_more_bar():
     mass = torch.tensor([0.3, 0.1, 0.2])
     axes = mass_figure({"one": mass, "two": mass / 2}, "a finding").axes
     heights = [[bar.get_height() for bar in ax.patches] for ax in axes]
-    assert heights == [pytest.approx([0.3, 0.1, 0.2, 0.4]), pytest.approx([0.15, 0.05, 0.1, 0.7])]
-    assert axes[0].get_ylim() == axes[1].get_ylim()
+    assert heights[::2] == [pytest.approx([0.3, 0.1, 0.2]), pytest.approx([0.15, 0.05, 0.1])]
+    assert heights[1::2] == [pytest.approx([1, 0.4]), pytest.approx([1, 0.7])]  # of a frame from 0 to 1
+    assert [ax.texts[0].get_text() for ax in axes[1::2]] == ["40%", "70%"]
+    assert axes[0].get_ylim() == axes[2].get_ylim()
 
 
 def test_at_temperature_one_the_mass_is_the_probability_and_below_it_is_concentrated():

@@ -35,6 +35,8 @@ def show_points(panels, families, *, title, alt, bounds=(), logarithmic=True):
 
 def points_figure(panels, families, title, bounds=(), logarithmic=True):
     """The figure that `show_points` shows; arguments as there."""
+    from matplotlib.lines import Line2D
+
     with style():
         title = wrap(title, WIDTH - 0.3, TITLE, "bold")
         head = 0.4 + 0.24 * title.count("\n")
@@ -52,18 +54,19 @@ def points_figure(panels, families, title, bounds=(), logarithmic=True):
                 ax.step(*zip(*steps, strict=True), where="post", color=MUTED, lw=1.2, ls=(0, (4, 2)), zorder=1)
             if logarithmic:
                 ax.set_xscale("log")
-                ax.set_xlim(min(xs) / 2, max(xs) * 6)
+                ax.set_xlim(min(xs) / 2.2, max(xs) * 2.2)
             else:
-                ax.set_xlim(min(xs) - 0.08 * (max(xs) - min(xs)), max(xs) + 0.42 * (max(xs) - min(xs)))
+                ax.set_xlim(min(xs) - 0.08 * (max(xs) - min(xs)), max(xs) + 0.12 * (max(xs) - min(xs)))
             span = max(ys) - min(ys)
             ax.set_ylim(min(ys) - 0.12 * span, max(ys) + 0.1 * span)
-            _draw(ax, points, families, front, bounds if k == 0 else (), span)
+            _draw(ax, points, families, front, bounds if k == 0 else ())
             ax.set_xlabel(xlabel, fontsize=LABEL)
             ax.set_ylabel(ylabel, fontsize=LABEL)
         x = 0.6
-        for kind in dict.fromkeys(families.values()):
+        for kind in dict.fromkeys(families[name] for _, _, points, _ in panels for name in points):
             marker, color = FAMILIES[kind]
-            fig.add_artist(_marker(x / WIDTH, 0.2 / height, marker, color))
+            fig.add_artist(Line2D([x / WIDTH], [0.2 / height], marker=marker, ms=7, mfc=palette[color], mec="white",
+                                  ls="", transform=fig.transFigure))  # fmt: skip
             fig.text((x + 0.12) / WIDTH, 0.2 / height, WORDS[kind], fontsize=SMALL, va="center")
             x += text_width(WORDS[kind], SMALL) + 0.45
         if any(front is not None for *_, front in panels):
@@ -71,28 +74,42 @@ def points_figure(panels, families, title, bounds=(), logarithmic=True):
     return fig
 
 
-def _marker(x, y, marker, color):
-    from matplotlib.lines import Line2D
+def _draw(ax, points, families, front, bounds):
+    """Markers, arrows of bounds, and names that cover neither a marker nor each other."""
+    wide, tall = ax.get_position().size * ax.figure.get_size_inches()
 
-    return Line2D([x], [y], marker=marker, ms=7, mfc=palette[color], mec="white", ls="", transform=None, figure=None)
+    def inches(x, y):
+        return (ax.transAxes.inverted().transform(ax.transData.transform((x, y))) * (wide, tall)).tolist()
 
-
-def _draw(ax, points, families, front, bounds, span):
-    """Markers and names, which give way to each other from top to bottom."""
-    taken = []
-    for name, (x, y) in sorted(points.items(), key=lambda item: -item[1][1]):
+    at = {name: inches(*point) for name, point in points.items()}
+    taken = [(x - 0.07, x + 0.07, y - 0.07, y + 0.07) for x, y in at.values()]
+    for name, (x, y) in at.items():
         marker, color = FAMILIES[families[name]]
-        ax.plot(x, y, marker=marker, ms=8, color=palette[color], mec="white", mew=0.8, ls="", zorder=3)
+        bold = front is not None and name in front
+        place = {"xycoords": "data", "textcoords": "offset points"}
+        ax.plot(*points[name], marker=marker, ms=8, color=palette[color], mec="white", mew=0.8, ls="", zorder=3)
         if name in bounds:
-            ax.annotate("", (x, y - 0.09 * span), (x, y - 0.02 * span), zorder=2,
-                        arrowprops={"arrowstyle": "->", "color": palette[color], "lw": 1.2})  # fmt: skip
-        place = y
-        while any(abs(place - other) < 0.055 * span for other in taken):
-            place -= 0.01 * span
-        taken.append(place)
-        weight = "bold" if front is not None and name in front else "normal"
-        ax.annotate(name, (x, place), xytext=(8, 0), textcoords="offset points", fontsize=SMALL, va="center",
-                    fontweight=weight, color=readable(palette[color]), zorder=4)  # fmt: skip
+            arrow = {"arrowstyle": "->", "color": palette[color], "lw": 1.2}
+            ax.annotate("", points[name], xytext=(0, -24), arrowprops={**arrow, "arrowstyle": "<-"}, **place)
+            taken.append((x - 0.04, x + 0.04, y - 0.35, y))
+        half, length = 0.075, text_width(name, SMALL, "bold" if bold else "normal")
+        dx, dy = next(
+            (dx, dy)
+            for dy in (0, 0.14, -0.14, 0.2, -0.2, 0.3, -0.3, 0.4, -0.4, 0.5, -0.5, 0.6, -0.6)
+            for dx in (0.12, -0.12 - length, -length / 2)
+            if (abs(dy) > 0.1 or dx != -length / 2) and _free(x + dx, x + dx + length, y + dy - half, y + dy + half,
+                                                             taken, wide)
+        )  # fmt: skip
+        taken.append((x + dx, x + dx + length, y + dy - half, y + dy + half))
+        ax.annotate(name, points[name], xytext=(72 * dx, 72 * dy), fontsize=SMALL, va="center", zorder=4,
+                    fontweight="bold" if bold else "normal", color=readable(palette[color]), **place,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85})  # fmt: skip
+
+
+def _free(left, right, low, high, taken, wide):
+    """Whether a rectangle is inside of the axes and covers no other."""
+    inside = left >= 0 and right <= wide + 0.1
+    return inside and all(right < a or left > b or high < c or low > d for a, b, c, d in taken)
 
 
 def show_intervals(rows, *, xlabel, title, alt):

@@ -8,7 +8,7 @@ from garm_course.show.sliders import Dial, slide
 
 
 def show_mass(panels, *, title, alt):
-    """Show the mass on each image of the data as a bar, what is left as another bar, and the fair share as a line.
+    """Show the mass on each image of the data as a bar, the fair share as a line, and beside them what is left.
 
     Args:
         panels: mapping from the title of a panel to the masses (M,), at least 0, sum at most 1.
@@ -27,16 +27,15 @@ def mass_figure(panels, title):
         fig = new_figure(WIDTH, height)
         fig.text(0.1 / WIDTH, 1 - 0.1 / height, title, fontsize=TITLE, fontweight="bold", va="top")
         wide = (WIDTH - 0.7 - 0.15 - 0.25 * (n - 1)) / n
-        top = 1.12 * max(max(mass.max().item(), 1 - mass.sum().item()) for mass in panels.values())
+        top = 1.15 * max(mass.max().item() for mass in panels.values())
         for k, (name, mass) in enumerate(panels.items()):
-            ax = fig.add_axes(((0.7 + k * (wide + 0.25)) / WIDTH, 0.5 / height, wide / WIDTH, 1.65 / height))
+            left, up = 0.7 + k * (wide + 0.25), 0.5 / height
+            ax = fig.add_axes((left / WIDTH, up, (wide - 0.75) / WIDTH, 1.65 / height))
             mass, m = mass.tolist(), len(mass)
             ax.bar(range(m), mass, width=0.8, color=palette["blue"], linewidth=0)
-            rest = max(0.0, 1 - sum(mass))
-            ax.bar(m + 2, rest, width=2.4, color=palette["orange"], edgecolor="black", linewidth=0.8, hatch="////")
             ax.plot([-0.6, m - 0.4], [1 / m, 1 / m], color=MUTED, lw=1.0, ls=(0, (4, 2)))
-            ax.set(xlim=(-1, m + 4), ylim=(0, top))
-            ax.set_xticks([(m - 1) / 2, m + 2], [f"the {m} images", "others"], fontsize=SMALL)
+            ax.set(xlim=(-1, m), ylim=(0, top))
+            ax.set_xticks([(m - 1) / 2], [f"the {m} valid images"], fontsize=SMALL)
             ax.tick_params(axis="x", length=0)
             ax.locator_params(axis="y", nbins=4)
             if k:
@@ -44,6 +43,18 @@ def mass_figure(panels, title):
             else:
                 ax.set_ylabel("probability", fontsize=LABEL)
             ax.set_title(wrap(name, wide, LABEL, "bold"), fontsize=LABEL, loc="left", pad=4)
+            rest = max(0.0, 1 - sum(mass))  # on a scale of its own, from 0 to 1
+            beside = fig.add_axes(((left + wide - 0.62) / WIDTH, up, 0.55 / WIDTH, 1.65 / height))
+            look = {"edgecolor": "black", "linewidth": 0.8}
+            beside.bar(0, 1, width=0.6, color="white", **look)
+            beside.bar(0, rest, width=0.6, color=palette["orange"], hatch="////", **look)
+            beside.text(0, min(rest, 0.85) + 0.03, f"{rest:.0%}", ha="center", fontsize=SMALL, fontweight="bold",
+                        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
+            beside.set(xlim=(-0.6, 0.6), ylim=(0, 1.03))
+            beside.set_xticks([0], ["others"], fontsize=SMALL)
+            beside.set_yticks([])
+            beside.spines[:].set_visible(False)
+            beside.tick_params(axis="x", length=0)
     return fig
 
 
