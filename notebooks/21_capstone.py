@@ -344,8 +344,8 @@ lesson21.show_intervals(
     intervals,
     xlabel="NLL minus that of the GRU, in nats (test)",
     title="Pairing makes the interval up to four times narrower",
-    alt="Paired and unpaired 95 % intervals of the difference to the GRU for four models: MADE, NADE, Gated PixelCNN and "
-    "PixelCNN++. The unpaired intervals of the last two contain zero; the paired ones do not.",
+    alt="Paired and unpaired 95 % intervals of the difference to the GRU for MADE, NADE, Gated PixelCNN "
+    "and PixelCNN++. The unpaired intervals of the last two contain zero; the paired ones do not.",
 )
 report("PixelCNN++ minus GRU, low end", intervals["PixelCNN++"][0][0], claimed=-1.08, tolerance=0.06, unit="nats")
 report("PixelCNN++ minus GRU, high end", intervals["PixelCNN++"][0][1], claimed=-0.27, tolerance=0.06, unit="nats")
