@@ -36,14 +36,17 @@ def train(
     precision: Annotated[str, typer.Option(help="no (that of the weights) or bf16 (mixed).")] = "no",
     processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, one for each GPU.")] = 1,
     track: Annotated[str | None, typer.Option(help="tensorboard or wandb (offline); into the run's logs.")] = None,
+    set_: Annotated[str, typer.Option("--set", help='Other settings, such as "lr=0.01; hidden=[64, 64]".')] = "",
     as_json: Json = False,
 ) -> None:
     """Train a model on a data set; write model.safetensors and result.json."""
     import os
 
     from garm_course import recipes
+    from garm_course.recipes.settings import changed, parse_settings
 
-    recipe = recipes.find(model, data)
+    recipe, chosen = recipes.find(model, data), parse_settings(set_)
+    changed(recipe, chosen)  # refuses a setting that there is not
     choose("device", device, ("auto", "cpu"))
     choose("precision", precision, ("no", "bf16"))
     choose("track", track, (None, *TRACKERS))
@@ -53,7 +56,7 @@ def train(
     recipe.settings(budget)  # refuses a budget that there is not
     if processes > 1:
         options = {"data": data, "budget": budget, "seed": seed, "out": out, "save-every": save_every, "device": device,
-                   "precision": precision, "track": track}  # fmt: skip
+                   "precision": precision, "track": track, "set": set_ or None}  # fmt: skip
         given = [f"--{name}={value}" for name, value in options.items() if value is not None]
         flags = {"--overwrite": overwrite, "--resume": resume, "--json": as_json}
         raise typer.Exit(in_processes(processes, ["train", model, *given, *(f for f, on in flags.items() if on)]))
@@ -63,7 +66,7 @@ def train(
         typer.echo(f"{recipe.name}, budget {budget}, seed {seed}, into {out}")
     _, result = recipes.train(
         recipe, out, budget=budget, seed=seed, overwrite=overwrite, resume=resume, save_every=save_every,
-        precision=precision, track=track,
+        precision=precision, track=track, chosen=chosen,
     )  # fmt: skip
     if not first:
         return
@@ -71,7 +74,7 @@ def train(
         typer.echo(json.dumps(result))
         return
     typer.echo(table(result))
-    if recipe.name in recipes.recorded_names():
+    if recipe.name in recipes.recorded_names() and not chosen:
         typer.echo(against_record(result, recipes.recorded(recipe.name)))
     training, how = result["training"], "already finished" if finished else "written"
     typer.echo(

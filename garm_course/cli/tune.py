@@ -29,7 +29,8 @@ def tune(
 ) -> None:
     """Search settings by the validation likelihood; the test split is not touched."""
     from garm_course import recipes
-    from garm_course.practice.tuning import parse_space
+    from garm_course.practice.tuning import parse_space, read_value
+    from garm_course.recipes.settings import written
     from garm_course.recipes.tuning import tune_recipe
 
     recipe, searched = recipes.find(model, data), parse_space(space)
@@ -44,6 +45,9 @@ def tune(
     typer.echo(f"best: {study.best_value:.2f} nats on the validation split, with")
     for name, value in study.best_params.items():
         typer.echo(f"  {name} = {value:.4g}" if isinstance(value, float) else f"  {name} = {value}")
+    chosen = {name: read_value(value) if isinstance(value, str) else value for name, value in study.best_params.items()}
+    best = written(chosen | ({"steps": steps} if steps else {}))
     typer.echo(
-        "It is the best of many, so it looks better than it is: train it with other seeds before you believe it."
+        "It is the best of many, so it looks better than it is: train it with other seeds before you believe it.\n"
+        f'garm train {model} --data {data} --budget {budget} --seed 1 --set "{best}" --out runs/{recipe.name}-tuned-1'
     )

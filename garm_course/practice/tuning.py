@@ -2,12 +2,16 @@
 
 Everything that is known of a study is in its storage: a database (`sqlite:///FILE` and what else SQLAlchemy knows) or a
 journal (`journal:FILE`, also on network disks). A worker that is killed loses the trial it was training, and nothing
-else; who runs the same command again goes on.
+else; who runs the same command again goes on. Beside such a file each worker holds a lock of its own, which the system
+frees when the worker ends, however it ends: the next worker to start finds the trials whose lock is free, and marks
+them as failed.
 """
 
 import json
 import math
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +86,7 @@ def _setting(text: str) -> Setting:
     if not name.isidentifier() or not equals or not values:
         raise wrong
     if ".." not in values:
-        choices = tuple(_value(one.strip()) for one in values.split("|"))
+        choices = tuple(read_value(one.strip()) for one in values.split("|"))
         if len(choices) < 2:
             raise ValueError(f"{text!r} leaves nothing to search; give a range, or two choices or more")
         return Setting(name, choices=choices)
@@ -99,7 +103,8 @@ def _setting(text: str) -> Setting:
     return Setting(name, low, high, log=bool(log), whole=whole)
 
 
-def _value(text: str) -> object:
+def read_value(text: str) -> object:
+    """A value from text: JSON, or else the text itself."""
     try:
         return json.loads(text)
     except ValueError:
@@ -171,10 +176,11 @@ def tune(
     states = optuna.trial.TrialState
     done = (states.COMPLETE, states.PRUNED)
 
-    failures = []  # of the objective, which are not the storage's
+    failed, failures = 0, []  # errors of the objective, which are not the storage's
 
-    def one() -> None:
+    def one(worker: str) -> bool:  # whether it failed
         trial = study.ask()
+        trial.set_user_attr("worker", worker)
         pruner = Pruner(trial)
         try:
             value = objective({setting.name: setting.suggest(trial) for setting in space}, pruner)
@@ -184,18 +190,20 @@ def tune(
             raise
         if pruner.pruned or math.isnan(value):
             study.tell(trial, state=states.PRUNED if pruner.pruned else states.FAIL)
-        else:
-            study.tell(trial, value)
+            return not pruner.pruned
+        study.tell(trial, value)
+        return False
 
     try:
         study.set_user_attr("space", words)
-        while len(study.get_trials(deepcopy=False, states=done)) < trials:
-            failed = len(study.get_trials(deepcopy=False, states=(states.FAIL,)))
-            if failed >= 3 + trials:
-                raise RuntimeError(
-                    f"{failed} trials of {name!r} failed; narrow the space, or look at the messages above"
-                )
-            one()
+        with _working(_file(storage)) as worker:
+            _fail_orphans(study, _file(storage), states)
+            while len(study.get_trials(deepcopy=False, states=done)) < trials:
+                if failed >= 3 + trials:
+                    raise RuntimeError(
+                        f"{failed} trials of {name!r} failed; narrow the space, or look at the messages above"
+                    )
+                failed += one(worker)
     except (optuna.exceptions.StorageInternalError, OSError) as error:
         if error in failures:
             raise
@@ -208,6 +216,47 @@ def tune(
     return study
 
 
+def _file(storage: str | None) -> Path | None:
+    """The file of a storage that is one."""
+    kind, _, file = (storage or "").partition(":")
+    return Path(file.removeprefix("///")) if kind in ("sqlite", "journal") and file else None
+
+
+def _lock_of(file: Path, worker: str) -> Path:
+    return file.with_name(f"{file.name}.worker-{worker}")
+
+
+@contextmanager
+def _working(file: Path | None) -> Iterator[str]:
+    """The name of this worker, whose lock is held as long as it works; "" where there is no file to stand beside."""
+    from filelock import FileLock
+
+    if file is None:
+        yield ""
+        return
+    worker = uuid.uuid4().hex[:8]
+    with FileLock(_lock_of(file, worker)):
+        yield worker
+    _lock_of(file, worker).unlink(missing_ok=True)
+
+
+def _fail_orphans(study, file: Path | None, states) -> None:
+    """Mark trials as failed whose worker has been killed: its lock is free."""
+    from filelock import FileLock, Timeout
+
+    if file is None:
+        return
+    for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+        lock = _lock_of(file, trial.user_attrs.get("worker", ""))
+        if lock.exists():
+            try:
+                with FileLock(lock, timeout=0):
+                    study.tell(trial.number, state=states.FAIL, skip_if_finished=True)
+            except Timeout:
+                continue
+            lock.unlink(missing_ok=True)
+
+
 def _study(optuna, storage: str | None, name: str, seed: int | None, prune: bool):
     """The study, made under a lock: two workers that make the tables of one new database at once stumble."""
     from filelock import FileLock
@@ -217,9 +266,9 @@ def _study(optuna, storage: str | None, name: str, seed: int | None, prune: bool
     options = {"study_name": name, "sampler": sampler, "pruner": pruner, "load_if_exists": True}
     if storage is None:
         return optuna.create_study(**options)
-    kind, _, file = storage.partition(":")
-    place = Path(file.removeprefix("///")) if kind in ("sqlite", "journal") else None
-    if not file or (place and not place.parent.is_dir()):
+    kind, _, rest = storage.partition(":")
+    place = _file(storage)
+    if not rest or (place and not place.parent.is_dir()):
         raise ValueError(
             f"expected a storage sqlite:///FILE or journal:FILE in a folder that is there, got {storage!r}"
         )

@@ -19,6 +19,7 @@ from garm_course import datasets
 from garm_course.recipes.kinds import find_kind, kind_of
 from garm_course.recipes.provenance import hardware, versions
 from garm_course.recipes.recipe import Recipe, Run
+from garm_course.recipes.settings import changed, written
 from garm_course.training.games import AdversarialHistory
 from garm_course.training.likelihood import History
 from garm_course.training.loop import NonFiniteLossError
@@ -43,6 +44,7 @@ def train(
     save_every: int | None = None,
     precision: str = "no",
     track: str | None = None,
+    chosen: dict | None = None,
 ) -> tuple[nn.Module, dict]:
     """Train a recipe and write its run folder.
 
@@ -60,6 +62,7 @@ def train(
         save_every: steps between checkpoints, None for every evaluation.
         precision: "no" or "bf16", see `fit`.
         track: "tensorboard", "wandb" or None; files go to the folder's `logs`.
+        chosen: settings in place of the recipe's, see `settings.changed`.
 
     Returns:
         The model with its best validation weights, and the result that was written.
@@ -71,18 +74,19 @@ def train(
         NonFiniteLossError: the loss became NaN or infinite; the best weights until then are in `last_good.safetensors`.
     """
     recipe.settings(budget)  # refuses a budget that there is not, before a folder is made
+    recipe, added = changed(recipe, chosen or {}), f' --set "{written(chosen)}"' if chosen else ""
+    command = f"garm train {recipe.model} --data {recipe.data} --budget {budget} --seed {seed}{added}"
     with alone_in(out) if _is_first() else nullcontext():
-        return _train(recipe, Path(out), budget, seed, overwrite, resume, save_every, precision, track)
+        return _train(recipe, Path(out), command, budget, seed, overwrite, resume, save_every, precision, track)
 
 
 def _train(
-    recipe: Recipe, out: Path, budget: str, seed: int, overwrite: bool, resume: bool, save_every: int | None,
-    precision: str, track: str | None,
+    recipe: Recipe, out: Path, command: str, budget: str, seed: int, overwrite: bool, resume: bool,
+    save_every: int | None, precision: str, track: str | None,
 ) -> tuple[nn.Module, dict]:  # fmt: skip
     """What `train` does when the folder is its own."""
     settings = recipe.settings(budget)
     main, kind = _is_first(), find_kind(recipe.kind)
-    command = f"garm train {recipe.model} --data {recipe.data} --budget {budget} --seed {seed}"
     if resume and not overwrite and (out / "result.json").exists():
         result = read_result(out)
         if result.get("command") != command:

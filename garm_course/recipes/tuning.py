@@ -1,9 +1,8 @@
 """Search the settings of a recipe with Optuna."""
 
-from dataclasses import replace
-
 from garm_course.practice.tuning import Pruner, Setting, tune
 from garm_course.recipes.recipe import Recipe, Run
+from garm_course.recipes.settings import changed, known_settings
 
 
 def tune_recipe(
@@ -25,26 +24,21 @@ def tune_recipe(
     Raises:
         ValueError: for a recipe that is not scored by validation nats, or an unknown setting. See `tune` for the rest.
     """
-    settings = {**recipe.settings(budget), **({"steps": steps} if steps else {})}
-    if recipe.kind not in ("likelihood", "text", "sound") or "evaluate_every" not in settings:
+    if recipe.kind not in ("likelihood", "text", "sound") or "evaluate_every" not in recipe.settings(budget):
         raise ValueError(
             f"{recipe.name} has no validation likelihood to search by; search by a loop of your own, see tune"
         )
-    known = {**recipe.config, **settings}
-    model = recipe.build(0)
-    known |= {**model.config, "lr": 0, "muon": 0, "weight_decay": 0, "clip": 0, "ema": 0}
-    for fixed in ("shape", "levels", "n_classes"):
-        known.pop(fixed, None)
+    known = known_settings(recipe)
     for setting in space:
         if setting.name not in known:
             raise ValueError(f"{recipe.name} has no setting {setting.name!r}; it knows {', '.join(sorted(known))}")
     data = {split: recipe.load(split) for split in ("train", "validation")}
 
     def objective(chosen: dict, pruner: Pruner) -> float:
-        ours = {name: value for name, value in chosen.items() if name in model.config}
-        chosen = {name: value for name, value in chosen.items() if name not in ours}
-        network = replace(recipe, config={**recipe.config, **ours}).build(model_seed)
-        history = recipe.fit(network, data, {**settings, **chosen}, model_seed, run=Run(tracker=pruner))
+        chosen = {**({"steps": steps} if steps else {}), **chosen}
+        ours = changed(recipe, chosen)
+        settings = ours.settings(budget) | {name: value for name, value in chosen.items() if name in ours.quick}
+        history = ours.fit(ours.build(model_seed), data, settings, model_seed, run=Run(tracker=pruner))
         return min(nats for _, nats in history.validation)
 
     return tune(objective, space, **options)

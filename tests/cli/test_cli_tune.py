@@ -1,5 +1,8 @@
 """`garm tune`: a small search, and what can be put right."""
 
+import json
+import shlex
+
 import pytest
 
 from garm_course.cli import main
@@ -25,6 +28,13 @@ def test_a_search_says_what_is_best_and_goes_on(garm, tmp_path):
     assert "made-digits: 2 complete" in out
     assert "nats on the validation split" in out
     assert "  lr = 0.0" in out
+    command = out.splitlines()[-1]
+    assert command.startswith("garm train made --data digits --budget smoke --seed 1 --set")
+    code, _, err = garm(*shlex.split(command)[1:-1], tmp_path / "run")
+    assert code == 0, err
+    best = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert f"lr={best['training']['lr']}" in command
+    assert best["command"] == command.split(" --out")[0]
     assert "3 complete" in garm(*search, 3)[1]
 
 

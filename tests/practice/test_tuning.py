@@ -20,6 +20,7 @@ from garm_course.practice.tuning import parse_space, tune
 def slow(chosen, pruner):
     for _ in range(2_000_000): pass
     print(chosen["x"], flush=True)
+    if len(sys.argv) > 3: time.sleep(600)
     return chosen["x"] ** 2 + chosen["k"]
 study = tune(slow, parse_space("x=-3..3.5; k=1|2"), trials=int(sys.argv[2]), storage=sys.argv[1])
 """
@@ -65,7 +66,37 @@ def test_two_workers_on_a_new_storage_and_a_kill_lose_nothing(tmp_path, kind):
     study = tune(square, SPACE, trials=12, storage=storage)
     done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
     assert len(done) >= 12
+    assert "RUNNING" not in {trial.state.name for trial in study.trials}
+    assert not list(tmp_path.glob("*.worker-*"))
     assert all(trial.value == pytest.approx(square(trial.params, None)) for trial in done)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite:///", "journal:"])
+def test_the_trial_of_a_killed_worker_does_not_run_for_ever(tmp_path, kind):
+    storage = f"{kind}{tmp_path / 'study'}"
+    command = [sys.executable, "-c", WORKER, storage, "9", "hang"]
+    doomed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    doomed.stdout.readline()  # it is in the middle of its first trial
+    doomed.kill()
+    doomed.wait()
+    study = tune(square, SPACE, trials=2, storage=storage)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert not list(tmp_path.glob("*.worker-*"))
+
+
+def test_a_trial_of_a_worker_that_still_works_is_left_alone(tmp_path):
+    storage, seen = f"journal:{tmp_path / 'study'}", []
+
+    def starts_another(chosen, pruner):
+        if not seen:
+            seen.append("outer")
+            study = tune(square, SPACE, trials=1, storage=storage)
+            seen.append([trial.state.name for trial in study.trials])
+        return square(chosen, pruner)
+
+    tune(starts_another, SPACE, trials=2, storage=storage)
+    assert seen[1] == ["RUNNING", "COMPLETE"]
 
 
 def test_a_storage_that_goes_in_the_middle_is_told(tmp_path):
