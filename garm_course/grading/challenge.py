@@ -8,6 +8,8 @@ i? The softmax is the referee's, so whatever the player answers, its probabiliti
 That is what the second round looks at: a random half of the images is asked about again, in another order and with
 other noise. An honest player answers alike, to the rounding of its arithmetic; one that looks behind the prefix, at
 other images of the batch, or learns from the questions does not.
+
+Models without conditionals play for another kind of score, on a board of its own: see `kinds`.
 """
 
 import hashlib
@@ -15,6 +17,7 @@ import math
 import platform
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,12 +25,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from garm_course import __version__, datasets
+from garm_course import __version__, datasets, load_pretrained
 from garm_course.evaluation.likelihood import Difference, Likelihood, standard_error
+from garm_course.grading.kinds import ALIKE, DRAWS, KINDS, Samples, blind_bounds, judge
 from garm_course.grading.sandbox import WAIT, Foul, Sandbox, walls
 
 LARGEST = 32_000  # bytes of a player's file
-ALIKE = 1e-3  # nats of an image by which two answers may differ: sums in another order
 PLAYER = Path(__file__).with_name("player.py")
 CLOSED = ("sklearn.datasets", "garm_course.datasets", "garm_course.weights", "garm_course.recipes")
 
@@ -62,7 +65,7 @@ class Result(NamedTuple):
 
     data: str
     dims: int
-    scores: list[float]  # nats of each test image
+    scores: list[float]  # nats of each test image; of kind "samples", the Fréchet distance of each set
     kl: Difference | None  # KL(data || model) in nats, where the probability of the data is known
     repeat: float  # the largest difference between two answers about one image, in nats
     cpu_seconds: float  # for training; by the clock where there is no /proc
@@ -70,17 +73,22 @@ class Result(NamedTuple):
     test_sha256: str  # of the test images as they were shown: scores of equal ones can be paired
     walls: str
     versions: dict[str, str]
+    kind: str = "exact"
+    coverage: float | None = None  # of samples
+    copying: float | None = None  # of samples, see `kinds.Samples`
 
     @property
     def likelihood(self) -> Likelihood:
-        """Mean and standard error over the images."""
-        return _mean(self.scores, self.dims, Likelihood)
+        """Mean and standard error over the images, of kinds "exact" and "bound"."""
+        bound = f"IWAE-{DRAWS}" if self.kind == "bound" else ""
+        return replace(_mean(self.scores, self.dims, Likelihood), bound=bound)
 
 
 def challenge(
     file: Path,
     data: str = "digits",
     *,
+    kind: str = "exact",
     seconds: float = 60.0,
     seed: int | None = None,
     n_train: int | None = None,
@@ -92,6 +100,7 @@ def challenge(
     Args:
         file: one Python file of at most 32 kB with a class `Model`.
         data: "digits" or "glyphs", see `TASKS`.
+        kind: "exact", "bound" or "samples", see `kinds`.
         seconds: of a processor for training, and as many again for all answers; at most 5 % more are tolerated.
         seed: of the test set or of the turn, the order of questions and the noise; None draws one in secret, as it must
             be where something depends on the outcome.
@@ -108,6 +117,8 @@ def challenge(
     """
     if data not in TASKS:
         raise ValueError(f"expected data of a challenge, {' or '.join(TASKS)}, got {data!r}")
+    if kind not in KINDS:
+        raise ValueError(f"expected a kind of {', '.join(KINDS)}, got {kind!r}")
     if not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
         raise ValueError(f"expected seconds > 0 of a processor, got {seconds!r}")
     source = _source(Path(file))
@@ -117,33 +128,100 @@ def challenge(
     train, test = task.train(), task.test(seed)
     form = int(rng.integers(8)) if task.turned else 0
     x, y, images = turn(train.x[:n_train], form), train.y[:n_train], turn(test.x[:n_test], form)
-    shape, levels, hidden = tuple(x.shape[1:]), train.levels, _hidden()
-    setup = {"hidden": hidden, "modules": CLOSED}
+    shape, levels = tuple(x.shape[1:]), train.levels
+    setup = {"hidden": _hidden(), "modules": CLOSED}
+    # a seed of its own: the referee's gives the test set away
+    model = {"source": source, "shape": shape, "levels": levels, "seed": secrets.randbits(31)}
+    log_probs = found = None
+    apart = 0.0
     with Sandbox(PLAYER, setup, wait=wait) as player:
         begun = player.seconds()
-        training = {"source": source, "n": len(x), "y": y.tolist(), "shape": shape, "levels": levels}
-        # a seed of its own: the referee's gives the test set away
-        training |= {"seconds": seconds, "seed": secrets.randbits(31)}
-        player.ask("train", training, _bytes(x), seconds=1.05 * seconds)
+        player.ask("train", {**model, "y": y.tolist(), "seconds": seconds}, _bytes(x), seconds=1.05 * seconds)
         trained = player.seconds()
-        until = trained + 1.05 * seconds
+        ask = Questions(player, 1.05 * seconds)
+        flat = images.flatten(1)
+        if kind == "exact":
+            log_probs, apart = ask_twice(lambda prefix, i: ask.logits(prefix, levels, i), flat, levels, rng)
+        elif kind == "bound":
+            state = player.ask("state", seconds=seconds)
+            with Sandbox(PLAYER, setup, wait=wait) as other:
+                other.ask("load", model, state, seconds=seconds)
+                decoder = Questions(other, 1.05 * seconds)
+                log_probs, apart = blind_bounds(
+                    ask.code, lambda z: decoder.decoded(z, flat.shape[1], levels), flat, levels, rng
+                )
+        else:
+            back = lambda x: turn_back(x, form)  # noqa: E731  to the form that the classifier knows
+            classifier = load_pretrained(f"classifier-{data}")
+            found = judge(lambda n, s: back(ask.samples(n, s, shape, levels)), back(x), back(images), classifier, rng)
+    return _result(kind, data, test, images, source, log_probs, found, apart, trained - begun)
 
-        def ask(prefix: Tensor, i: int) -> Tensor:
-            values = {"n": len(prefix), "levels": levels, "i": i}
-            answer = player.ask("ask", values, _bytes(prefix), seconds=max(until - player.seconds(), 0.01))
-            if len(answer) != 8 * len(prefix) * levels:
-                raise Foul("it wrote into the pipe that its answers take")
-            return torch.from_numpy(np.frombuffer(answer, np.float64).reshape(-1, levels).copy())
 
-        log_probs, apart = ask_twice(ask, images.flatten(1), levels, rng)
+def _result(
+    kind: str, data: str, test: object, images: Tensor, source: str, log_probs: Tensor | None, found: Samples | None,
+    apart: float, seconds: float,
+) -> Result:  # fmt: skip
+    """What was measured, with what it was measured on."""
     dims, kl = images[0].numel(), None
-    if hasattr(test, "log_prob"):
+    if log_probs is not None and hasattr(test, "log_prob"):
         kl = _mean((test.log_prob(images).double() - log_probs).tolist(), dims, Difference)
     versions = {"garm_course": __version__, "torch": torch.__version__, "python": platform.python_version()}
     of_file, of_test = (hashlib.sha256(part).hexdigest() for part in (source.encode(), _bytes(images)))
+    scores = found.distances if found else (-log_probs).tolist()
+    coverage, copying = (found.coverage, found.copying) if found else (None, None)
     return Result(
-        data, dims, (-log_probs).tolist(), kl, apart, round(trained - begun, 2), of_file, of_test, walls(), versions
+        data, dims, scores, kl, apart, round(seconds, 2), of_file, of_test, walls(), versions, kind, coverage, copying
     )
+
+
+class Questions:
+    """What a trained player is asked, within a limit for all answers together.
+
+    Args:
+        child: that has been trained.
+        seconds: of a processor, for all answers.
+    """
+
+    def __init__(self, child: Sandbox, seconds: float):
+        self.child, self.until = child, child.seconds() + seconds
+
+    def _ask(self, word: str, values: dict, data: bytes) -> bytes:
+        return self.child.ask(word, values, data, seconds=max(self.until - self.child.seconds(), 0.01))
+
+    def logits(self, prefix: Tensor, levels: int, i: int) -> Tensor:
+        """(n, levels), of value i after prefixes (n, D)."""
+        values = {"n": len(prefix), "levels": levels, "i": i}
+        return _numbers(self._ask("logits", values, _bytes(prefix)), len(prefix), levels)
+
+    def code(self, x: Tensor) -> Tensor:
+        """(n, 2 Z) means and log-variances, of images (n, D)."""
+        answer = self._ask("encode", {"n": len(x)}, _bytes(x))
+        latents, rest = divmod(len(answer), 16 * len(x))
+        if rest or not latents:
+            raise Foul("its encoder gave no latents")
+        return _numbers(answer, len(x), 2 * latents)
+
+    def decoded(self, z: Tensor, d: int, levels: int) -> Tensor:
+        """(m, D, levels) logits, of latents (m, Z)."""
+        values = {"n": len(z), "d": d, "levels": levels}
+        return _numbers(self._ask("decode", values, z.numpy().tobytes()), len(z), d, levels)
+
+    def samples(self, n: int, seed: int, shape: tuple, levels: int) -> Tensor:
+        """LongTensor (n, *shape) of levels."""
+        answer = self._ask("sample", {"n": n, "seed": seed, "shape": shape, "levels": levels}, b"")
+        if len(answer) != n * math.prod(shape):
+            raise Foul("it wrote into the pipe that its answers take")
+        x = torch.from_numpy(np.frombuffer(answer, np.uint8).astype(np.int64)).view(n, *shape)
+        if x.max() >= levels:
+            raise Foul(f"its samples have levels up to {x.max()}, there are {levels}")
+        return x
+
+
+def _numbers(answer: bytes, *shape: int) -> Tensor:
+    """The float64 numbers of an answer."""
+    if len(answer) != 8 * math.prod(shape):
+        raise Foul("it wrote into the pipe that its answers take")
+    return torch.from_numpy(np.frombuffer(answer, np.float64).reshape(shape).copy())
 
 
 def ask_twice(
@@ -208,9 +286,15 @@ def turn(x: Tensor, form: int) -> Tensor:
     return (x.flip(3) if form >= 4 else x).contiguous()
 
 
-def example_player() -> str:
+def turn_back(x: Tensor, form: int) -> Tensor:
+    """The images whose `turn` x is."""
+    return (x.flip(3) if form >= 4 else x).rot90(-(form % 4), (2, 3)).contiguous()
+
+
+def example_player(kind: str = "exact") -> str:
     """The text of an honest player to start from."""
-    return Path(__file__).with_name("example_player.py").read_text(encoding="utf-8")
+    name = "example_player.py" if kind == "exact" else "example_vae.py"
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _source(file: Path) -> str:

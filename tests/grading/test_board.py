@@ -71,7 +71,7 @@ def test_files_that_are_no_boards_are_told_and_stay(tmp_path):
             submit(file, "b", result(drawn(79.0)))
         assert file.read_text() == good + bad + "\n"
     file.write_text(good)
-    with pytest.raises(ValueError, match="a board of digits, not of glyphs"):
+    with pytest.raises(ValueError, match="a board of digits and exact, not of glyphs and exact"):
         submit(file, "b", result(drawn(79.0), data="glyphs"))
     with pytest.raises(ValueError, match="a name of one line"):
         submit(file, " ", result(drawn(79.0)))

@@ -17,6 +17,7 @@ from garm_course.grading.challenge import (
     challenge,
     example_player,
     turn,
+    turn_back,
 )
 from garm_course.grading.sandbox import Foul, Sandbox, tree_seconds, walls
 
@@ -117,6 +118,7 @@ def test_eight_forms_are_eight_and_keep_the_pixels():
     forms = [turn(x, form) for form in range(8)]
     assert len({form.numpy().tobytes() for form in forms}) == 8
     assert torch.equal(forms[0], x)
+    assert all(torch.equal(turn_back(form, k), x) for k, form in enumerate(forms))
     assert all(torch.equal(form.flatten(1).sort(1).values, x.flatten(1).sort(1).values) for form in forms)
 
 
@@ -198,7 +200,7 @@ def train(sandbox, source, seconds=20.0):
 
 
 def ask(sandbox, seconds=20.0):
-    return sandbox.ask("ask", {"n": 2, "levels": LEVELS, "i": 1}, bytes(8), seconds=seconds)
+    return sandbox.ask("logits", {"n": 2, "levels": LEVELS, "i": 1}, bytes(8), seconds=seconds)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +224,7 @@ def test_the_child_refuses_and_says_what(child, name):
     [
         (
             "return torch.zeros(len(prefix), self.levels + 1)",
-            r"shape (2, 3) in a floating type at position 1, got (2, 4)",
+            "logits at position 1 of shape (2, 3) in a floating type, got (2, 4)",
         ),
         ("return torch.zeros(10**6, self.levels)", "got (1000000, 3)"),
         ("return torch.zeros(len(prefix), self.levels, dtype=torch.long)", "in torch.int64"),
