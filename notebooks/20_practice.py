@@ -18,7 +18,7 @@
 # | Time | 90 minutes; the cells run in under a minute |
 # | Before this | MADE, [lesson 02](02_chain_rule.ipynb); drawing from conditionals, [lesson 06](06_sampling.ipynb); paired differences, [lesson 18](18_evaluation.ipynb) |
 # | Afterwards you can | *search* under a budget and say what luck contributed, *resume* a run bit for bit, *compress* a model and state the loss in nats, *export* a step with its state, *build* a particle filter that completes an image from any part |
-# | Papers | Bergstra, Bengio, *Random Search for Hyper-Parameter Optimization*, JMLR 13, 2012 · Jamieson, Talwalkar, *Non-stochastic Best Arm Identification and Hyperparameter Optimization*, AISTATS 2016, arXiv [1502.07943](https://arxiv.org/abs/1502.07943) · Gordon, Salmond, Smith, *Novel approach to nonlinear/non-Gaussian Bayesian state estimation*, IEE Proceedings F 140, 1993 |
+# | Papers | Bergstra and Bengio, 2012 · Jamieson and Talwalkar, 2016, arXiv [1502.07943](https://arxiv.org/abs/1502.07943) · Gordon, Salmond and Smith, 1993; full references at the end |
 
 # %% tags=["setup"]
 from importlib.util import find_spec
@@ -37,8 +37,10 @@ garm_course.seed(0)
 print(garm_course.lesson.device_line())
 
 # %%
+import json
 import math
 import tempfile
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -49,13 +51,13 @@ from garm_course.evaluation import evaluate, paired
 from garm_course.lessons import lesson20
 from garm_course.practice import quantize
 from garm_course.practice.export import export
+from garm_course.training import open_tracker
 
 # %% [markdown]
 # ## 1 The question, in pictures
 #
 # Somebody wants to use the MADE of lesson 02 to restore damaged digits.
 # We erase half of a digit, and the model draws the missing pixels from its conditionals.
-# The function `sample` takes what is given and a mask, as in lesson 06.
 
 # %%
 train, validation, test = (load("digits", split) for split in ("train", "validation", "test"))
@@ -96,7 +98,7 @@ report("bottom given, completed by sample", nats(clamped), claimed=112, toleranc
 # Given the top, strokes continue across the border. Given the bottom, the top is drawn as if the bottom did not exist: MADE draws pixels in raster order, so nothing that comes *later* can influence a pixel.
 # The model itself finds these completions much less likely than real digits.
 #
-# Nothing is wrong with the model. This lesson is about everything around it: how you *search* for a model without fooling yourself, *resume* a run, make the model *smaller*, and ask it a question that it was not trained to answer.
+# Nothing is wrong with the model. This lesson is about everything around it: how to *search* without fooling yourself, *resume* a run, make a model *smaller*, and ask it a question that it was not trained to answer.
 #
 # ## 2 Scales: a learning rate is a power of ten
 #
@@ -240,7 +242,7 @@ show.curves(
 )
 
 # %% [markdown]
-# The figure shows 400 recorded replays of each method (100 of those with TPE). ASHA is successive halving that does not wait for a rung to be complete (Li et al., 2020). TPE, the default of Optuna, models which configurations are good (Bergstra and colleagues, 2011); here it passes random search after about ten trainings. The median rule stops a run that is worse than the median of earlier runs at the same step.
+# The figure shows 400 recorded replays of each method (100 with TPE). ASHA is successive halving that does not wait for a rung to be complete (Li et al., 2020). TPE, the default of Optuna, models which configurations are good (Bergstra et al., 2011). The median rule stops a run that is worse than the median of earlier runs at the same step.
 # To search with several processes that share one storage, run `garm tune made --data digits --trials 40 --prune --storage sqlite:///search.db` in as many terminals as you like. It needs Optuna: `pip install "garm-course[tune]"`.
 #
 # **Where it fails.** Everything rests on the early order. We widen the range: 54 random configurations with learning rates up to 0.3, trained here.
@@ -270,9 +272,9 @@ report_replay(at_20, replay(wide, [1, 3, 8], 10), claimed=(1.1, 3.5, 0.99), tole
 # With the first look at step 10, halving now usually loses the best of its 27 configurations, and it beats random search by little. With rungs at 20, 40 and 90 steps (870 steps, against ten full runs) it keeps the best one nearly always.
 #
 # Why? At step 10, large learning rates lead. The best two runs of this table have a wide layer and a moderate learning rate; they start in the middle of the field and pass the others later.
-# So the first rung is a hyperparameter of the search. Hyperband (Li et al., 2018) tries several, for this reason.
+# So the first rung is a hyperparameter of the search, and Hyperband (Li et al., 2018) tries several.
 #
-# Both results belong to one table each, with one seed for each run. With another wide table (`seed(41)` for the draws, `start=700 + i` for the runs) halving kept the best in 43 % and 80 % of the searches, with regrets of 2.0 and 1.2 nats against 3.6 and 2.9 nats: the same order, other sizes.
+# This is one table, with one seed for each run. With another one (`seed(41)` for the draws, `start=700 + i` for the runs) halving kept the best in 43 % and 80 % of the searches: the same order, other sizes.
 #
 # ## 6 What luck does to the best number
 #
@@ -323,7 +325,7 @@ report("coverage of the 95 % interval, 400 sets of 180 images", covered, claimed
 report("half width of the interval", half_width.mean(), claimed=1.5, tolerance=0.3, unit="nats")
 
 # %% [markdown]
-# The interval is honest, and it is wide: a difference of one nat between two models disappears in it. (Validation and test differ by more than a nat above, on different images.) Differences between models on the *same* images have much narrower intervals, because hard images are hard for both (lesson 18).
+# The interval is honest, and it is wide: a difference of one nat between two models disappears in it. Differences between models on the *same* images have much narrower intervals, because hard images are hard for both (lesson 18).
 #
 # ## 7 Resume a run as if it had never stopped
 #
@@ -406,8 +408,19 @@ report(
 )
 
 # %% [markdown]
-# Insist on equality, on one machine with one number of threads: any tolerance would hide a lost part.
-# The library's `fit(..., checkpoints=Checkpoints(folder), resume=True)` passes the same test, also when the process is killed while it writes: a checkpoint is written beside its place and then moved there in one step.
+# Insist on equality, on one machine: any tolerance would hide a lost part.
+# The library's `fit(..., checkpoints=Checkpoints(folder), resume=True)` passes the same test, also when the process is killed while it writes.
+#
+# The *curves* of a run must survive, too. A tracker writes one line for each evaluation while the run goes on; we read the lines back.
+
+# %%
+with tempfile.TemporaryDirectory() as folder:
+    tracker = open_tracker("lines", folder, "made")
+    history = fit(new_run(2)[0], train, validation=validation, steps=20, evaluate_every=5, seed=2, tracker=tracker)
+    tracker.close()
+    lines = [json.loads(line) for line in (Path(folder) / "lines.jsonl").read_text().splitlines()]
+tracked = [(line["step"], line["validation/nats"]) for line in lines if "validation/nats" in line]
+print("read back what was measured:", tracked == history.validation)
 
 # %% [markdown]
 # ## 8 Smaller: how many bits does a weight need?
@@ -450,7 +463,7 @@ report("root mean square error over scale / √12", ratio, claimed=1, tolerance=
 
 # %% [markdown]
 # What do such errors cost in *nats*? The library's `quantize` rounds all weight matrices of a model, with a scale for each row or one for each matrix.
-# We use a network of section 6. The weights that come with this course would not do: they are stored in rows of eight bits, so rounding *them* again loses nothing and proves nothing.
+# We use a network of section 6. (The weights that come with this course are stored in rows of eight bits already.)
 
 # %%
 guess("nats lost with 8 bits, a scale for each row", ...)  # if you like: a number in place of the dots
@@ -475,46 +488,20 @@ report("nats lost with 8 bits, a scale for each row", eight, claimed=0, toleranc
 lesson20.bits(made.out.weight)
 
 # %% [markdown]
-# The slider comes alive when you run the notebook. In the left picture a few large weights set the scale, and most others fall into the same few levels.
+# The slider comes alive when you run the notebook. On the left, a few large weights set the scale, and most others fall into the same few levels.
 #
 # **Fewer weights.** A weight that is nearly zero can be removed, which is called *pruning*. Half of the connections of a MADE are removed by its masks anyway, and we count only weights that are in use.
 # A recorded study (`python studies/compression.py`) has three models with three seeds each, trained for fewer steps than the models of the course. The numbers are mean nats lost on the same validation images.
 
 # %%
-study = recorded_study("compression-digits")
-
-
-def mean_cost(model: str, kind: str, value: float, key: str = "lost") -> float:
-    """The mean over three seeds of what a way of compressing one model costs."""
-    found = [c[key] for r in study["runs"] if r["model"] == model for c in r["costs"]
-             if (c["kind"], c["value"]) == (kind, value)]  # fmt: skip
-    return sum(found) / len(found)
-
-
-WAYS = {
-    "8 bits, rows": ("bits per row", 8),
-    "4 bits, matrix": ("bits per tensor", 4),
-    "4 bits, rows": ("bits per row", 4),
-    "half pruned": ("pruned", 0.5),
-    "70 % pruned": ("pruned", 0.7),
-}
-NAMES = {"MADE": "made", "pixel GRU": "pixel_gru", "gated PixelCNN": "gated_pixelcnn"}
-worst = max(mean_cost(model, "bits per row", 8) for model in NAMES.values())
+costs = lesson20.Costs(recorded_study("compression-digits"))
+worst = max(costs.lost(model, "bits per row", 8) for model in costs.models)
 report("largest mean loss with 8 bits by rows, three models", worst, claimed=0, tolerance=0.05, unit="nats")
-show.table(
-    ["nats lost", *WAYS, "file in 8 bits"],
-    [
-        [name, *(f"{mean_cost(model, *way):.2f}" for way in WAYS.values()),
-         f"{mean_cost(model, 'bits per row', 8, 'bytes') / mean_cost(model, 'none', 32, 'bytes'):.0%}"]
-        for name, model in NAMES.items()
-    ],
-)  # fmt: skip
+show.table(*costs.table())
 
 # %% [markdown]
 # In all three models, eight bits by rows cost less than 0.05 nats, and at four bits a scale for each row loses less than a scale for each matrix.
-# Pruning depends on the model. The MADE has many more weights, and half of them can go for nothing; the other two lose more than a nat.
-#
-# Fewer bytes do not make a model faster by themselves; section 9 has numbers.
+# Pruning depends on the model. Half of the MADE's weights can go for nothing; the other two models lose more than a nat.
 #
 # **A small model taught by a larger one.** In *distillation* (Hinton, Vinyals and Dean, 2015) a small *student* learns from the conditionals of a *teacher*, not only from the value that occurred. With logits $t$ and $s$ and a temperature $T$:
 #
@@ -532,7 +519,7 @@ best_member = distilled["ensemble"]["members"][0]
 report("gain of the teacher on its best member", -best_member["gain"], claimed=0.37, tolerance=0.01, unit="nats")
 
 # %% [markdown]
-# Distillation helps the same student in each of the three seeds, by about a nat or more. Samples of the teacher help a little more on average: they are new examples.
+# Distillation helps the same student in each of the three seeds, by about a nat or more. Samples of the teacher help a little more on average.
 # The student stays seven to eight nats behind its teacher, which is itself only slightly better than its best member (0.37 ± 0.19, one standard error).
 #
 # ## 9 Elsewhere: the same numbers without PyTorch
@@ -543,7 +530,7 @@ report("gain of the teacher on its best member", -best_member["gain"], claimed=0
 #
 # $$\frac{\max|f(x) - \hat f(x)|}{\max|f(x)|} \le 10^{-5} \qquad \text{for batches of 1, 3 and 64 images} \tag{20.10}$$
 #
-# Why three batches? The exporter traces the step with an example of three images, and if the code specializes to that size, the number 3 may be burnt into the file. Such a graph is perfect with three images and fails with one. Always test a batch that was not traced.
+# Why three batches? The exporter traces the step with three images, and the number 3 may be burnt into the file. Such a graph fails with one image. Always test a batch that was not traced.
 
 # %%
 try:
@@ -559,7 +546,7 @@ except ImportError as error:
 
 # %% [markdown]
 # The same uniforms give the same images: that is the test that a user understands. `garm export pixel_gru-digits --out folder` writes the files.
-# And speed? In one recorded measurement (`benchmarks/README.md`, processor time, one thread) the exported GRU was 1.3 to 1.5 times as fast as PyTorch, and in eight bits 1.4 to 2.6 times. A gated PixelCNN in eight bits was slower than PyTorch for 256 images.
+# And speed? In one recorded measurement (`benchmarks/README.md`, one thread) the GRU in eight bits was 1.4 to 2.6 times as fast as PyTorch; a gated PixelCNN was slower for 256 images.
 #
 # ## 10 Any part may be given
 #
@@ -637,10 +624,9 @@ report("different completions among the particles", len(x.flatten(1).unique(dim=
 
 # %% [markdown]
 # 256 particles close most of the gap between clamped completions and real digits, 16 about half of it.
-# Look at the last number as well: resampling copies, so the particles that are left descend from a few ancestors. With 16 particles all completions of the first digit are equal.
+# But resampling copies: the particles that are left descend from a few ancestors. With 16 particles all completions of the first digit are equal.
 #
-# To do this by hand, type `garm demo` in a terminal: a page opens in your browser in which you paint any part of a digit, and a GRU completes it with particles.
-# The page is one file of 1 MB that needs neither Python nor a network, and from the same uniforms it draws what Python draws.
+# To do this by hand, type `garm demo` in a terminal: in a page that needs neither Python nor a network you paint any part of a digit, and a GRU completes it with particles.
 #
 # **The last step, pixels.** A model with values in $[-1, 1]$ needs one more line:
 #
@@ -673,15 +659,10 @@ for name, losses in broken.items():
     report(f"largest difference, {name}", largest, claimed=6.4, tolerance=1.5, unit="nats")
 
 # %% [markdown]
-# Nothing fails. Both curves look like training, and if you have nothing to compare with, you will not notice. (The two incomplete runs draw the same batches as each other, those of their own new seed, which is why their curves meet again.)
+# Nothing fails. Both curves look like training, and if you have nothing to compare with, you will not notice.
 # *How to detect it:* test (20.6). Train $a + b$ steps; train $a$, save, load, train $b$; ask for equality.
 #
-# <details><summary><b>What the article says</b></summary>
-#
-# The Chinese article that this course checks recommends to compress a model so that it runs faster. Eight bits make a file nearly four times smaller; section 9 has a model that got faster and one that did not.
-# It also proposes to remove noise from samples afterwards. That changes the distribution: the result is no longer a draw from the model, and no likelihood belongs to it.
-#
-# </details>
+# What the article says about compression and denoising stands in [its own page](../docs/article.md).
 #
 # ## 12 Check yourself
 
@@ -701,12 +682,10 @@ for name, losses in broken.items():
 # %% [markdown]
 # ## Take-aways
 #
-# - Draw learning rates on a logarithmic scale, look early, stop bad runs, and judge a search method by many replays.
-# - The best of $m$ numbers is too good by $c_m\,\sigma$: new seeds for the winner, test data once.
-# - A checkpoint is weights, optimizer and random state; the test is equality.
-# - Compression is a trade: state what was saved and what was lost, in nats. Eight bits by rows lose almost nothing.
-# - An exported graph is right when it draws the same images, at a batch that was not traced.
-# - An autoregressive model answers questions against its order, if you weight and resample.
+# - Draw learning rates on a logarithmic scale, stop bad runs early, and judge a search by many replays.
+# - The best of $m$ numbers is too good by $c_m\,\sigma$: train the winner again, and look at test once.
+# - A resumed run, and an exported graph, must give *the same* numbers: test equality.
+# - Eight bits by rows lose almost nothing; particles answer questions against the model's order.
 #
 # **Your turn.** With 256 particles, few different completions are left. Change `complete` so that more of them survive, with the same number of calls of the model and the same distribution. (An idea: resample only when the effective number of particles, $1 / \sum_j \bar w_j^2$ with normalized weights $\bar w_j$, falls below $n / 2$.)
 #

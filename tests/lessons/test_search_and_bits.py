@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from garm_course.lessons.lesson20.bits import bits_caption, bits_figure, rounded
+from garm_course.lessons.lesson20.costs import Costs
 from garm_course.lessons.lesson20.quantize_rows import quantize_rows
 from garm_course.lessons.lesson20.rungs import rungs_figure
+from garm_course.recipes import recorded_study
 
 
 def test_a_run_is_drawn_in_color_up_to_its_rung_and_pale_after_it():
@@ -34,3 +36,16 @@ def test_eight_bits_by_rows_are_those_of_the_exercise():
     w = torch.randn(5, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     q, scale = quantize_rows(w)
     assert torch.allclose(rounded(w, 8), q * scale[:, None, None])
+
+
+def test_the_table_of_costs_is_the_mean_over_the_seeds():
+    study = recorded_study("compression-digits")
+    costs = Costs(study)
+    header, rows = costs.table()
+    assert [len(row) for row in rows] == [len(header)] * len(costs.models)
+    lost = [
+        cost["lost"] for run in study["runs"] if run["model"] == "made" for cost in run["costs"]
+        if (cost["kind"], cost["value"]) == ("bits per tensor", 4)
+    ]  # fmt: skip
+    assert costs.lost("made", "bits per tensor", 4) == pytest.approx(sum(lost) / 3)
+    assert f"{sum(lost) / 3:.2f}" in rows[0]
