@@ -191,22 +191,16 @@ def test_the_accuracy_of_a_calibrated_model_of_79_nats():
 
 
 @pytest.mark.equation("1.9")
-def test_adam_by_hand_is_that_of_torch():
-    scale = torch.tensor([1.0, 30.0, 0.02], dtype=torch.float64)
-
-    def loss(w):
-        return (scale * (w - 1.3) ** 2).sum() + torch.sin(3 * w).sum()
-
-    w, m, v = (torch.zeros(3, dtype=torch.float64) for _ in range(3))
-    theirs = torch.zeros(3, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.Adam([theirs], lr=0.05, betas=(0.8, 0.99), eps=1e-6)
-    for step in range(1, 61):
-        here = w.requires_grad_()
-        [g] = torch.autograd.grad(loss(here), here)
-        w = w.detach()
-        m, v = 0.8 * m + 0.2 * g, 0.99 * v + 0.01 * g**2
-        w = w - 0.05 * (m / (1 - 0.8**step)) / ((v / (1 - 0.99**step)).sqrt() + 1e-6)
-        optimizer.zero_grad()
-        loss(theirs).backward()
-        optimizer.step()
-        assert torch.allclose(w, theirs.detach(), atol=1e-12)
+@pytest.mark.parametrize("share", [0.01, 0.3])
+def test_a_model_that_mostly_draws_noise_loses_little_likelihood(share):
+    q, noise = random_distributions(2, 1000, 6)
+    spoiled = share * q + (1 - share) * noise
+    assert spoiled.sum().item() == pytest.approx(1)
+    loss = q.log() - spoiled.log()
+    assert (loss <= math.log(1 / share) + 1e-12).all()
+    assert 0.1 < (q * loss).sum() < math.log(1 / share)  # where the data are what q draws
+    nowhere = torch.where(
+        torch.arange(1000) < 500, 0.0, noise
+    )  # noise that misses the first half costs all of it there
+    only = share * q + (1 - share) * nowhere / nowhere.sum()
+    assert torch.allclose((q.log() - only.log())[:500], torch.full((500,), math.log(1 / share)).double())
