@@ -19,7 +19,7 @@ from garm_course.exercises.arguments import differ, fresh, gradients, left_behin
 from garm_course.exercises.compare import difference
 from garm_course.exercises.registry import STUB_TEXT, Exercise, Probe
 from garm_course.exercises.timelimit import Meter, TimeUp, within
-from garm_course.exercises.world import pressed_stop, recorded_output, restored, seed_all
+from garm_course.exercises.world import default_device, pressed_stop, recorded_output, restored, seed_all
 
 # Where code lies that the student did not write: the course, the standard library, installed packages.
 _COURSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -154,7 +154,7 @@ class Attempt:
         return self._observe(self.exercise.reference, probe.args, probe.grad, probe.use, limited=False)
 
     def _remembered_reference(self, probe: Probe) -> Outcome:
-        memory, key = self.exercise.remembered, (self.exercise.reference, probe, _device())
+        memory, key = self.exercise.remembered, (self.exercise.reference, probe, str(default_device()))
         if key not in memory:
             memory[key] = self._reference(probe).kept()
         return memory[key]
@@ -383,7 +383,7 @@ def known(exercise: Exercise, mistake: Callable, probe: Callable) -> tuple[bool,
 
     A mistake that ran out of time is run again when it is asked for, and so is each of them on another default device.
     """
-    key = mistake, probe, _device()
+    key = mistake, probe, str(default_device())
     if key in exercise.remembered:
         return exercise.remembered[key]
     refused, outcomes = Attempt(exercise, mistake, timelimit.SECONDS).judge(probe)
@@ -422,10 +422,6 @@ def _code(args: tuple) -> str:
 
 def _capital(cause: str) -> str:
     return cause[:1].upper() + cause[1:]
-
-
-def _device() -> str:
-    return str(torch.get_default_device())
 
 
 def _parameters(function: Any) -> list[str]:
