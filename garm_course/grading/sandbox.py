@@ -35,6 +35,14 @@ class Foul(Exception):
     """What the child did wrong, in one line."""
 
 
+class Ended(Foul):
+    """The child is gone."""
+
+
+class TooLong(Ended):
+    """The child used more time than it was given, or waited, and was ended."""
+
+
 @functools.cache
 def namespaces() -> list[str]:
     """The command that gives a child its own network and processes, [] where there is none that works."""
@@ -100,7 +108,7 @@ class Sandbox:
     """
 
     def __init__(self, script: Path, setup: dict, *, memory: int = 4 << 30, wait: float = WAIT):
-        self.wait, self.started, self._started_at = wait, START, time.monotonic()
+        self.wait, self.started, self.used, self._started_at = wait, START, 0.0, time.monotonic()
         self._folder = tempfile.TemporaryDirectory(prefix="garm-")
         to_child, question = os.pipe()
         answer, from_child = os.pipe()
@@ -140,7 +148,8 @@ class Sandbox:
             seconds: of a processor that the child may take for it.
 
         Raises:
-            Foul: the child raised; or it ended, took longer, waited, or answered what is no answer, which closes it.
+            Foul: the child raised.
+        Ended: it ended, or answered what is no answer, which closes it; `TooLong` if it took longer, or waited.
         """
         head = json.dumps({"word": word, **(values or {})}).encode()
         self._until = self.seconds() + seconds
@@ -148,14 +157,20 @@ class Sandbox:
         self._send(struct.pack("!IQ", len(head), len(data)) + head + data, seconds)
         kind, size = struct.unpack("!cQ", self._read(9, seconds))
         if size > MOST or kind not in b"AE":
-            raise self._foul("it wrote into the pipe that its answers take")
+            raise self._foul(Ended, "it wrote into the pipe that its answers take")
         answer = self._read(size, seconds)
         if kind == b"E":  # the child goes on
             raise Foul(answer[:400].decode("utf-8", errors="replace"))
         return answer
 
+    @property
+    def closed(self) -> bool:
+        """Whether the child is gone."""
+        return self._answer is None
+
     def close(self) -> None:
-        """End the child and all that it started."""
+        """End the child and all that it started; what it used stays in `used`."""
+        self.used = self.seconds()
         if self._process.poll() is None:
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -182,7 +197,7 @@ class Sandbox:
                 try:
                     rest = rest[os.write(self._question, rest) :]
                 except BrokenPipeError:
-                    raise self._foul(self._how_it_ended()) from None
+                    raise self._foul(Ended, self._how_it_ended()) from None
             else:
                 self._look(seconds)
 
@@ -192,7 +207,7 @@ class Sandbox:
             if select.select([self._answer], [], [], 0.2)[0]:
                 piece = os.read(self._answer, min(size - len(found), 1 << 20))
                 if not piece:
-                    raise self._foul(self._how_it_ended())
+                    raise self._foul(Ended, self._how_it_ended())
                 found += piece
             else:
                 self._look(seconds)
@@ -202,11 +217,15 @@ class Sandbox:
         """Refuse a child that took too long, or that waits."""
         used, now = self.seconds(), time.monotonic()
         if used > self._until:
-            raise self._foul(f"it used more than {seconds:.3g} seconds of a processor, all its processes together")
+            raise self._foul(
+                TooLong, f"it used more than {seconds:.3g} seconds of a processor, all its processes together"
+            )
         if used > self._busy:
             self._busy, self._busy_at = used, now
         elif now - self._busy_at > self.wait:
-            raise self._foul(f"it waited for {self.wait:.0f} s without computing: sleeping saves no processor time")
+            raise self._foul(
+                TooLong, f"it waited for {self.wait:.0f} s without computing: sleeping saves no processor time"
+            )
 
     def _how_it_ended(self) -> str:
         try:
@@ -217,6 +236,6 @@ class Sandbox:
             return f"its process was ended by {signal.Signals(-code).name}"
         return f"its process ended with code {code}: out of memory, a crash, or an exit of its own"
 
-    def _foul(self, text: str) -> Foul:
+    def _foul(self, kind: type[Foul], text: str) -> Foul:
         self.close()
-        return Foul(text)
+        return kind(text)
