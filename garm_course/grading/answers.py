@@ -30,7 +30,7 @@ def main(questions: int, answers: int) -> None:
 
     torch.set_num_threads(1)
     student = Student(first["names"])
-    walls.close_in(**{name: first[name] for name in ("folder", "memory", "path", "hidden", "modules")})
+    walls.close_in(**{name: first[name] for name in ("folder", "memory", "path", "hidden", "modules", "why")})
     student.hide_the_exercises()
     write(answers, b"A")
     while True:
@@ -129,6 +129,13 @@ class Student:
                               "loops": "for " in source or "while " in source}  # fmt: skip
         return said
 
+    def take(self, values: dict, data: bytes) -> dict:
+        """An answer of the course's own, by which this machine is tested."""
+        import cloudpickle
+
+        self.answers[values["name"]] = cloudpickle.loads(data)
+        return {}
+
     def rebind(self, values: dict, data: bytes) -> dict:
         """An answer that is not right costs only itself: those after it find the course's function."""
         import cloudpickle
@@ -141,7 +148,11 @@ class Student:
         import cloudpickle
         import torch
 
-        args, grad, use, watched = cloudpickle.loads(data)
+        args, before, grad, use, watched = cloudpickle.loads(data)
+        names = values["arguments"]
+        for (_, net), slopes in zip(self.arguments.networks(zip(names, args, strict=True)), before, strict=True):
+            for weight, slope in zip(net.parameters(), slopes, strict=True):
+                weight.grad = slope
         function, seen = self.answers[values["name"]], []
         mine, leaves = [self.arguments.fresh(one) for one in args], []
         for i, one in enumerate(mine):
@@ -168,7 +179,6 @@ class Student:
                 sys.setprofile(None)
                 stub = type(raised) is NotImplementedError and raised.args in ((), (self.attempt.STUB_TEXT,))
                 error, where = self.attempt.readable(raised), self.attempt.own_line(raised)
-        names = values["arguments"]
         states = {name: self.arguments.state_of(net)
                   for name, net in self.arguments.networks(zip(names, mine, strict=True))}  # fmt: skip
         changed = [name for name, a, b in zip(names, mine, args, strict=True) if self.arguments.differ(a, b)]

@@ -57,10 +57,15 @@ def namespaces() -> list[str]:
     return command if works else []
 
 
+def filtered() -> bool:
+    """Whether this machine has the filter of system calls, which holds against native code, too."""
+    return sys.platform == "linux" and os.uname().machine == "x86_64"
+
+
 def walls() -> str:
     """What closes a child in on this machine, in words."""
     found = ["audit hook, limits"]
-    if sys.platform == "linux" and os.uname().machine == "x86_64":
+    if filtered():
         found.append("filter of system calls")
     if namespaces():
         found.append("no network, processes of its own")

@@ -1,10 +1,11 @@
 """From the bytes of a notebook to the statements that its answers need: parsed cell by cell, never executed as a whole.
 
 One cell that does not parse costs only itself: its definitions are kept where they parse alone. Of the rest, an answer
-takes the imports, and what binds the names that it uses, however far back.
+takes what binds the names that it uses, however far back.
 """
 
 import ast
+import contextlib
 import json
 import re
 from typing import NamedTuple
@@ -134,11 +135,9 @@ def _saved(source: str) -> list[ast.stmt]:
         start = i if start is None else start
         if lines[i].startswith("@"):  # goes with what is below
             continue
-        try:
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
             # blank lines in front keep the numbers of lines
             body += ast.parse("\n" * start + "\n".join(lines[start:end])).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            pass
         start = None
     return body
 
@@ -155,6 +154,8 @@ def binds(node: ast.AST) -> set[str]:
 
 def uses(node: ast.AST) -> set[str]:
     """The names that a statement may need from outside; those that a function binds for itself are not among them."""
+    if isinstance(node, ast.ClassDef):
+        return {name for part in [*node.decorator_list, *node.bases, *node.keywords, *node.body] for name in uses(part)}
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
     outer = [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
@@ -162,18 +163,24 @@ def uses(node: ast.AST) -> set[str]:
     for one in (one for part in node.body for one in ast.walk(part)):
         if isinstance(one, ast.Name):
             (loaded if isinstance(one.ctx, ast.Load) else own).add(one.id)
+        elif isinstance(one, Import):
+            own |= binds(one)
+        elif isinstance(one, Definition):
+            own.add(one.name)
+        elif isinstance(one, ast.arg):
+            own.add(one.arg)
         elif isinstance(one, ast.Global):
             shared |= set(one.names)
     return (loaded - (own - shared)) | shared | {name for part in outer for name in uses(part)}
 
 
 def needed_by(found: list[Statement], wanted: list[int]) -> list[int]:
-    """The statements that some need, themselves and all imports included, in order."""
+    """The statements that some need, themselves included, in order."""
     where: dict[str, list[int]] = {}
     for k, one in enumerate(found):
         for name in binds(one.node):
             where.setdefault(name, []).append(k)
-    left = wanted + [k for k, one in enumerate(found) if isinstance(one.node, Import)]
+    left = wanted + where.get("*", [])
     needed = set()
     while left:
         k = left.pop()

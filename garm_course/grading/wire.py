@@ -1,4 +1,4 @@
-"""Values that cross the wall: JSON and raw numbers, never code. What has no such form arrives as the name of its type."""
+"""Values that cross the wall: JSON and raw numbers, never code; of the rest, the name of the type arrives."""
 
 import json
 import math
