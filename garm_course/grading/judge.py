@@ -235,6 +235,11 @@ class RemoteAttempt(Attempt):
         self.elapsed += time.monotonic() - began
         return outcome
 
+    def _explain(self, got: Outcome, want: Outcome, args: tuple, *rest: Any) -> tuple[str, bool]:
+        if got.error.startswith(("it ", "its ")):  # what the sandbox saw, no exception of the answer
+            return f"{self.describe(args)}: {got.error}.", True
+        return super()._explain(got, want, args, *rest)
+
     def _take(self, outcome: Outcome, said: dict) -> None:
         """What the child says about a call, as far as it has the right types."""
         slopes = said["gradients"]

@@ -5,10 +5,12 @@ What is closed, and by what:
 - In the child, `walls.py`: an audit hook, which names what it refuses (programs, processes, sockets, files outside of
   Python, the course and a folder of its own) on every system; limits of memory and of files; on Linux for x86-64 a
   filter of system calls as well (no new processes, programs or sockets), which holds against native code, too.
+  Where the kernel has Landlock, files are closed to native code as well.
 - From outside: where `unshare` works, no network and no sight of other processes; a bare environment; an empty folder;
   the processor time of the child and of all that descend from it, read from /proc; an end for a child that waits.
 
-Not closed: native code that reads a file which the user may read (an audit hook sees Python's own doors only). On
+Not closed where there is no Landlock: native code that reads a file which the user may read (an audit hook sees
+Python's own doors only). On
 systems other than Linux nothing but the audit hook and the limits stands between a player and this computer, and time
 is counted by the clock. Run what you distrust in a virtual machine.
 """
@@ -25,6 +27,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from garm_course.grading import landlock
 
 MOST = 64 << 20  # bytes of an answer
 WAIT = 60.0  # seconds by the clock in which a child that is asked must have used some processor time
@@ -67,6 +71,8 @@ def walls() -> str:
     found = ["audit hook, limits"]
     if filtered():
         found.append("filter of system calls")
+    if landlock.version():
+        found.append("files closed by Landlock")
     if namespaces():
         found.append("no network, processes of its own")
     if not os.path.isdir("/proc/self"):

@@ -12,6 +12,8 @@ import struct
 import sys
 import sysconfig
 
+from garm_course.grading import landlock
+
 REFUSED = {  # audit events of Python, and what they are told
     "os.fork": "new processes", "os.forkpty": "new processes", "os.exec": "programs", "os.posix_spawn": "programs",
     "os.spawn": "programs", "os.system": "programs", "subprocess.Popen": "programs", "pty.spawn": "programs",
@@ -51,6 +53,7 @@ def close_in(
     prefixes = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *path, folder, "/usr", "/etc", "/lib"}
     readable = tuple(sorted({os.path.realpath(p) for p in prefixes if p and os.path.isdir(p)}))
     places = [os.path.realpath(p) for p in hidden]
+    landlock.close_files(folder=os.path.realpath(folder), readable=readable, hidden=places)
     refuse_by_audit(folder=os.path.realpath(folder), readable=readable, hidden=places, why=why)
     if sys.platform == "linux" and platform.machine() == "x86_64":
         filter_system_calls()
