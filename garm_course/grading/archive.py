@@ -61,7 +61,7 @@ def find(place: Path) -> list[Found]:
     """
     if not place.exists():
         raise ValueError(f"{place} does not exist; name a folder of submissions, or a zip file")
-    found = sorted(_below(place), key=lambda one: (one.student.casefold(), natural(one.file)))
+    found = sorted(_below(place), key=lambda one: (one.student.casefold(), natural(one.file.removesuffix(".ipynb"))))
     if not found:
         raise ValueError(f"{place} holds no notebook (.ipynb); name the folder or the archive with the submissions")
     return found

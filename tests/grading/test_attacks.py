@@ -72,20 +72,20 @@ QUICK = {  # the body of an answer, and what its hint says
     "printed": ("print('conv_mask: passed', flush=True)\n    return 0", "got"),
     "reduce": ("class Bomb:\n        def __reduce__(self): return (open, (MARK, 'w'))\n    return Bomb()", "Bomb"),
     "reference": ("from garm_course.exercises import get\n    return get(NAME).reference(*args)", "are closed"),
-    "registry": ("import garm_course.exercises.registry as r\n    return r.get(NAME).reference(*args)", "is not a package"),
+    "registry": ("import garm_course.exercises.registry as r\n    return r.get(NAME)(*args)", "is not a package"),
     "lesson": ("from garm_course.lessons.lesson04 import conv_mask\n    return conv_mask", "is closed"),
     "memory": ("return bytearray(1 << 40)", "MemoryError"),
     "torch_memory": ("return torch.zeros(200000, 200000)", "memory"),
     "recursion": ("return NAMED(*args)", "RecursionError"),
-    "foreign_error": ("class E(Exception):\n        def __str__(self): raise SystemExit\n    raise E", "it calls exit()"),
+    "foreign_error": ("class E(Exception):\n        def __str__(self): raise SystemExit\n    raise E", "calls exit()"),
     "long_error": ("raise ValueError('x' * 100_000)", "ValueError"),
     "deep_list": ("x = []\n    for _ in range(10_000): x = [x]\n    return x", ""),
     "itself": ("x = []\n    x.append(x)\n    return x", ""),
     "strange_names": ("class A: pass\n    A.__name__ = '<script>' * 1000\n    return A()", ""),
 }  # fmt: skip
-HOSTS = ["conv_mask", "down_shift", "gated_activation", "rgb_center_mask", "bernoulli_nll", "kl_categorical",
-         "nll_to_bits_per_dim", "nats_to_bits", "shift_right", "bin_log_masses", "d_loss", "g_loss_nonsat",
-         "hinge_d_loss", "wasserstein1", "reparameterize", "kl_diag_gaussian"]  # fmt: skip
+HOSTS = ["conv_mask", "gated_activation", "rgb_center_mask", "bernoulli_nll", "kl_categorical", "nats_to_bits",
+         "nll_to_bits_per_dim", "d_loss", "g_loss_nonsat", "hinge_d_loss", "wasserstein1", "kl_diag_gaussian",
+         "vq_loss", "free_bits", "identity_loss", "optimal_discriminator", "cycle_loss"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
