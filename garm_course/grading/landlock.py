@@ -27,7 +27,7 @@ def close_files(*, folder: str, readable: tuple[str, ...], hidden: list[str]) ->
     Args:
         folder: that may be written to.
         readable: folders that may be read.
-        hidden: real paths below them that must not.
+        hidden: real paths below them that must not; their names can still be listed.
 
     Returns:
         Whether it is so; False where the kernel has no Landlock.
@@ -43,7 +43,8 @@ def close_files(*, folder: str, readable: tuple[str, ...], hidden: list[str]) ->
     rules = libc.syscall(CREATE, struct.pack("Q", every), 8, 0)
     if rules < 0:
         raise OSError(ctypes.get_errno(), "the kernel takes no Landlock rules")
-    allowed = [(path, EXECUTE | READ | LIST) for root in readable for path in _without(root, hidden)]
+    allowed = [(root, LIST) for root in readable]  # importing a module lists its folder; so names of hidden files show
+    allowed += [(path, EXECUTE | READ | LIST) for root in readable for path in _without(root, hidden)]
     allowed += [(path, READ | WRITE) for path in DEVICES if os.path.exists(path)] + [(folder, every)]
     for path, access in allowed:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
