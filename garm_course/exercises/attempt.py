@@ -261,7 +261,7 @@ class Attempt:
 
     def hands_over(self) -> bool:
         """Whether the answer, right as it is, calls the course's function for the task."""
-        codes = {f.__code__ for f in _functions(self.exercise.reference)}
+        codes = {f.__code__ for f in course_functions(self.exercise.reference)}
         cases = [probe for probe in self.exercise.probes if isinstance(probe, Probe)][:2]
         seen = []
 
@@ -336,9 +336,12 @@ class Attempt:
         """How long the answer took, and what to look for: a loop that computes, or something that waits."""
         took = f"It was stopped after {self.computed:.1f} s of computing ({self.elapsed:.0f} s by the clock)"
         if self.computed >= self.seconds:
-            loop = re.search(r"\b(while|for)\b", _source(self.answer))
+            loop = self._has_loop()
             return f"{took}: {'does each loop end, and soon?' if loop else 'the whole check should take a second.'}"
         return f"{took}: it waits instead of computing; look for sleep(), input(), or a file or lock that never comes."
+
+    def _has_loop(self) -> bool:
+        return bool(re.search(r"\b(while|for)\b", _source(self.answer)))
 
     def same_outcome(self, got: Outcome, known: Outcome) -> bool:
         """Whether an answer did what a known mistake does: an equal error, or equal values and gradients."""
@@ -393,7 +396,7 @@ def known(exercise: Exercise, mistake: Callable, probe: Callable) -> tuple[bool,
     return found
 
 
-def _functions(reference: Any) -> list:
+def course_functions(reference: Any) -> list:
     """The Python functions of the course that a reference consists of; none for one of torch."""
     parts = [*vars(reference).values()] if inspect.isclass(reference) else [reference]
     parts = [inspect.unwrap(part) for part in parts if callable(part)]
