@@ -11,7 +11,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/garm-course/garm-course/blob/v0.1.0/notebooks/06_sampling.ipynb) [![Launch on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/garm-course/garm-course/v0.1.0?labpath=notebooks%2F06_sampling.ipynb)
 #
-# **An autoregressive model draws one value after the other. Why does that take a minute, how can it take less than half a second, and what may be changed on the way without changing what is drawn?**
+# **An autoregressive model draws one value after the other. Why is that slow, how can it be hundreds of times faster, and which changes keep the distribution of the samples the same?**
 #
 # | | |
 # |---|---|
@@ -56,7 +56,7 @@ from garm_course.lessons import lesson06
 # %% [markdown]
 # ## 1 The question, in pictures
 #
-# The model is the recorded Gated PixelCNN of lesson 04 on glyphs: 28 x 28 binary pixels, 784 conditionals. The loop of lesson 02 draws an image so: run the network on the image so far, take the prediction of pixel $i$, draw it, write it into the image, go on. That is 784 passes of the network. We run eight of them and multiply, because we are not that patient.
+# The model is the recorded Gated PixelCNN of lesson 04 on glyphs: 28 x 28 binary pixels, 784 conditionals. Lesson 02 drew an image like this: run the network on the image so far, take the prediction of pixel $i$, draw the pixel, write it into the image, and go on. That is 784 passes of the network. We run eight of them and multiply.
 
 # %%
 model = load_pretrained("gated_pixelcnn-glyphs")
@@ -244,7 +244,7 @@ show.curves(
     {"cached": (list(times), [1e3 * s / n for n, s in times.items()])},
     xlabel="images drawn together",
     ylabel="ms per image",
-    title="Company makes an image cheaper",
+    title="Drawing in batches makes each image cheaper",
     alt="Cost of an image against the number drawn together: it falls steeply up to about 16 images and slowly after.",
 )
 first, last = (1e3 * times[n] / n for n in (sizes[0], sizes[-1]))
@@ -252,7 +252,7 @@ print(f"one image alone ≈ {first:.0f} ms, among {sizes[-1]} ≈ {last:.1f} ms"
 report("cheaper by a factor of at least 5 among 64", int(first / last >= 5), claimed=1, tolerance=0, exact=True)
 
 # %% [markdown]
-# **Is this "real time"?** The article says so. The word has a meaning: the *real-time factor* is seconds of computing per second of output, and below 1 it is real time. Three cases, on this machine: an image on demand, a film of 25 images of 28 x 28 a second, and sound of 16,000 values a second from ten dilated layers of 32 features (untrained: the cost is the same).
+# **Is this "real time"?** The word has a meaning: the *real-time factor* is seconds of computing per second of output, and below 1 it is real time. Three cases, on this machine: an image on demand, a film of 25 images of 28 x 28 a second, and sound of 16,000 values a second from ten dilated layers of 32 features (untrained: the cost is the same).
 
 # %% tags=["exact"]
 layers = [CausalConv1d(32, 32, 2, dilation=2**i) for i in range(10)]
@@ -277,7 +277,7 @@ print(f"frames a second, {sizes[-1]} drawn together: ≈ {1e3 / last:.0f}, but a
 print(f"sound: real-time factor naive ≈ {16_000 * per_pass:.0f}, cached ≈ {16_000 * per_value:.1f}")
 
 # %% [markdown]
-# On the two cores that ran this page, the sound takes about twice as long to compute as to hear, even with ring buffers. A film whose frames must wait for each other is slower than real time as well, by a factor of a few. Drawing many images together gives more frames a second than any film needs, but that is *throughput*: they all come at once, after half a second. The cost of a *step* does not shrink with a larger machine as the cost of a pass does: $D$ steps have to wait for each other. Hence the two remedies of practice: draw several values at once without changing the law (section 8), or train another model that is not sequential to imitate this one (van den Oord et al., 2018, for WaveNet).
+# On an ordinary processor the sound takes longer to compute than to hear, even with ring buffers: two to five times as long on the machines that we tried. A film whose frames must wait for each other is slower than real time as well. Drawing many images together gives more frames a second than any film needs, but that is *throughput*: they all come at once. The cost of a *step* does not shrink with a larger machine as the cost of a pass does: $D$ steps have to wait for each other. Hence the two remedies of practice: draw several values at once without changing the law (section 8), or train another model that is not sequential to imitate this one (van den Oord et al., 2018, for WaveNet).
 #
 # ## 7 Controlled sampling
 #
@@ -383,13 +383,16 @@ def law(**filters: float) -> Tensor:
 
 
 plain = law()
-for filters in ({}, {"temperature": 0.5}, {"temperature": 0.2}, {"temperature": 2.0}, {"top_p": 0.9}):
+for filters in ({}, {"temperature": 0.5}, {"temperature": 0.2}, {"temperature": 2.0}, {"top_p": 0.9}, {"top_p": 0.85}):
     p = law(**filters)
     print(
         f"{filters or 'no filter'!s:24} sum ≈ {p.sum():.6f}, wrong images ≈ {1 - p[right].sum().item():.4%}, "
         f"entropy ≈ {entropy(p):.3f} nats, most frequent image ≈ {p.max():.3f}"
     )
 cold, tempered = law(temperature=0.5), (2 * plain.log()).softmax(0)
+lost = {top_p: int((law(top_p=top_p)[right] == 0).sum()) for top_p in (0.9, 0.85, 0.6)}
+for top_p, claim in ((0.9, 0), (0.85, 2), (0.6, 14)):
+    report(f"right images that top-p {top_p} makes impossible", lost[top_p], claimed=claim, tolerance=0)
 report("entropy without filters", entropy(plain).item(), claimed=3.402, tolerance=0.001, unit="nats")
 report("entropy at temperature 0.5 for each pixel", entropy(cold).item(), claimed=3.202, tolerance=0.002, unit="nats")
 report("entropy of p squared, normalized", entropy(tempered).item(), claimed=3.401, tolerance=0.001, unit="nats")
@@ -397,7 +400,7 @@ between = 0.5 * (cold - tempered).abs().sum().item()
 report("total variation between the two", between, claimed=0.295, tolerance=0.002)
 
 # %% [markdown]
-# Two things to see. The nucleus did what it is for: the wrong images, rare as they were, are gone, and the 30 right ones stay equally frequent. The temperature did something else. To sharpen *images*, as $p(x)^{1/T}$, would change nothing here, because all right images are equally likely. To sharpen every *pixel* prefers at each step the side with more images behind it, so some right images become rare: 0.2 nats of the entropy are lost at $T = 0.5$. (Hot sampling loses some as well: (6.6) holds for each conditional, not for the whole image.) A filter is a change of the sampler, not of the model's beliefs about images.
+# The table shows two different effects. With top-p = 0.9 the wrong images disappear and all 30 right images remain equally likely. But one row down, with top-p = 0.85, two right images can no longer be drawn at all, and with 0.6 fourteen. (After three white pixels, a black one has probability 1/9, so a threshold of 8/9 decides.) Temperature never removes an image; it makes some rarer. Sharpening whole images, $p(x)^{1/T}$, would change nothing here, since all right images are equally likely. Sharpening every *pixel* favors the branch that leads to more images, so the entropy drops by 0.2 nats at $T = 0.5$. (Hot sampling loses some as well: (6.6) holds for each conditional, not for the whole image.)
 #
 # **See it.** Move the sliders, on digits. The same uniforms are used throughout. Watch the upper histogram: how many nats the samples cost *under the model*, beside real digits. The entropy in the title is what they cost under the *filtered* sampler, their own law.
 
@@ -416,7 +419,7 @@ with torch.no_grad():
 report("the sample at temperature 0", greedy, claimed=47.2, tolerance=0.1, unit="nats")
 
 # %% [markdown]
-# The cool samples cost seventeen nats *less* than real digits: the model finds them more probable than the truth. They are not better than real digits, only less varied: what they cost is not what digits cost. At temperature 0 there is one single image, the greedy one, for 47.2 nats. So never judge samples by their own likelihood: it rewards a sampler for drawing less variety.
+# The cool samples cost seventeen nats *less* than real digits: the model finds them more probable than real digits. They are not better, only less varied. At temperature 0 there is a single image, the greedy one, for 47.2 nats. So never judge samples by their own likelihood: it rewards a sampler for drawing less variety.
 #
 # ## 8 Speculative sampling: several values at once, and the law unchanged
 #
@@ -455,7 +458,9 @@ def speculative_output_dist(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 p, q = (3 * torch.randn(2, 1000, 17, dtype=torch.float64, generator=seed(0))).softmax(-1)
 kept, corrected = speculative_output_dist(p, q)
 distance = 0.5 * (p - q).abs().sum(-1)
-report("largest error of (6.7)", (kept + corrected - p).abs().max().item(), claimed=0, tolerance=1e-12)
+excess = corrected / corrected.sum(-1, keepdim=True)  # normalized: what is drawn after a refusal
+both = kept + (1 - kept.sum(-1, keepdim=True)) * excess
+report("largest error of (6.7)", (both - p).abs().max().item(), claimed=0, tolerance=1e-12)
 report("error of 1 - TV", (kept.sum(-1) - 1 + distance).abs().max().item(), claimed=0, tolerance=1e-12)
 
 # %% [markdown]
@@ -485,7 +490,7 @@ report("draft", draft_nats, claimed=119, tolerance=6, unit="nats")
 # As a model of glyphs the draft is hopeless, forty nats behind. As a guesser it is not: most pixels are easy. Draw one image at a time, with guesses in blocks of up to 28, a row.
 
 # %%
-guess("share of guesses that are kept", ...)  # if you like: a number in place of the dots
+guess("share of values that were guessed and kept", ...)  # if you like: a number in place of the dots
 
 # %%
 n = budget(smoke=1, quick=20, full=100)
@@ -499,10 +504,10 @@ overlap = speculative_output_dist(p, q)[0].sum(-1)  # 1 - TV at each pixel
 report("passes of the target for an image of 784 pixels", passes, claimed=66, tolerance=12)
 refused = sum(round((1 - run.accepted) * 784) for run in runs) / n
 report("passes beyond one for each refusal and one for each row", passes - refused - 28, claimed=0, tolerance=1)
-report("share of guesses that are kept", share, claimed=0.951, tolerance=0.012)
+report("share of values that were guessed and kept", share, claimed=0.951, tolerance=0.012)
 chance = (overlap * (1 - overlap)).sum().sqrt().item() / overlap.numel()  # standard error of the share, given 1 - TV
 errors = abs(share - overlap.mean().item()) / chance
-print(f"mean of 1 - TV on these images ≈ {overlap.mean().item():.4f}, share of guesses kept ≈ {share:.4f}")
+print(f"mean of 1 - TV on these images ≈ {overlap.mean().item():.4f}, share of values guessed and kept ≈ {share:.4f}")
 report("they differ by more than 4 standard errors", int(errors > 4), claimed=0, tolerance=0, exact=True)
 fewest = math.ceil(784 / 28)
 print(f"784 steps became ≈ {passes:.0f} passes (28 rows make {fewest} the fewest possible)")
@@ -545,7 +550,7 @@ print("the same image:", torch.equal(short.x, runs[0].x))
 print(f"one image: ordinary ≈ {times[sizes[0]]:.2f} s, speculative ≈ {kept_seconds:.2f} s")
 
 # %% [markdown]
-# About the same. The target is so small that a step of it costs little more than a step of the draft, and more than 784 of those remain, because guesses behind a refusal are drawn again. Speculation pays where the target is *deep*: with ten layers, and for one image at a time, it is somewhat faster, with several images at a time it is slower (`python benchmarks/speculative.py`; figures in [the README there](../benchmarks/README.md)). It pays most for large transformers, whose step is bound by reading their weights from memory, so that a pass over ten tokens costs what a pass over one does.
+# Speculation gains little here, if anything. The target is so small that a step of it costs little more than a step of the draft, and more than 784 of those remain, because guesses behind a refusal are drawn again. Speculation helps where the target is *deep*: with ten layers, and for one image at a time, it is somewhat faster; with several images at a time it is slower (`python benchmarks/speculative.py`; figures in [the README there](../benchmarks/README.md)). It helps most for large transformers, whose step is bound by reading their weights from memory, so that a pass over ten tokens costs what a pass over one does.
 #
 # Is the law really unchanged? Draw 20,000 bars and stripes, with a draft that was never trained, and compare with the enumerated law of section 7.
 
@@ -562,7 +567,7 @@ z = gap / (plain[right] * (1 - plain[right]) / count).sqrt()
 wrong = count * frequency[~right].sum().item()
 report("wrong images among 20,000, expected 0.6", wrong, claimed=0.6, tolerance=4, unit="images")
 report("frequencies of 30 beyond 4 standard errors", (z.abs() > 4).sum().item(), claimed=0, tolerance=0, exact=True)
-report("share of guesses that are kept, clueless draft", run.accepted, claimed=0.63, tolerance=0.05)
+report("share of values guessed and kept, clueless draft", run.accepted, claimed=0.63, tolerance=0.05)
 
 # %% [markdown]
 # **Drawing with noise that is added.** There is another way to draw from logits, which needs neither a softmax nor a cumulative sum. Add independent Gumbel noise, $g_k = -\ln(-\ln u_k)$, and take the largest:
@@ -621,18 +626,11 @@ report("a sample costs, fresh cache", costs[0], claimed=78.8, tolerance=1, unit=
 report("more with a stale cache", costs[1] - costs[0], claimed=4.5, tolerance=1, unit="nats")
 
 # %% [markdown]
-# B. The rows above the first row should not exist; here they are the last rows of somebody else's digit. Looking does not find it, a curve of losses does not (training uses no cache), and the likelihood of the samples is off by four and a half nats, which one notices if one knows what to expect: samples of a model cost its entropy, which is near its NLL on data. What finds it in a second is the test of section 5: same uniforms, cached against naive, *twice in a row*.
+# B is broken. The rows above the first row should not exist; here they are the last rows of another digit. A careful look finds a gap in a few digits, and misses the rest. A training curve cannot find the fault, because training uses no cache. The samples cost four and a half nats too much, which you notice only if you know what to expect. The test of section 5 finds it in a second: same uniforms, cached against naive, *twice in a row*.
 #
-# ## 10 What the article says
+# What the article says about speed and control stands on [its own page](../docs/article.md).
 #
-# | the article | verdict | what this lesson says |
-# |---|---|---|
-# | generating step by step is "efficient" | wrong | it is the slow part: $D$ steps that wait for each other. *Training* is parallel. Caches bring the work down to that of one pass (6.1), not the number of steps |
-# | generation in "real time" | wrong | the authors of PixelCNN++'s fast sampler report up to 11 minutes for 16 images of 32 x 32 without a cache (Ramachandran et al., 2017, and their program's README). With a cache an image of 784 binary pixels takes a fraction of a second here (section 1); sound of 16 kHz is not real time (section 6) |
-# | style and content are controlled by "hyper-parameters" | wrong | temperature, top-k and top-p trade variety for typicality (section 7). *What* is drawn is controlled by conditioning: a class (lesson 04), a beginning that is given |
-# | faster generation will come "by hardware" | half right | a faster processor shortens a step. To need fewer of them takes ideas: checking in parallel (section 8), distillation |
-#
-# ## 11 Check yourself
+# ## 10 Check yourself
 
 # %% [markdown]
 # 1. A PixelCNN needs one second for a forward pass over one image of $D = 3{,}072$ values, on a machine where calling operations is free. How long does the naive sampler take for an image, how long the cached one?
@@ -666,10 +664,10 @@ report("more with a stale cache", costs[1] - costs[0], claimed=4.5, tolerance=1,
 # ## Where next
 #
 # - Ramachandran, Paine, Khorrami, Babaeizadeh, Chang, Zhang, Hasegawa-Johnson, Campbell, Huang, *Fast Generation for Convolutional Autoregressive Models*, ICLR 2017 workshop, arXiv 1704.06001.
-# - Holtzman, Buys, Du, Forbes, Choi, *The Curious Case of Neural Text Degeneration*, ICLR 2020, arXiv 1904.09751.
+# - Fan, Lewis, Dauphin, *Hierarchical Neural Story Generation*, ACL 2018, arXiv 1805.04833 (top-k); Holtzman, Buys, Du, Forbes, Choi, *The Curious Case of Neural Text Degeneration*, ICLR 2020, arXiv 1904.09751.
 # - Nguyen et al., *Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs*, ICLR 2025, arXiv 2407.01082.
 # - Leviathan, Kalman, Matias, *Fast Inference from Transformers via Speculative Decoding*, ICML 2023, arXiv 2211.17192; Chen et al., *Accelerating Large Language Model Decoding with Speculative Sampling*, 2023, arXiv 2302.01318.
-# - Wiggers, Hoogeboom, *Predictive Sampling with Forecasting Autoregressive Models*, ICML 2020, arXiv 2002.09928.
+# - Song, Meng, Liao, Ermon, *Accelerating Feedforward Computation via Parallel Nonlinear Equation Solving*, ICML 2021, arXiv 2002.03629 (fixed-point iteration, a third way to several values at once); Wiggers, Hoogeboom, *Predictive Sampling with Forecasting Autoregressive Models*, ICML 2020, arXiv 2002.09928.
 # - van den Oord et al., *Parallel WaveNet: Fast High-Fidelity Speech Synthesis*, ICML 2018, arXiv 1711.10433.
 # - In the library, read [`sampling/loop.py`](../garm_course/autoregressive/sampling/loop.py), one loop for all models, and [`speculative.py`](../garm_course/autoregressive/sampling/speculative.py).
 

@@ -320,6 +320,8 @@ MODULES = {"scikit-learn": "sklearn"}  # imported under another name than instal
 ON_REQUEST = {
     "garm_course/trust/privacy.py": {"opacus"},
     "garm_course/practice/search.py": {"optuna"},
+    "garm_course/grading/judge.py": {"cloudpickle"},
+    "garm_course/grading/answers.py": {"cloudpickle"},
     "garm_course/practice/export.py": {"onnx", "onnxruntime", "onnxscript"},
 }  # of an extra: imported inside of what needs it, which says how to get it
 

@@ -24,6 +24,8 @@ COMMANDS = (
     "tune",
     "export",
     "demo",
+    "assign",
+    "grade",
     "challenge",
     "results",
     "release",

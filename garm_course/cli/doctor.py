@@ -3,7 +3,9 @@
 It starts with Python alone: no package is imported before the check that says whether it is there and new enough.
 """
 
+import contextlib
 import importlib
+import io
 import json
 import os
 import re
@@ -217,7 +219,8 @@ def examine(checks: tuple[Callable[[], Check], ...] | None = None) -> list[Check
     found = []
     for check in checks or CHECKS:
         try:
-            found.append(check())
+            with contextlib.redirect_stderr(io.StringIO()):  # old versions of ipykernel warn about their debugger
+                found.append(check())
         except Exception as error:
             detail = f"{type(error).__name__}: {error}"
             found.append(Check(check.__name__, False, detail, REMEDIES.get(check, INSTALL)))

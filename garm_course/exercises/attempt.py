@@ -19,7 +19,7 @@ from garm_course.exercises.arguments import differ, fresh, gradients, left_behin
 from garm_course.exercises.compare import difference
 from garm_course.exercises.registry import STUB_TEXT, Exercise, Probe
 from garm_course.exercises.timelimit import Meter, TimeUp, within
-from garm_course.exercises.world import pressed_stop, recorded_output, restored, seed_all
+from garm_course.exercises.world import default_device, pressed_stop, recorded_output, restored, seed_all
 
 # Where code lies that the student did not write: the course, the standard library, installed packages.
 _COURSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -154,7 +154,7 @@ class Attempt:
         return self._observe(self.exercise.reference, probe.args, probe.grad, probe.use, limited=False)
 
     def _remembered_reference(self, probe: Probe) -> Outcome:
-        memory, key = self.exercise.remembered, (self.exercise.reference, probe, _device())
+        memory, key = self.exercise.remembered, (self.exercise.reference, probe, str(default_device()))
         if key not in memory:
             memory[key] = self._reference(probe).kept()
         return memory[key]
@@ -261,7 +261,7 @@ class Attempt:
 
     def hands_over(self) -> bool:
         """Whether the answer, right as it is, calls the course's function for the task."""
-        codes = {f.__code__ for f in _functions(self.exercise.reference)}
+        codes = {f.__code__ for f in course_functions(self.exercise.reference)}
         cases = [probe for probe in self.exercise.probes if isinstance(probe, Probe)][:2]
         seen = []
 
@@ -336,9 +336,12 @@ class Attempt:
         """How long the answer took, and what to look for: a loop that computes, or something that waits."""
         took = f"It was stopped after {self.computed:.1f} s of computing ({self.elapsed:.0f} s by the clock)"
         if self.computed >= self.seconds:
-            loop = re.search(r"\b(while|for)\b", _source(self.answer))
+            loop = self._has_loop()
             return f"{took}: {'does each loop end, and soon?' if loop else 'the whole check should take a second.'}"
         return f"{took}: it waits instead of computing; look for sleep(), input(), or a file or lock that never comes."
+
+    def _has_loop(self) -> bool:
+        return bool(re.search(r"\b(while|for)\b", _source(self.answer)))
 
     def same_outcome(self, got: Outcome, known: Outcome) -> bool:
         """Whether an answer did what a known mistake does: an equal error, or equal values and gradients."""
@@ -383,7 +386,7 @@ def known(exercise: Exercise, mistake: Callable, probe: Callable) -> tuple[bool,
 
     A mistake that ran out of time is run again when it is asked for, and so is each of them on another default device.
     """
-    key = mistake, probe, _device()
+    key = mistake, probe, str(default_device())
     if key in exercise.remembered:
         return exercise.remembered[key]
     refused, outcomes = Attempt(exercise, mistake, timelimit.SECONDS).judge(probe)
@@ -393,7 +396,7 @@ def known(exercise: Exercise, mistake: Callable, probe: Callable) -> tuple[bool,
     return found
 
 
-def _functions(reference: Any) -> list:
+def course_functions(reference: Any) -> list:
     """The Python functions of the course that a reference consists of; none for one of torch."""
     parts = [*vars(reference).values()] if inspect.isclass(reference) else [reference]
     parts = [inspect.unwrap(part) for part in parts if callable(part)]
@@ -422,10 +425,6 @@ def _code(args: tuple) -> str:
 
 def _capital(cause: str) -> str:
     return cause[:1].upper() + cause[1:]
-
-
-def _device() -> str:
-    return str(torch.get_default_device())
 
 
 def _parameters(function: Any) -> list[str]:

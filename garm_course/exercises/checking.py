@@ -24,13 +24,14 @@ class CheckFailed(Exception):
     """Raised by `check` under GARM_GRADING=1 for an answer that is not right."""
 
 
-def grade(name: str, answer: Any, *, seconds: float | None = None) -> Result:
+def grade(name: str, answer: Any, *, seconds: float | None = None, attempt: type[Attempt] = Attempt) -> Result:
     """Judges an answer. Whatever the answer does, this returns a result.
 
     Args:
         name: of the exercise.
         answer: the function or class that somebody wrote.
         seconds: time limit for all calls of the answer together (default: `timelimit.SECONDS`, 5).
+        attempt: how the answer is called; another class calls it elsewhere, see `garm_course.grading.judge`.
 
     Returns:
         `Result(status, hint)`, status "passed", "not yet" or "not attempted".
@@ -45,7 +46,7 @@ def grade(name: str, answer: Any, *, seconds: float | None = None) -> Result:
     exercise = get(name)
     with unchanged_world(), pressed_stop() as stop:
         try:
-            return _judge(exercise, answer, timelimit.SECONDS if seconds is None else seconds)
+            return _judge(attempt(exercise, answer, timelimit.SECONDS if seconds is None else seconds))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and stop.pressed:
                 raise
@@ -55,12 +56,12 @@ def grade(name: str, answer: Any, *, seconds: float | None = None) -> Result:
             return Result(NOT_YET, f"The check of {name} itself failed. {blame}: {readable(error)}")
 
 
-def _judge(exercise: Exercise, answer: Any, seconds: float) -> Result:
+def _judge(attempt: Attempt) -> Result:
+    exercise, answer = attempt.exercise, attempt.answer
     asked = "class" if inspect.isclass(exercise.reference) else "function"
     if not callable(answer) or inspect.isclass(answer) != (asked == "class"):
         return Result(NOT_YET, f"Expected a {asked} named {exercise.name}, got {kind_of(answer)}. {exercise.rule}")
 
-    attempt = Attempt(exercise, answer, seconds)
     runs, wrong, failed = [], [], None  # failed: (refusal, outcome) of the first probe that refused the answer
     for probe in exercise.probes:
         refused, outcomes = attempt.judge(probe)

@@ -31,6 +31,11 @@ def unchanged_world() -> Iterator[None]:
 _SHARED = (torch, torch.Tensor, torch.nn.functional, torch.nn.Module, torch.nn.Linear, np, math, builtins)
 
 
+def default_device() -> torch.device:
+    """Where tensors are made; `torch.get_default_device` of 2.4 raises once a default device was taken back."""
+    return torch.empty(0).device
+
+
 @contextmanager
 def restored() -> Iterator[None]:
     """Around one call: what an answer could leave behind for all code after it is as before.
@@ -41,7 +46,7 @@ def restored() -> Iterator[None]:
     """
     torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    grad, dtype, device = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device()
+    grad, dtype, device = torch.is_grad_enabled(), torch.get_default_dtype(), default_device()
     casts = {kind: (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")}
     modes = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
     strict = _deterministic()
@@ -69,7 +74,7 @@ def restored() -> Iterator[None]:
         if _deterministic() != strict:  # the call imports for a second
             torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
         torch.set_default_dtype(dtype)
-        if torch.get_default_device() != device:
+        if default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)

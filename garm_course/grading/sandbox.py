@@ -5,10 +5,12 @@ What is closed, and by what:
 - In the child, `walls.py`: an audit hook, which names what it refuses (programs, processes, sockets, files outside of
   Python, the course and a folder of its own) on every system; limits of memory and of files; on Linux for x86-64 a
   filter of system calls as well (no new processes, programs or sockets), which holds against native code, too.
+  Where the kernel has Landlock, files are closed to native code as well.
 - From outside: where `unshare` works, no network and no sight of other processes; a bare environment; an empty folder;
   the processor time of the child and of all that descend from it, read from /proc; an end for a child that waits.
 
-Not closed: native code that reads a file which the user may read (an audit hook sees Python's own doors only). On
+Not closed where there is no Landlock: native code that reads a file which the user may read (an audit hook sees
+Python's own doors only). On
 systems other than Linux nothing but the audit hook and the limits stands between a player and this computer, and time
 is counted by the clock. Run what you distrust in a virtual machine.
 """
@@ -26,6 +28,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from garm_course.grading import landlock
+
 MOST = 64 << 20  # bytes of an answer
 WAIT = 60.0  # seconds by the clock in which a child that is asked must have used some processor time
 START = 30.0  # seconds of a processor for starting Python and importing torch
@@ -33,6 +37,14 @@ START = 30.0  # seconds of a processor for starting Python and importing torch
 
 class Foul(Exception):
     """What the child did wrong, in one line."""
+
+
+class Ended(Foul):
+    """The child is gone."""
+
+
+class TooLong(Ended):
+    """The child used more time than it was given, or waited, and was ended."""
 
 
 @functools.cache
@@ -49,11 +61,18 @@ def namespaces() -> list[str]:
     return command if works else []
 
 
+def filtered() -> bool:
+    """Whether this machine has the filter of system calls, which holds against native code, too."""
+    return sys.platform == "linux" and os.uname().machine == "x86_64"
+
+
 def walls() -> str:
     """What closes a child in on this machine, in words."""
     found = ["audit hook, limits"]
-    if sys.platform == "linux" and os.uname().machine == "x86_64":
+    if filtered():
         found.append("filter of system calls")
+    if landlock.version():
+        found.append("files closed by Landlock")
     if namespaces():
         found.append("no network, processes of its own")
     if not os.path.isdir("/proc/self"):
@@ -100,7 +119,7 @@ class Sandbox:
     """
 
     def __init__(self, script: Path, setup: dict, *, memory: int = 4 << 30, wait: float = WAIT):
-        self.wait, self.started, self._started_at = wait, START, time.monotonic()
+        self.wait, self.started, self.used, self._started_at = wait, START, 0.0, time.monotonic()
         self._folder = tempfile.TemporaryDirectory(prefix="garm-")
         to_child, question = os.pipe()
         answer, from_child = os.pipe()
@@ -140,7 +159,8 @@ class Sandbox:
             seconds: of a processor that the child may take for it.
 
         Raises:
-            Foul: the child raised; or it ended, took longer, waited, or answered what is no answer, which closes it.
+            Foul: the child raised.
+        Ended: it ended, or answered what is no answer, which closes it; `TooLong` if it took longer, or waited.
         """
         head = json.dumps({"word": word, **(values or {})}).encode()
         self._until = self.seconds() + seconds
@@ -148,14 +168,20 @@ class Sandbox:
         self._send(struct.pack("!IQ", len(head), len(data)) + head + data, seconds)
         kind, size = struct.unpack("!cQ", self._read(9, seconds))
         if size > MOST or kind not in b"AE":
-            raise self._foul("it wrote into the pipe that its answers take")
+            raise self._foul(Ended, "it wrote into the pipe that its answers take")
         answer = self._read(size, seconds)
         if kind == b"E":  # the child goes on
             raise Foul(answer[:400].decode("utf-8", errors="replace"))
         return answer
 
+    @property
+    def closed(self) -> bool:
+        """Whether the child is gone."""
+        return self._answer is None
+
     def close(self) -> None:
-        """End the child and all that it started."""
+        """End the child and all that it started; what it used stays in `used`."""
+        self.used = self.seconds()
         if self._process.poll() is None:
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -182,7 +208,7 @@ class Sandbox:
                 try:
                     rest = rest[os.write(self._question, rest) :]
                 except BrokenPipeError:
-                    raise self._foul(self._how_it_ended()) from None
+                    raise self._foul(Ended, self._how_it_ended()) from None
             else:
                 self._look(seconds)
 
@@ -192,7 +218,7 @@ class Sandbox:
             if select.select([self._answer], [], [], 0.2)[0]:
                 piece = os.read(self._answer, min(size - len(found), 1 << 20))
                 if not piece:
-                    raise self._foul(self._how_it_ended())
+                    raise self._foul(Ended, self._how_it_ended())
                 found += piece
             else:
                 self._look(seconds)
@@ -202,11 +228,15 @@ class Sandbox:
         """Refuse a child that took too long, or that waits."""
         used, now = self.seconds(), time.monotonic()
         if used > self._until:
-            raise self._foul(f"it used more than {seconds:.3g} seconds of a processor, all its processes together")
+            raise self._foul(
+                TooLong, f"it used more than {seconds:.3g} seconds of a processor, all its processes together"
+            )
         if used > self._busy:
             self._busy, self._busy_at = used, now
         elif now - self._busy_at > self.wait:
-            raise self._foul(f"it waited for {self.wait:.0f} s without computing: sleeping saves no processor time")
+            raise self._foul(
+                TooLong, f"it waited for {self.wait:.0f} s without computing: sleeping saves no processor time"
+            )
 
     def _how_it_ended(self) -> str:
         try:
@@ -217,6 +247,6 @@ class Sandbox:
             return f"its process was ended by {signal.Signals(-code).name}"
         return f"its process ended with code {code}: out of memory, a crash, or an exit of its own"
 
-    def _foul(self, text: str) -> Foul:
+    def _foul(self, kind: type[Foul], text: str) -> Foul:
         self.close()
-        return Foul(text)
+        return kind(text)

@@ -12,6 +12,8 @@ import struct
 import sys
 import sysconfig
 
+from garm_course.grading import landlock
+
 REFUSED = {  # audit events of Python, and what they are told
     "os.fork": "new processes", "os.forkpty": "new processes", "os.exec": "programs", "os.posix_spawn": "programs",
     "os.spawn": "programs", "os.system": "programs", "subprocess.Popen": "programs", "pty.spawn": "programs",
@@ -19,6 +21,7 @@ REFUSED = {  # audit events of Python, and what they are told
     "os.listdir": None, "os.scandir": None, "open": None, "os.remove": None, "os.rename": None, "os.mkdir": None,
     "os.link": None, "os.symlink": None, "shutil.copyfile": None, "os.truncate": None, "os.chmod": None,
 }  # fmt: skip
+TRAINED = "what you train on is what you are given"
 X86_64 = {
     "ptrace": 101, "kill": 62, "tkill": 200, "tgkill": 234, "fork": 57, "vfork": 58, "execve": 59, "execveat": 322,
     "socket": 41, "connect": 42, "mount": 165, "unshare": 272, "setns": 308, "process_vm_readv": 310,
@@ -27,7 +30,9 @@ X86_64 = {
 }  # fmt: skip
 
 
-def close_in(*, folder: str, memory: int, path: list[str], hidden: list[str], modules: list[str]) -> None:
+def close_in(
+    *, folder: str, memory: int, path: list[str], hidden: list[str], modules: list[str], why: str = TRAINED
+) -> None:
     """Close the process in.
 
     Args:
@@ -36,9 +41,10 @@ def close_in(*, folder: str, memory: int, path: list[str], hidden: list[str], mo
         path: where modules are looked for.
         hidden: files and folders that it must not read although they lie in one of them.
         modules: names that it must not import, with what is below them.
+        why: what is said of all that is refused.
     """
     limit_resources(memory)
-    sys.meta_path.insert(0, closed := Closed(modules))
+    sys.meta_path.insert(0, closed := Closed(modules, why))
     for name in [name for name in sys.modules if closed.refuses(name)]:
         above, _, last = name.rpartition(".")
         if above in sys.modules:
@@ -46,7 +52,9 @@ def close_in(*, folder: str, memory: int, path: list[str], hidden: list[str], mo
         del sys.modules[name]
     prefixes = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *path, folder, "/usr", "/etc", "/lib"}
     readable = tuple(sorted({os.path.realpath(p) for p in prefixes if p and os.path.isdir(p)}))
-    refuse_by_audit(folder=os.path.realpath(folder), readable=readable, hidden=[os.path.realpath(p) for p in hidden])
+    places = [os.path.realpath(p) for p in hidden]
+    landlock.close_files(folder=os.path.realpath(folder), readable=readable, hidden=places)
+    refuse_by_audit(folder=os.path.realpath(folder), readable=readable, hidden=places, why=why)
     if sys.platform == "linux" and platform.machine() == "x86_64":
         filter_system_calls()
 
@@ -54,8 +62,8 @@ def close_in(*, folder: str, memory: int, path: list[str], hidden: list[str], mo
 class Closed:
     """A finder of modules that refuses some."""
 
-    def __init__(self, modules: list[str]):
-        self.modules = tuple(modules)
+    def __init__(self, modules: list[str], why: str = ""):
+        self.modules, self.why = tuple(modules), why
 
     def refuses(self, name: str) -> bool:
         """Whether a module is closed."""
@@ -64,7 +72,7 @@ class Closed:
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """None for a module that others may find."""
         if self.refuses(name):
-            raise ImportError(f"{name} is closed: what you train on is what you are given")
+            raise ImportError(f"{name} is closed: {self.why}")
 
 
 def limit_resources(memory: int) -> None:
@@ -82,7 +90,7 @@ def limit_resources(memory: int) -> None:
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
 
-def refuse_by_audit(*, folder: str, readable: tuple[str, ...], hidden: list[str]) -> None:
+def refuse_by_audit(*, folder: str, readable: tuple[str, ...], hidden: list[str], why: str) -> None:
     """Refuse events of Python by an audit hook, each with a sentence."""
     # bound here: what a stranger replaces in these modules later changes nothing
     realpath, fsdecode, write = os.path.realpath, os.fsdecode, os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -109,7 +117,7 @@ def refuse_by_audit(*, folder: str, readable: tuple[str, ...], hidden: list[str]
                     continue
                 if inside(place, hidden) or not (reads and inside(place, readable)):
                     verb = "read" if reads else "written"
-                    raise PermissionError(f"{place} must not be {verb}: what you train on is what you are given")
+                    raise PermissionError(f"{place} must not be {verb}: {why}")
         finally:
             looking = False
 

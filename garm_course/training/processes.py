@@ -5,6 +5,7 @@ number; here is what the training loops need beyond that.
 """
 
 import atexit
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -79,6 +80,11 @@ class Processes:
 
 
 def _leave() -> None:
-    """Close the connections between the processes: an interpreter that ends while their threads run is aborted."""
+    """Close the connections between the processes: an interpreter that ends while their threads run is aborted.
+
+    A thread of gloo that is about to drop a tensor needs the interpreter for that, which torch 2.4 does not let go of
+    while it waits for the thread; a moment in which nothing else runs lets it finish.
+    """
     if torch.distributed.is_initialized():
+        time.sleep(0.1)
         torch.distributed.destroy_process_group()

@@ -123,7 +123,8 @@ class Accelerated:
         else:
             mode = os.environ.get("WANDB_MODE", "offline")
             self._tracker = WandBTracker(name, dir=str(folder), mode=mode)
-        self._tracker.start()
+        if hasattr(self._tracker, "start"):  # in older versions of Accelerate the constructor starts it
+            self._tracker.start()
         self._tracker.store_init_configuration(config or {})
 
     def log(self, step: int, values: dict[str, float]) -> None:

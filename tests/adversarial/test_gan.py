@@ -116,6 +116,16 @@ def test_a_gan_comes_back_as_it_was_saved(tmp_path, cls, n_classes, spectral):
     assert torch.equal(back.eval().critic(x, y), gan.eval().critic(x, y))
 
 
+def test_convolutions_alone_are_as_wide_as_in_a_dcgan():
+    gan = DCGAN((1, 8, 8))
+
+    def shapes(module):
+        return {name: weight.shape for name, weight in module.state_dict().items()}
+
+    assert shapes(DCGenerator(gan.latents, (1, 8, 8))) == shapes(gan.generator)
+    assert shapes(DCCritic((1, 8, 8))) == shapes(gan.critic)
+
+
 def test_what_does_not_fit_is_refused():
     gan, conditional = build(), build(3)
     for call, message in [

@@ -107,6 +107,13 @@ def test_a_stream_of_another_model_or_of_other_classes_is_refused():
         decompress(model, data, y)
 
 
+def test_the_order_in_which_a_configuration_was_written_does_not_matter():
+    model, x, _ = model_and_images()
+    data = compress(model, x).data
+    model.config = dict(reversed(model.config.items()))
+    assert torch.equal(decompress(model, data), x)
+
+
 def test_probabilities_that_differ_are_noticed(monkeypatch):
     model, x, _ = model_and_images()
     data = compress(model, x).data

@@ -281,6 +281,9 @@ def test_n_grams_are_those_of_witten_and_bell():
         torch.testing.assert_close(logits[t].exp(), p.double(), rtol=0, atol=1e-7)
     with pytest.raises(ValueError, match="too many to number; choose a smaller order"):
         NGram((7,), 96, order=12)
+    assert NGram((7,), 2, order=60).reach == 60  # 2 + 4 + ... + 2^61 numbers
+    with pytest.raises(ValueError, match="too many to number"):
+        NGram((7,), 2, order=61)
     with pytest.raises(ValueError, match=r"levels 0\.\.5"):
         model.fit_counts(torch.tensor([0, 5]))
 

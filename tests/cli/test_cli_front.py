@@ -526,21 +526,42 @@ def test_doctor_prints_a_line_for_each_check_and_the_remedy(monkeypatch, capsys)
         assert all(set(check) == {"name", "ok", "detail", "remedy"} for check in printed["checks"])
 
 
-@pytest.mark.parametrize("typer", ["raise ImportError('no typer')", "raise TypeError('too old')", "__getattr__ = 1"])
-def test_doctor_starts_where_typer_does_not_and_says_so(tmp_path, typer):
-    """A typer that is broken or too old comes first on the path, and calls itself 0.1."""
-    (tmp_path / "typer.py").write_text(typer)
-    (tmp_path / "typer-0.1.dist-info").mkdir()
-    (tmp_path / "typer-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: typer\nVersion: 0.1\n")
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    code, out, err = garm("doctor", PYTHONPATH=path)
+def too_old(folder, typer):
+    """A path on which a typer that is broken or too old comes first, and calls itself 0.1."""
+    (folder / "typer.py").write_text(typer)
+    (folder / "typer-0.1.dist-info").mkdir()
+    (folder / "typer-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: typer\nVersion: 0.1\n")
+    return os.pathsep.join([str(folder), str(ROOT)])
+
+
+def test_doctor_starts_where_typer_does_not_and_says_so(tmp_path):
+    code, out, err = garm("doctor", PYTHONPATH=too_old(tmp_path, "raise ImportError('no typer')"))
     assert (code, err) == (1, "")
     (line,) = (line for line in out.splitlines() if line.startswith("FAIL packages"))
     assert re.search(r"typer 0\.1 is older than 0\.\d+", line)
     assert "torch" not in line  # the others are well
-    code, out, err = garm("doctor", "--json", PYTHONPATH=path)
-    assert (code, err) == (1, "")
-    assert not json.loads(out)["ok"]
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["doctor", "--json"]], ids=" ".join)
+@pytest.mark.parametrize("typer", ["raise ImportError('no typer')", "raise TypeError('too old')", "__getattr__ = 1"])
+def test_doctor_starts_whatever_is_wrong_with_typer(tmp_path, typer, arguments):
+    """In a process of its own, which is spared the import of the packages that are well."""
+    code = (
+        "import sys; from garm_course import cli; from garm_course.cli import doctor\n"
+        "needed = doctor._required\n"
+        "doctor._required = lambda extra: [one for one in needed(extra) if one[0] == 'typer']\n"
+        "doctor.CHECKS = (doctor.python, doctor.packages)\n"
+        "cli.main()"
+    )
+    environment = os.environ | {"PYTHONPATH": too_old(tmp_path, typer)}
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (1, "")
+    if "--json" in arguments:
+        printed = json.loads(done.stdout)
+        assert not printed["ok"]
+        assert [check["ok"] for check in printed["checks"]] == [True, False]
+    assert re.search(r"typer 0\.1 is older than 0\.\d+", done.stdout)
 
 
 def test_doctor_imports_no_package_to_start():

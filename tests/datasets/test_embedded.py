@@ -111,6 +111,7 @@ def test_many_points_do_not_need_much_memory(monkeypatch):
     whole = data.log_prob(data.x), data.log_prob(data.x, data.y), data.entropy(300)
     monkeypatch.setattr("garm_course.datasets.gaussian_mixture.BLOCK", 56)  # seven points at a time
     assert torch.equal(data.log_prob(data.x), whole[0])
+    assert torch.equal(torch.cat([data.log_prob(point[None]) for point in data.x]), whole[0])
     assert torch.equal(data.log_prob(data.x, data.y), whole[1])
     assert data.entropy(300) == whole[2]
 

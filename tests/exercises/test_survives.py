@@ -388,7 +388,7 @@ def state():
         random.getstate(),
         torch.is_grad_enabled(),
         torch.get_default_dtype(),
-        torch.get_default_device(),
+        torch.empty(0).device,
         torch.get_num_threads(),
         np.geterr(),
         sys.getrecursionlimit(),

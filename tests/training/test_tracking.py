@@ -122,6 +122,8 @@ def test_lines_are_there_at_once_and_read_back(tmp_path):
     history = fit(MADE((1, 4, 4), 2, hidden=(8,)), BARS, validation=BARS, steps=6, evaluate_every=3, tracker=lines)
     read = [json.loads(line) for line in (tmp_path / "logs" / "lines.jsonl").read_text().splitlines()]
     lines.close()
+    with pytest.raises(ValueError, match="closed file"):
+        lines.log(9, {})
     assert [(line["step"], line["validation/nats"]) for line in read] == history.validation
 
 

@@ -98,7 +98,7 @@ class Thresholds:
                 (members, "members", "vermillion", "-"),
             ):
                 inside = np.clip(side, self.low, self.high)
-                left.hist(inside, edges, histtype="stepfilled", color=palette[color], alpha=0.28, lw=0)
+                left.hist(inside, edges, histtype="stepfilled", color=palette[color], alpha=0.28, lw=0, ls="-")
                 left.hist(inside, edges, histtype="step", color=palette[color], lw=1.6, ls=line)
                 left.plot([], [], color=palette[color], lw=1.6, ls=line, label=name)
             left.set_ylim(0, left.get_ylim()[1] * 1.4)
