@@ -408,7 +408,7 @@ report(
 )
 
 # %% [markdown]
-# The average goes round as well, on a smaller circle: 0.42 in place of 1.1. A turn takes 131 steps, and $\rho = 0.98$ remembers about 50. A larger $\rho$ makes the circle smaller, but then 300 steps are too few to forget the start (question 4). Here both players are averaged, to measure a distance; in practice only the generator is.
+# The average goes round as well, on a smaller circle: 0.42 in place of 1.1. A turn takes about 130 steps, and $\rho = 0.98$ remembers about 50. A larger $\rho$ makes the circle smaller, but then 300 steps are too few to forget the start (question 4). Here both players are averaged, to measure a distance; in practice only the generator is.
 #
 # **Two learning rates** (Heusel and colleagues, 2017): let the critic learn faster than the generator, so that it is nearer to its best for the current generator. Lesson 13 has shown the other extreme, a fast generator that loses its modes in ten of ten seeds.
 #
@@ -493,7 +493,7 @@ report("spectral, fewest modes reached", min(modes["spectral, hinge"]), claimed=
 # - On the grid the two Wasserstein methods, the best ones on digits, come last: one or two samples in a hundred lie near a mode. R1 loses nothing there. Which of plain, R1, two rates and averaging is best on the grid, five seeds cannot say. (A critic with slopes of at most 1 is a poor magnifier of modes that are 0.05 wide. That is a guess; the study does not test it.)
 # - The hinge loss with spectral normalization has the worst Fréchet distance and reaches the fewest modes *here* (12 of 25, from 6 to 23): with these learning rates, these networks, and no tuning. In its paper, with large convolutions and other rates, it is among the best. Nothing was tuned for any of the nine; a study that tunes only its own method proves little.
 # - Averaging alone hardly changes the figures. Here the learning rate falls to 0 in the end, which may do the same job; the study has no run without that.
-# - More steps help as well: the recorded model of section 8 is "R1 and averaged" with the same network and 4,000 steps in place of 2,500. It goes from 60 to 19, level with the gradient penalty.
+# - More steps help as well: the recorded model of section 8 is "R1 and averaged" with the same network and 4,000 steps in place of 2,500. It goes from 60 to 19, level with the gradient penalty, in less processor time: at equal cost the two tie.
 #
 # One of them live, the gradient penalty with 800 steps:
 
@@ -660,7 +660,7 @@ report(
 # | the article | verdict | what this lesson says |
 # |---|---|---|
 # | generative models are costly and of unstable quality | imprecise | instability is a property of the *game*: even the Dirac-GAN circles (section 1). Likelihood models and VAEs descend one loss. And it can be measured: section 7 counts it over seeds |
-# | adversarial training makes the generator approach the data | imprecise | with alternating gradient steps it need not (14.7); with R1 it does, near the solution and for small steps |
+# | adversarial training makes the generator approach the data | imprecise | with alternating gradient steps it need not (14.7); with R1 it does in the Dirac-GAN, near the solution and for small steps, and for networks under the assumptions of Mescheder et al. (2018) |
 # | mode collapse comes from the data | wrong | the same data, nine ways of training, and between 6 and 25 of 25 modes (section 7) |
 #
 # ## 11 Check yourself

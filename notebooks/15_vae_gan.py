@@ -441,7 +441,7 @@ report(
 )
 
 # %% [markdown]
-# It is, by a tenth: by its own measure the learned metric wins, by an independent one it does not. A metric that was learned on the way is no judge. (Evaluate with features that no competitor was trained in; lesson 18 comes back to it.)
+# It is, by less than a tenth in this run: by its own measure the learned metric wins, by an independent one it does not. A metric that was learned on the way is no judge. (Evaluate with features that no competitor was trained in; lesson 18 comes back to it.)
 #
 # **Move the code.** A code of a VAE-GAN can still be moved: here along the line between the posterior means of two validation digits.
 

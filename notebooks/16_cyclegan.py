@@ -191,7 +191,7 @@ except ValueError as error:
 #
 # Suppose that training is perfect: the critics cannot tell, and the cycle loss is 0. Is $G$ then the translation that we meant? Start with the smallest case, two domains of $K$ points each, all equally probable. "The critic cannot tell" means that $G$ hits each point of $y$ with probability $1/K$, so $G$ is a one-to-one map. "The cycle loss is 0" means $F = G^{-1}$. Nothing else is asked:
 #
-# $$\#\{(G, F) \text{ without any loss}\} = K! \tag{16.3}$$
+# $$\#\{(G, F) \text{ with zero loss}\} = K! \tag{16.3}$$
 #
 # For $K = 3$ go through all $27 \cdot 27$ pairs of maps:
 
@@ -217,7 +217,7 @@ report(
     tolerance=0,
     exact=True,
 )
-report("those without any loss", len(solutions(3)), claimed=6, tolerance=0, exact=True)
+report("those with zero loss", len(solutions(3)), claimed=6, tolerance=0, exact=True)
 print("as many as permutations:", solutions(3) == list(permutations(range(3))))
 
 # %% [markdown]
@@ -291,7 +291,7 @@ def patchgan_rf(layers: list[tuple[int, int]]) -> int:
 
 
 # %% [markdown]
-# The recursion ought to agree with autograd: the pixels in which a score has a gradient. The paper's critic has five layers, `(4, 2), (4, 2), (4, 2), (4, 1), (4, 1)`. Guess its patch before you look.
+# The recursion ought to agree with autograd: the pixels in which a score has a gradient. The paper's critic has five layers, `(4, 2), (4, 2), (4, 2), (4, 1), (4, 1)`. Guess its patch before you look. (The paper also normalizes the middle layers by the mean and variance of the whole image, *instance normalization*. We look at the convolutions first.)
 
 # %%
 guess("columns with a gradient, last 5 layers", ...)  # the side of its patch
@@ -311,7 +311,7 @@ for n in (1, 3, 5):  # the last n layers alone
     supports[f"last {n} layer{'s' * (n > 1)}"] = slope[0, 0]
 lesson16.patch_fields(
     supports,
-    title="One score of the paper's critic sees 70 x 70 pixels",
+    title="Five convolutions see 70 x 70 pixels",
     alt="Gradient of one score in an image of 96 x 96 pixels: 4 x 4 pixels for the last layer, 16 x 16 "
     "for the last three, 70 x 70 for all five, strongest in the middle.",
 )
@@ -456,7 +456,7 @@ report("squared error of the recorded models", record["error"], claimed=0.0025, 
 report("share of their translations read as the right digit", record["class_accuracy"], claimed=0.983, tolerance=0.01)
 
 # %% [markdown]
-# The errors are squares in units of $[-1, 1]$, averaged over pixels and channels. The recorded models (`garm train cyclegan --data digits`, three seeds) have a smaller one, with 600 steps, $\lambda = 30$ and averaged weights. More steps alone do not help: try `steps=2000` above, and the error grows again.
+# The errors are squares in units of $[-1, 1]$, averaged over pixels and channels. The recorded models (`garm train cyclegan --data digits`, three seeds) have a smaller one, with 600 steps, $\lambda = 30$ and averaged weights. Do more steps alone help? Try `steps=2000` above.
 #
 # Why did it find the right one of all the translators without loss? Section 3 says that it did not have to. One reason is that the network is a small convolution, the same at every place. (It is local too: a pixel depends on the 9 x 9 pixels around it. In the middle of an image of 8 x 8 that is all of it, so this is not the reason here.) A rule for single pixels is easy for it, and making 8s of 3s is not.
 #
@@ -828,7 +828,7 @@ report("least ratio of the two cycle errors, one cycle", min(ratio), claimed=2.1
 #
 # 4. Which anchor would you choose for horses and zebras, and which for left and right gloves?
 #
-# <details><summary>Answer</summary>Horses to zebras keep the place of everything, so local translators suffice; the identity loss does no harm, since a zebra needs no stripes. A mirror image moves every pixel: a local network cannot do it, the identity loss is as wrong as for the inversion, and a few pairs would decide it.</details>
+# <details><summary>Answer</summary>Horses to zebras keep the place of everything, so local translators suffice; the identity loss does no harm, since a zebra needs no more stripes. A mirror image moves every pixel: a local network cannot do it, the identity loss is as wrong as for the inversion, and a few pairs would decide it.</details>
 #
 # 5. Why does K! in (16.3) not say that a CycleGAN chooses one of K! maps with equal probability?
 #
