@@ -216,37 +216,32 @@ def test_the_others_see_the_whole_past(cls, options):
     assert field(cls(SHAPE, 2, **options).double()) == past()
 
 
-def random_tables(*shape, seed):
-    p = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) + 0.05
-    return p / p.sum(-1, keepdim=True)
+@pytest.mark.equation("3.8")
+@pytest.mark.parametrize("gamma", [0.5, 0.9])
+def test_gradient_through_time_is_a_product_of_jacobians_and_bounded(gamma):
+    torch.manual_seed(0)
+    rnn, out, u = nn.RNN(3, 4, batch_first=True).double(), nn.Linear(4, 2).double(), normal(1, 12, 3)
+    with torch.no_grad():
+        U = rnn.weight_hh_l0.mul_(gamma / torch.linalg.matrix_norm(rnn.weight_hh_l0, 2))  # the largest factor has it
+    W, s, t = rnn.weight_ih_l0.detach(), 2, 11
+    whole = torch.autograd.functional.jacobian(lambda u: out(rnn(u)[0])[0, t], u)[:, 0, s]  # (2, 3)
+    h = rnn(u)[0][0].detach()
+    factors = [torch.diag(1 - h[j] ** 2) @ U.detach() for j in range(s + 1, t + 1)]
+    product = torch.linalg.multi_dot(factors[::-1])  # later steps stand on the left
+    by_hand = out.weight.detach() @ product @ torch.diag(1 - h[s] ** 2) @ W
+    assert torch.allclose(by_hand, whole, rtol=1e-9, atol=0)
+    assert 0 < torch.linalg.matrix_norm(product, 2) <= gamma ** (t - s)
 
 
 @pytest.mark.equation("3.8")
-@pytest.mark.parametrize("classes", [2, 3])
-def test_the_total_of_the_articles_formula_is_not_one(classes):
-    totals = []
-    for seed in range(20):
-        x_given_y = random_tables(2, classes, 2, seed=seed)  # p(x_i | y)
-        y_given_x = random_tables(2, 2, classes, seed=100 + seed)
-        product = torch.einsum("ya,yb->aby", *x_given_y)  # each class sums to one over the images
-        assert torch.allclose(product.sum((0, 1)), torch.ones(classes, dtype=torch.float64))
-        totals.append((y_given_x * product).sum().item())
-        p_y = random_tables(classes, seed=200 + seed)
-        assert abs((p_y * product).sum().item() - 1) < 1e-12  # a prior in its place: naive Bayes, a distribution
-    assert all(abs(total - 1) > 1e-4 for total in totals)
-    assert min(totals) < 1 < max(totals)
-
-
-@pytest.mark.equation("3.8")
-def test_prior_times_chain_rule_sums_to_one_and_holds_any_distribution():
-    p_y, p_1, p_2 = (random_tables(*s, seed=i) for i, s in enumerate([(3,), (3, 4), (3, 4, 4)]))
-    joint = torch.einsum("y,ya,yab->yab", p_y, p_1, p_2)  # p(y) p(x_1 | y) p(x_2 | x_1, y)
-    assert abs(joint.sum().item() - 1) < 1e-12
-    assert torch.allclose(joint.sum((1, 2)), p_y)
-    # any joint distribution is of this form; the article's pixels, independent given y, are not
-    target = random_tables(48, seed=9).view(3, 4, 4)
-    y, first = target.sum((1, 2)), target.sum(2)
-    chain = y[:, None, None] * (first / y[:, None])[..., None] * (target / first[..., None])
-    assert torch.allclose(chain, target, atol=1e-15)
-    independent = first[..., None] * target.sum(1)[:, None] / y[:, None, None]
-    assert (independent - target).abs().max() > 1e-3
+def test_gates_near_one_pass_the_gradient_on():
+    torch.manual_seed(0)
+    gru = nn.GRU(3, 4, batch_first=True).double()
+    with torch.no_grad():
+        gru.bias_ih_l0[4:8] = 20.0  # z near 1
+    h = normal(1, 1, 4)
+    jacobian = torch.autograd.functional.jacobian(lambda h: gru(torch.zeros(1, 30, 3).double(), h)[1], h).view(4, 4)
+    assert torch.allclose(jacobian, torch.eye(4).double(), atol=1e-6)
+    gates, c = normal(1, 4 * 5), normal(1, 5, seed=1)
+    along = torch.autograd.functional.jacobian(lambda c: lstm_cell(gates, c)[1], c).view(5, 5)
+    assert torch.allclose(along, torch.diag(gates.chunk(4, -1)[1].sigmoid()[0]))
