@@ -68,7 +68,7 @@ def raising(error):
 
 
 COMMANDS = ["lab", "progress", "doctor", "train", "evaluate", "sample", "recipes", "tune", "export", "demo",
-            "challenge", "results", "release", "data"]  # fmt: skip
+            "assign", "grade", "challenge", "results", "release", "data"]  # fmt: skip
 
 
 def test_version_and_help():
