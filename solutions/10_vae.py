@@ -560,9 +560,9 @@ away = (log_ratio.mean() - closed).abs() / (log_ratio.std() / len(counts) ** 0.5
 print(f"closed form {closed.item():.4f}, average of draws within 4 standard errors:", bool(away < 4))
 equal = recorded_study("equal_vaes-digits")["runs"]
 for split, claimed in (("validation", 5.05), ("test", 4.34)):
-    by_kind = {kind: [run["nats"] for run in equal if (run["kind"], run["split"]) == (kind, split)]
-               for kind in ("VAE", "Poisson latents")}  # fmt: skip
-    loss = (sum(by_kind["Poisson latents"]) - sum(by_kind["VAE"])) / 3
+    of_split = [run for run in equal if run["split"] == split]
+    bounds = [[run["nats"] for run in of_split if run["kind"] == kind] for kind in ("VAE", "Poisson latents")]
+    loss = (sum(bounds[1]) - sum(bounds[0])) / 3
     report(f"bound with Poisson latents minus bound with Gaussian latents, {split}", loss, claimed=claimed, tolerance=0.01)
 
 # %% [markdown]
