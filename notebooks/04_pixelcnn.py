@@ -523,11 +523,11 @@ report("sum of p(y) p(x | y) over all x and y", joint.sum().item(), claimed=1.0,
 # %%
 conditional = load_pretrained("conditional_gated_pixelcnn-digits")
 rows = recorded_study("labels-digits")["runs"]
+WORDS = {"given_class": "NLL given the class", "marginal": "NLL without it, (4.6)", "gain": "gain over no labels"}
 means = {
-    split: {key: sum(r[key] for r in rows if r["split"] == split) / 3 for key in rows[0] if key not in ("split", "seed")}
+    split: {key: sum(r[key] for r in rows if r["split"] == split) / 3 for key in (*WORDS, "accuracy")}
     for split in ("validation", "test")
 }
-WORDS = {"given_class": "NLL given the class", "marginal": "NLL without it, (4.6)", "gain": "gain over no labels"}
 show.table(
     ["mean of three seeds", *means],
     [[words, *(f"{m[key]:.2f}" for m in means.values())] for key, words in WORDS.items()]
@@ -536,7 +536,8 @@ show.table(
 for split, claims_of in (("validation", (2.29, 1.88, 0.993)), ("test", (2.10, 0.39, 0.958))):
     m = means[split]
     found = (m["marginal"] - m["given_class"], m["gain"], m["accuracy"])
-    for words, value, claim in zip(("what the class saves", "gain over no labels", "accuracy"), found, claims_of, strict=True):
+    named = zip(("what the class saves", "gain over no labels", "accuracy"), found, claims_of, strict=True)
+    for words, value, claim in named:
         report(f"{words}, {split}", value, claimed=claim, tolerance=0.01)
 
 # %% [markdown]
