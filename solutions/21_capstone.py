@@ -98,7 +98,7 @@ show.table(
 # The table comes from `python studies/families.py`: test images only, which chose none of these models, and five seeds of 360 samples each.
 # *nats* is the mean negative log-likelihood. *Fréchet* is the distance (18.1) in the features of a classifier, ± its standard deviation over the seeds. *Coverage* is the share of test images that have a sample nearby. *Class obeyed* is the share of samples that a classifier reads as the requested digit. *ms* is processor time for a single image. Two models are *told* the class.
 #
-# Likelihood, samples and time each name another best model. And the column *nats* has three kinds of entries: numbers, numbers behind a "≤", and none.
+# Likelihood, samples and time each name a different best model. And the column *nats* has three kinds of entries: numbers, numbers behind a "≤", and none.
 # This lesson is about what such a table proves.
 #
 # ## 2 Three kinds of numbers
@@ -152,7 +152,7 @@ report("Gated PixelCNN told the class", given.mean(), claimed=76.66, tolerance=0
 report("the same without the class, (21.2)", alone.mean(), claimed=78.81, tolerance=0.05, unit="nats")
 
 # %% [markdown]
-# Compared with the Gated PixelCNN that is not told (79.4 nats), the class seemed to gain 2.75 nats. A fair comparison leaves 0.6. The table above uses (21.2) for both models.
+# Against the Gated PixelCNN that is not told (79.4 nats), the told model seemed to gain 2.75 nats. Of these, 2.15 come from being *told* the class, which is not a better model of images; a fair comparison leaves 0.6. The table above uses (21.2) for both told models.
 #
 # ## 3 A truth to compare with
 #
@@ -226,13 +226,13 @@ mass["MADE"] = log_probs(made, bars).exp()
 lesson21.show_mass(
     {"VAE: hallucinates": mass["VAE"], "GAN: forgets": mass["GAN"], "MADE: neither": mass["MADE"]},
     title="The VAE covers everything and hallucinates, the GAN is precise and forgets",
-    alt="Bars for the probability of each of the 30 valid images and of all other images together. The VAE gives each "
-    "valid image less than a third of its fair share and most of its mass to other images. The GAN gives about eight "
+    alt="Bars for the probability of each of the 30 valid images and of all other images together. The VAE gives the "
+    "valid images about a quarter of its mass, and the rest to other images. The GAN gives about eight "
     "images three to four times their share, the rest nothing, and little to other images. MADE is even at 1/30.",
 )
 
 # %% [markdown]
-# This is the picture to remember. Maximum likelihood punishes a model for every image that it misses (lesson 10), but hardly for images that it invents. A generator's loss is an average over what it draws (lesson 13), so an image that it never draws costs it nothing. Thirty bars show both.
+# This is the picture to remember. Maximum likelihood punishes a model for every image that it misses (lesson 10), but hardly for images that it invents. A generator's loss at a given discriminator is an average over what it draws (lesson 13), so an image that it never draws costs it nothing in that step. Thirty bars show both.
 #
 # The two failures are linked to the likelihood by a simple identity. Let $v$ be the share of valid samples, $v = \sum_{x \in \operatorname{supp} p} q(x)$, and $q_v(x) = q(x)/v$ the model restricted to valid images. Since $\ln q(x) = \ln v + \ln q_v(x)$ for valid $x$,
 #
@@ -247,7 +247,7 @@ for setting in dict.fromkeys(run["setting"] for run in records):
     v, count = (sum(run[what] for run in runs) / len(runs) for what in ("valid", "modes"))
     kls = [run.get("kl", run.get("kl_bound")) for run in runs]
     sign = "≤" if "kl_bound" in runs[0] else "="
-    said = f"KL {sign} {sum(kls) / 3:.4f}, -ln v = {-math.log(v):.4f}" if None not in kls else ""
+    said = f"KL {sign} {sum(kls) / len(kls):.4f}, -ln v = {-math.log(v):.4f}" if None not in kls else ""
     print(f"{setting:32s} valid {v:.4f}   images {count:4.1f}   {said}")
 two = [run for run in records if run["setting"] == "VAE, 2 latents"]
 report("two latents: bound", sum(run["kl_bound"] for run in two) / 3, claimed=0.43, tolerance=0.01, unit="nats")
@@ -367,7 +367,7 @@ report("PixelCNN++ minus GRU, high end", intervals["PixelCNN++"][0][1], claimed=
 #
 # $$j \succ i \;\iff\; x_{jk} \le x_{ik} \text{ for all } k \;\text{ and }\; x_{jk} < x_{ik} \text{ for some } k \tag{21.6}$$
 #
-# The models that nobody dominates form the **Pareto front**.
+# The models that no other model dominates form the **Pareto front**.
 
 # %% [markdown]
 # **Exercise 3 · `pareto_front`** · ●●○ · 8 minutes
@@ -375,7 +375,7 @@ report("PixelCNN++ minus GRU, high end", intervals["PixelCNN++"][0][1], claimed=
 # Return the indices of the points that no other point dominates, (21.6). Small is good on every axis.
 #
 # - `points`: `(N, d)`.
-# - Returns a tensor or a list of indices. Equal points do not dominate each other: both stay.
+# - Returns a tensor or a list of indices, in any order. Equal points do not dominate each other: both stay.
 #
 # Example: `pareto_front(torch.tensor([[1., 3.], [2., 2.], [2., 4.], [3., 1.]]))` is `[0, 1, 3]`: point 2 is dominated by point 1, since it is equal on one axis and worse on the other.
 #
@@ -438,12 +438,12 @@ lesson21.who_wins({"nats": nats, "Fréchet": distance, "ms": ms, "coverage": mis
 # %% [markdown]
 # **Exercise 4, build it · `blind_score`** · ●●● · 25 minutes
 #
-# Return the log-probability of images under a model that you only ask, (21.7).
+# Return the log-probability of images under a model that you can only query, (21.7).
 #
 # - `ask(prefix, i)`: the stranger's function. `prefix` is `(n, D)`; it returns scores `(n, levels)` for pixel `i`.
-# - `x`: `(n, D)`, images as rows of integers `0..levels-1`.
+# - `x`: `(n, D)`, images as rows of integers `0..levels-1`. `levels`: the number of levels of a pixel.
 # - `hide`: `(n, D)`, noise. Before each question, pixel `i` *and all later pixels* of what you show must be those of `hide`.
-# - Use a log-softmax over the levels, and add up the log-probabilities of the true pixels.
+# - Use a log-softmax over the levels, in float64, and add up the log-probabilities of the true pixels.
 # - The stranger may write into what you hand over, so hand over a copy each time. Leave `x` and `hide` unchanged.
 # - Raise a `ValueError` if the scores are not of shape `(n, levels)`, or not all finite.
 # - Returns `(n,)`, in nats.
@@ -472,7 +472,7 @@ def blind_score(ask, x: Tensor, levels: int, hide: Tensor) -> Tensor:
 
 
 # %% [markdown]
-# All images of five pixels with three levels can be enumerated, $3^5 = 243$. We score an honest stranger and three cheats: one adds 5 to all its scores, one believes the pixel that it is asked about, one believes the pixel after it. Beside each, the mass that they get when nothing is hidden.
+# All images of five pixels with three levels can be enumerated, $3^5 = 243$. We score an honest stranger and three others: one adds 5 to all its scores (the softmax removes that), one believes the pixel that it is asked about, one believes the pixel after it. Beside each stands the mass of all images when nothing is hidden, and the mean gain over the honest stranger, in nats, when the answer is hidden.
 
 # %% tags=["exact"]
 every = torch.cartesian_prod(*(torch.arange(3) for _ in range(5)))
@@ -519,7 +519,7 @@ report("offset from which the claim is refuted", refuted, claimed=7.6, tolerance
 #
 # **Unlike kinds in one column.** The VQ-VAE of lesson 12 has a rate (the cost of its codes) and a distortion (the cost of the image given the codes). Their *sum* is a bound; each alone is not.
 #
-# **Unequal sample sizes.** The Fréchet distance is biased upward, and more so for few samples (lesson 18). So the same model competes against itself, and one side brings more samples:
+# **Unequal sizes.** The Fréchet distance is biased upward, and more so for small sets (lesson 18). Let the same model compete against itself, once measured with 90 samples and 90 images, and once with 360 of each:
 
 # %%
 classifier = load_pretrained("classifier-digits")
@@ -533,7 +533,7 @@ report("the same GAN with 360", many, claimed=12.6, tolerance=3)
 # %% [markdown]
 # **The best of several seeds.** Train five seeds, report the best on the images that chose it: if the seeds differ by chance alone, the winner looks better than it is by 1.16 standard deviations, equation (20.4). *How to detect it:* ask on which images the winner was chosen.
 #
-# <details><summary><b>The article's claims, with verdicts</b></summary>
+# <details><summary><b>The claims of the article that this course answers, with verdicts</b></summary>
 #
 # | claim of the article | kind | measured here | verdict |
 # |---|---|---|---|
