@@ -216,6 +216,17 @@ def test_the_others_see_the_whole_past(cls, options):
     assert field(cls(SHAPE, 2, **options).double()) == past()
 
 
+@pytest.mark.equation("3.7")
+def test_without_the_pixels_the_way_from_the_right_misses_the_last_one_of_the_row_above():
+    torch.manual_seed(0)
+    model = DiagonalBiLSTM(SHAPE, 2, channels=16, layers=2, first_kernel=3).double()
+    assert field(model) == past()
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.input_back.weight[:, 2 * 16 :] = 0
+    assert past() - field(model) == {(6, 10)}
+
+
 @pytest.mark.equation("3.8")
 @pytest.mark.parametrize("gamma", [0.5, 0.9])
 def test_gradient_through_time_is_a_product_of_jacobians_and_bounded(gamma):

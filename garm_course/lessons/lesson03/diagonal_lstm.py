@@ -24,8 +24,8 @@ def diagonal_lstm(gates: Tensor, above: Tensor, side: Tensor) -> Tensor:
         (B, h, H, W), the states; outside of the image, states and cells are zero.
 
     >>> diagonal_lstm(torch.ones(1, 4, 2, 2), torch.zeros(1, 4), torch.zeros(1, 4))
-    tensor([[[[0.3696, 0.5451],
-              [0.3696, 0.5451]]]])
+    tensor([[[[0.3696, 0.5453],
+              [0.3696, 0.5453]]]])
     """
     state = cell = gates.new_zeros(len(gates), gates.shape[2], len(above))  # (B, H, h)
     states = []
