@@ -68,8 +68,8 @@ show.panels(
     {"validation digits": real, "lower half drawn": finished[0], "drawn again": finished[1]},
     levels=17, rows=2, cols=2, given_mask={"lower half drawn": upper, "drawn again": upper},
     title="The upper half says which strokes have to be continued",
-    alt="Four real digits, and two continuations of their upper halves by a GRU: strokes go on where they were cut, and "
-    "where the upper half leaves a choice, the two continuations differ.",
+    alt="Four real digits, and two continuations of their upper halves by a GRU: strokes go on where they were cut, "
+    "and where the upper half leaves a choice, the two continuations differ.",
 )  # fmt: skip
 
 # %% [markdown]
