@@ -29,6 +29,7 @@ def main(questions: int, answers: int) -> None:
     from garm_course.grading.wire import encode
 
     torch.set_num_threads(1)
+    torch.backends.cpu.get_cpu_capability()  # asks the system about the processor now: later, Landlock closes /sys
     student = Student(first["names"])
     walls.close_in(**{name: first[name] for name in ("folder", "memory", "path", "hidden", "modules", "why")})
     student.hide_the_exercises()

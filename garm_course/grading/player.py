@@ -53,6 +53,7 @@ def main(questions: int, answers: int) -> None:
 
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports a great deal at its first use
+    torch.backends.cpu.get_cpu_capability()  # asks the system about the processor now: later, Landlock closes /sys
     walls.close_in(**{name: first[name] for name in ("folder", "memory", "path", "hidden", "modules")})
     del sys.modules[walls.__name__]
     write(answers, b"A")

@@ -35,7 +35,8 @@ def released(tmp_path_factory):
     command = [sys.executable, "-m", "garm_course.cli", "release"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    dying = r"ERROR:(?:tornado\.general|asyncio):.*\n(?:.*\n)*?.*Socket operation on non-socket\n"
+    assert re.sub(dying, "", done.stderr) == ""  # but for what a kernel may say while it ends
     assert "notebooks/00_tiny.ipynb" in done.stdout
     return Lesson("00_tiny", root)
 
