@@ -423,7 +423,7 @@ report("what a recorded gated PixelCNN gains by knowing the class", given, claim
 report("what the class costs", math.log(10), claimed=2.303, tolerance=0.001, unit="nats")
 
 # %% [markdown]
-# A code that says no more than the class would pay, 4.2 nats for 2.3. So for a PixelCNN decoder the third suspect is not alone: for the first steps, and for whatever the earlier pixels tell, silence is what the objective asks for; and once the code is silent, a training has to find its way back to a code that pays. The second suspect is next.
+# A code that carried only the class would cost $\ln 10 = 2.3$ nats of KL and save 4.2 nats of reconstruction (on validation images, with the true label), so the best model uses its code. Collapse is not the optimum here; it is where training *starts*. Early on the decoder learns faster from the earlier pixels than from $z$, the KL term pushes the code toward the prior, and a code that carries nothing gives the decoder no reason to listen. That is our second suspect, and we turn to it next.
 #
 # ## 5 Cures, and what they cost
 #
@@ -492,9 +492,9 @@ for name, (trained, _) in runs.items():
     found[name] = [figures["rate"], sum(figures.values()), lost, same]
     total = found[name][1]
     print(f"{name:10s} KL ≈ {figures['rate']:.2f}  -ELBO ≈ {total:.2f}  swap ≈ {lost:.2f}  same digit ≈ {same:.2f}")
-report("KL after annealing", found["annealed"][0], claimed=0.02, tolerance=0.2, unit="nats")
+report("KL after annealing", found["annealed"][0], claimed=0.03, tolerance=0.05, unit="nats")
 report("KL with free bits", found["free bits"][0], claimed=6.9, tolerance=1.0, unit="nats")
-report("swap test with free bits", found["free bits"][2], claimed=6, tolerance=5, unit="nats")
+report("swap test with free bits", found["free bits"][2], claimed=6, tolerance=4, unit="nats")
 worse = found["free bits"][1] - found["plain"][1]
 report("-ELBO with free bits minus -ELBO without", worse, claimed=4, tolerance=3, unit="nats")
 with torch.no_grad():
@@ -531,7 +531,7 @@ report("-ELBO, annealed minus plain, 600 steps", differences.mean(), claimed=-1.
 # %% [markdown]
 # With 200 steps, annealing ends in an empty code. With 600 steps it ends with a code of 1 to 2 nats in all three seeds, which the decoder uses (another image's code costs 5 to 9 nats), and with a bound that is better in two seeds and 0.2 nats worse in the third. So the early collapse was a matter of *training*: the code came too late for a decoder that had already learned to do without. This is what section 4 predicts, a code of about the size of the class. The plain run stays empty.
 #
-# Free bits always fill the code, and the bound is worse by 2 to 6 nats: the model pays 7 nats of KL and saves less in the reconstruction. Others get a fuller code *and* a better bound from a full decoder: He et al. (2019) train the encoder more often than the decoder, because it lags behind; the δ-VAE (Razavi et al., 2019) commits to a rate. Giving up the decoder altogether is expensive: the recorded VAE with independent pixels has a bound of 92.4 nats, and a PixelCNN alone, trained to its end, has 80.4.
+# Free bits always fill the code, and the bound is worse by 2 to 6 nats: the model pays 7 nats of KL and saves less in the reconstruction. Others get a fuller code *and* a better bound from a full decoder: He et al. (2019) train the encoder more often than the decoder, because it lags behind; the δ-VAE (Razavi et al., 2019) commits to a rate. Giving up the autoregressive decoder is expensive: the recorded VAE with independent pixels has a tight bound of 89.3 nats (section 8), and a PixelCNN alone, trained to its end, has 80.4.
 #
 # Here is what came through: eight digits, and draws from their codes.
 
@@ -833,7 +833,7 @@ for name, table in (("even", even), ("one latent has all", uneven)):
 #
 # - The log of a mean of $k$ weights is a bound that rises with $k$ and reaches $\log p(x)$; use it to *score*. Its gap shrinks like $1/k$, and with it the signal of the encoder.
 # - Posterior collapse is KL = 0: count active latents, look at the KL of each, and swap the codes. The bound alone never shows it.
-# - In the linear model it is the optimum: a latent is used only where it explains more than the noise does. With a strong decoder it is where training goes first, even if a code would pay in the end.
+# - In the linear model it is the optimum: a latent is used only where it explains more than the noise does. With a strong decoder it is where training goes first, even if a code would lower the bound in the end.
 # - $R$ and $D$ say what a bound hides. Free bits and a small $\beta$ buy rate with likelihood; a weaker decoder makes the code worth its price.
 #
 # ## Where next
