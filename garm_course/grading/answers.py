@@ -31,6 +31,7 @@ def main(questions: int, answers: int) -> None:
     from garm_course.grading.wire import encode
 
     torch.set_num_threads(1)
+    torch.zeros(1).uniform_()  # torch looks at the processor once, in files that are closed from here on
     student = Student(first["names"])
     walls.close_in(**{name: first[name] for name in ("folder", "memory", "path", "hidden", "modules", "why")})
     student.hide_the_exercises()
